@@ -1,0 +1,166 @@
+import ipaddr from 'ipaddr.js';
+import { ValueError } from './errors.ts';
+
+/** An IP address: 4 or 16 bytes in network order, with the zone id (RFC 4007 §11) of a scoped IPv6 address. */
+export interface Address {
+  readonly family: 4 | 6;
+  readonly bytes: Uint8Array;
+  readonly zone?: string;
+}
+
+/** Address and port. */
+export interface InetEndpoint {
+  readonly kind: 'inet';
+  readonly address: Address;
+  readonly port: number;
+}
+
+/** A UNIX socket's path. */
+export interface UnixEndpoint {
+  readonly kind: 'unix';
+  readonly path: string;
+}
+
+export type Endpoint = InetEndpoint | UnixEndpoint;
+
+/** An address prefix; bits of `base` beyond `length` are zero. */
+export interface Cidr {
+  readonly base: Address;
+  readonly length: number;
+}
+
+const v4MappedPrefix = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
+
+/**
+ * Reads an IPv4 or IPv6 address, `fe80::1%eth1` with its zone id.
+ * @throws {ValueError}
+ */
+export function parseAddress(text: string): Address {
+  const [host, zone, ...rest] = text.split('%');
+  const family = host!.includes(':') ? 6 : 4;
+  const valid =
+    rest.length === 0 &&
+    zone !== '' &&
+    (family === 6 ? ipaddr.IPv6.isValid(host!) : ipaddr.IPv4.isValidFourPartDecimal(host!) && zone === undefined);
+  if (!valid) throw new ValueError(`"${text}" is no IPv4 or IPv6 address`);
+  const bytes = Uint8Array.from(ipaddr.parse(host!).toByteArray());
+  return zone === undefined ? { family, bytes } : { family, bytes, zone };
+}
+
+/** Writes an address, IPv6 by RFC 5952. */
+export function formatAddress(address: Address): string {
+  if (address.family === 4) return address.bytes.join('.');
+  const text = new ipaddr.IPv6(Array.from(address.bytes)).toRFC5952String();
+  return address.zone === undefined ? text : `${text}%${address.zone}`;
+}
+
+/** The IPv4 address inside an IPv4-mapped one (::ffff:0:0/96, RFC 4291 §2.5.5.2); any other address as it is. */
+export function unmapAddress(address: Address): Address {
+  if (address.family === 4 || !startsWith(address.bytes, v4MappedPrefix)) return address;
+  return { family: 4, bytes: address.bytes.slice(12) };
+}
+
+/** Whether two addresses are the same, zone included. */
+export function equalAddress(a: Address, b: Address): boolean {
+  return a.family === b.family && a.zone === b.zone && a.bytes.every((byte, i) => byte === b.bytes[i]);
+}
+
+/** Whether the address is in fe80::/10 (RFC 4291 §2.5.6). */
+export function isLinkLocal(address: Address): boolean {
+  return address.family === 6 && address.bytes[0] === 0xfe && (address.bytes[1]! & 0xc0) === 0x80;
+}
+
+/** Whether the address is 0.0.0.0 or ::. */
+export function isUnspecified(address: Address): boolean {
+  return address.bytes.every((byte) => byte === 0);
+}
+
+/** Whether the address is in 127.0.0.0/8 or is ::1. */
+export function isLoopback(address: Address): boolean {
+  if (address.family === 4) return address.bytes[0] === 127;
+  return address.bytes.every((byte, i) => byte === (i === 15 ? 1 : 0));
+}
+
+/**
+ * Reads `1.2.3.4:53`, `[fd00::1]:53`, `[fe80::1%eth1]:53` or `unix:/path`.
+ * @throws {ValueError}
+ */
+export function parseEndpoint(text: string): Endpoint {
+  if (text.startsWith('unix:')) {
+    const path = text.slice(5);
+    // sun_path holds 108 bytes with its NUL (unix(7)).
+    if (!path.startsWith('/') || Buffer.byteLength(path) > 107) {
+      throw new ValueError(`"${text}" is no UNIX socket: the path must be absolute and at most 107 bytes`);
+    }
+    return { kind: 'unix', path };
+  }
+  const match = /^(?:\[([^\]]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65535) {
+    throw new ValueError(`"${text}" is no endpoint; write 1.2.3.4:53, [fd00::1]:53 or unix:/path`);
+  }
+  const address = parseAddress(match[1] ?? match[2]!);
+  if ((address.family === 6) !== (match[1] !== undefined)) throw new ValueError(`"${text}": brackets are for IPv6`);
+  return { kind: 'inet', address, port };
+}
+
+/**
+ * `parseEndpoint` for places where only address and port make sense.
+ * @throws {ValueError}
+ */
+export function parseInetEndpoint(text: string): InetEndpoint {
+  const endpoint = parseEndpoint(text);
+  if (endpoint.kind !== 'inet') throw new ValueError(`"${text}": an address and port is wanted here`);
+  return endpoint;
+}
+
+/** Writes an endpoint the way `parseEndpoint` reads it. */
+export function formatEndpoint(endpoint: Endpoint): string {
+  if (endpoint.kind === 'unix') return `unix:${endpoint.path}`;
+  const host = formatAddress(endpoint.address);
+  return endpoint.address.family === 6 ? `[${host}]:${endpoint.port}` : `${host}:${endpoint.port}`;
+}
+
+/**
+ * Reads `fd00::/64` or `10.0.0.0/8`; an address alone is a prefix of full length.
+ * @throws {ValueError} also when bits are set beyond the length: such a prefix is more often a slip than meant
+ */
+export function parseCidr(text: string): Cidr {
+  const [host, suffix, ...rest] = text.split('/');
+  const base = parseAddress(host!);
+  const width = base.bytes.length * 8;
+  const length = suffix === undefined ? width : Number(suffix);
+  if (rest.length > 0 || (suffix !== undefined && !/^\d{1,3}$/.test(suffix)) || length > width) {
+    throw new ValueError(`"${text}" is no prefix; write for example fd00:6:6::/64 or 192.0.2.0/24`);
+  }
+  if (base.zone !== undefined) throw new ValueError(`"${text}": a prefix has no zone id`);
+  const masked = maskAddress(base, length);
+  if (!equalAddress(masked, base)) {
+    throw new ValueError(`"${text}" has bits beyond its length; did you mean ${formatAddress(masked)}/${length}?`);
+  }
+  return { base, length };
+}
+
+export function formatCidr(cidr: Cidr): string {
+  return `${formatAddress(cidr.base)}/${cidr.length}`;
+}
+
+/** The address with all bits beyond `length` cleared. */
+export function maskAddress(address: Address, length: number): Address {
+  const bytes = address.bytes.map((byte, i) => byte & (0xff << Math.max(0, Math.min(8, 8 - (length - i * 8)))));
+  return { family: address.family, bytes };
+}
+
+/** Whether `bytes` (4 or 16, an unmapped address) lies in the prefix. Allocates nothing: it stands in packet paths. */
+export function cidrContains(cidr: Cidr, bytes: Uint8Array): boolean {
+  const base = cidr.base.bytes;
+  if (base.length !== bytes.length) return false;
+  const whole = cidr.length >> 3;
+  for (let i = 0; i < whole; i++) if (base[i] !== bytes[i]) return false;
+  const rest = cidr.length & 7;
+  return rest === 0 || ((base[whole]! ^ bytes[whole]!) & (0xff00 >> rest) & 0xff) === 0;
+}
+
+function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  return prefix.every((byte, i) => byte === bytes[i]);
+}

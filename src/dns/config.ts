@@ -1,0 +1,88 @@
+/** The DNS server's validated configuration. */
+import type { Cidr, InetEndpoint } from '../core/address.ts';
+
+export type TsigAlgorithm = 'hmac-md5' | 'hmac-sha1' | 'hmac-sha224' | 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512';
+
+/** A TSIG key (RFC 8945), ready for use. */
+export interface TsigKey {
+  /** Owner name, text, lower case, without the final dot. */
+  readonly name: string;
+  readonly algorithm: TsigAlgorithm;
+  readonly secret: Uint8Array;
+}
+
+export type UpdateMatch = 'self' | 'name' | 'subdomain' | 'wildcard' | 'zonesub';
+
+/** One rule of a zone's update policy; the first that matches grants. No rule: REFUSED. */
+export interface UpdateRule {
+  /** Key name as in `keys`. */
+  readonly key: string;
+  readonly match: UpdateMatch;
+  /** For name, subdomain and wildcard: absolute name; undefined = the zone's name. */
+  readonly name: string | undefined;
+  /** Type mnemonics or TYPEnnn; empty = every type but SOA, NS, RRSIG, NSEC, NSEC3 (as BIND). */
+  readonly types: readonly string[];
+}
+
+export interface SoaConfig {
+  readonly mname: string;
+  readonly rname: string;
+  readonly refreshSeconds: number;
+  readonly retrySeconds: number;
+  readonly expireSeconds: number;
+  readonly minimumSeconds: number;
+}
+
+export interface ZoneConfig {
+  /** Absolute, lower case, without the final dot; the root is the empty string. */
+  readonly name: string;
+  readonly ns: readonly string[];
+  readonly soa: SoaConfig;
+  readonly ttlSeconds: number;
+  readonly file: string | undefined;
+  readonly update: readonly UpdateRule[];
+  readonly transfer: {
+    readonly allow: readonly Cidr[];
+    readonly key: string | undefined;
+    readonly notify: readonly InetEndpoint[];
+  };
+  readonly reverse: boolean;
+}
+
+export interface UpstreamConfig {
+  readonly transport: 'udp' | 'tls';
+  readonly endpoint: InetEndpoint;
+  /** Name to authenticate, for tls. */
+  readonly serverName: string | undefined;
+}
+
+export interface ForwardConfig {
+  readonly upstreams: readonly UpstreamConfig[];
+  readonly policy: 'fastest' | 'ordered' | 'roundrobin';
+  /** Whole time spent on a query, all tries together. */
+  readonly timeoutMs: number;
+  readonly cache: {
+    readonly sizeBytes: number;
+    readonly minTtlSeconds: number;
+    readonly maxTtlSeconds: number;
+    readonly maxNegativeTtlSeconds: number;
+    readonly serveStaleSeconds: number;
+    readonly prefetch: boolean;
+  };
+}
+
+export interface Dns64Config {
+  readonly mode: 'off' | 'upstream' | 'synthesize';
+  readonly prefix: 'auto' | Cidr;
+  readonly exclude: readonly Cidr[];
+}
+
+export interface DnsConfig {
+  readonly listen: readonly InetEndpoint[];
+  readonly allow: readonly Cidr[];
+  readonly rateLimit: { readonly responsesPerSecond: number; readonly slip: number };
+  readonly forward: ForwardConfig | undefined;
+  readonly dns64: Dns64Config;
+  readonly keys: readonly TsigKey[];
+  readonly zones: readonly ZoneConfig[];
+}

@@ -1,0 +1,49 @@
+/** What the control thread tells data threads about DNS: plain data, passed by structured clone. */
+import type { InetEndpoint } from '../core/address.ts';
+import type { DnsConfig } from './config.ts';
+
+/** All records of one owner and type. `rdata` is uncompressed wire form, one entry a record, no two equal. */
+export interface RRset {
+  readonly type: number;
+  readonly ttl: number;
+  readonly rdata: readonly Uint8Array[];
+}
+
+/** An RRset with its owner name: uncompressed wire form, case as it was first written. */
+export interface OwnedRRset {
+  readonly owner: Uint8Array;
+  readonly rrset: RRset;
+}
+
+/** A zone whole: its apex SOA among the sets. */
+export interface ZoneData {
+  readonly name: Uint8Array;
+  readonly rrsets: readonly OwnedRRset[];
+}
+
+/** One RRset replaced (or, with undefined, gone). */
+export interface ZoneChange {
+  readonly owner: Uint8Array;
+  readonly type: number;
+  readonly rrset: RRset | undefined;
+}
+
+/** What one transaction changed; applied as a whole. The new SOA is among the changes. */
+export interface ZoneDelta {
+  readonly name: Uint8Array;
+  readonly changes: readonly ZoneChange[];
+}
+
+/** The settings a data thread needs: no secrets among them. */
+export type DnsSettings = Omit<DnsConfig, 'keys' | 'zones'>;
+
+/** A message that only the control thread answers: UPDATE, NOTIFY, AXFR, IXFR, or anything signed. */
+export interface HandoffRequest {
+  readonly message: Uint8Array;
+  readonly client: InetEndpoint;
+  readonly local: InetEndpoint;
+  readonly transport: 'udp' | 'tcp';
+}
+
+/** Replies in order; none = drop. */
+export type Handoff = (request: HandoffRequest) => Promise<readonly Uint8Array[]>;

@@ -1,0 +1,32 @@
+import { constants } from 'node:os';
+import { V6edgeError } from '../core/errors.ts';
+
+const names = new Map<number, string>(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+/** `ECONNREFUSED` for 111; `E<number>` for one that Node does not name. */
+export function errnoName(errno: number): string {
+  return names.get(errno) ?? `E${errno}`;
+}
+
+/** A failed system call. `code` is the errno's name; `syscall` the call; `detail` what it was tried on. */
+export class SystemError extends V6edgeError {
+  readonly errno: number;
+  readonly syscall: string;
+
+  /** @param errno positive errno value */
+  constructor(syscall: string, errno: number, detail = '') {
+    const code = errnoName(errno);
+    super(code, detail === '' ? `${syscall}: ${code}` : `${syscall} ${detail}: ${code}`);
+    this.errno = errno;
+    this.syscall = syscall;
+  }
+}
+
+/**
+ * Passes a result of a libc wrapper through, or throws it: wrappers return the negative errno on failure.
+ * @throws {SystemError}
+ */
+export function check(result: number, syscall: string, detail = ''): number {
+  if (result < 0) throw new SystemError(syscall, -result, detail);
+  return result;
+}

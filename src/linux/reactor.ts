@@ -1,0 +1,135 @@
+/**
+ * epoll(7) inside Node's own loop: one epoll descriptor a thread, which libuv polls.
+ *
+ * A handler belongs to a descriptor from `add` to `remove`; events that the kernel had already reported for a descriptor
+ * removed (or closed and opened again) within the same batch are dropped by comparing a generation number that travels in
+ * epoll_data beside the descriptor.
+ *
+ *   struct epoll_event  u32 events · u64 data; packed to 12 bytes on x86-64, 16 with padding on arm64
+ */
+import koffi from 'koffi';
+import { check } from './errors.ts';
+import { closeFd, kernelBuffer, libcCall, orErrno } from './libc.ts';
+
+export const EPOLLIN = 0x001;
+export const EPOLLOUT = 0x004;
+export const EPOLLERR = 0x008;
+export const EPOLLHUP = 0x010;
+export const EPOLLRDHUP = 0x2000;
+export const EPOLLET = 0x80000000;
+
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
+const EPOLL_CLOEXEC = 0o2000000;
+
+const dataOffset = process.arch === 'x64' ? 4 : 8;
+const eventBytes = process.arch === 'x64' ? 12 : 16;
+const batchEvents = 512;
+/** Batches handled before other work of the thread (messages, timers) gets its turn. */
+const batchesPerTurn = 4;
+
+const epollCreate1 = libcCall<(flags: number) => number>('int epoll_create1(int flags)');
+const epollCtl = libcCall<(ep: number, op: number, fd: number, event: Uint8Array) => number>(
+  'int epoll_ctl(int ep, int op, int fd, void *event)',
+);
+const epollWait = libcCall<(ep: number, events: Uint8Array, max: number, timeout: number) => number>(
+  'int epoll_wait(int ep, void *events, int max, int timeout)',
+);
+
+/** What is called with the event bits (EPOLLIN | …) of one descriptor. */
+export interface EventHandler {
+  onEvents(events: number): void;
+}
+
+export class Reactor {
+  readonly #epoll: number;
+  readonly #events = kernelBuffer(eventBytes * batchEvents);
+  readonly #control = kernelBuffer(eventBytes);
+  readonly #handlers: (EventHandler | undefined)[] = [];
+  readonly #generations: number[] = [];
+  readonly #batchEnd: (() => void)[] = [];
+  // Kept referenced: the loop stops without a word when the handle is collected.
+  readonly #poll: ReturnType<typeof koffi.node.poll>;
+  #closed = false;
+
+  /** @throws {SystemError} when the kernel gives no epoll descriptor */
+  constructor() {
+    this.#epoll = check(orErrno(epollCreate1(EPOLL_CLOEXEC)), 'epoll_create1');
+    this.#poll = koffi.node.poll(this.#epoll, { readable: true }, () => this.#run());
+  }
+
+  /**
+   * Watches a descriptor. Add EPOLLET to `events` for edge-triggered.
+   * @throws {SystemError}
+   */
+  add(fd: number, events: number, handler: EventHandler): void {
+    const generation = ((this.#generations[fd] ?? 0) + 1) & 0x7fffffff;
+    this.#generations[fd] = generation;
+    this.#handlers[fd] = handler;
+    check(this.#ctl(EPOLL_CTL_ADD, fd, events), 'epoll_ctl', `add ${fd}`);
+  }
+
+  /**
+   * Changes what a descriptor is watched for.
+   * @throws {SystemError}
+   */
+  modify(fd: number, events: number): void {
+    check(this.#ctl(EPOLL_CTL_MOD, fd, events), 'epoll_ctl', `mod ${fd}`);
+  }
+
+  /** Stops watching a descriptor that stays open. */
+  remove(fd: number): void {
+    this.forget(fd);
+    this.#ctl(EPOLL_CTL_DEL, fd, 0);
+  }
+
+  /** Drops the handler of a descriptor that its owner closes now: the kernel takes a closed one out by itself. */
+  forget(fd: number): void {
+    this.#handlers[fd] = undefined;
+    this.#generations[fd] = ((this.#generations[fd] ?? 0) + 1) & 0x7fffffff;
+  }
+
+  /** Calls `run` after each batch of events: for output that is collected and sent at once. */
+  onBatchEnd(run: () => void): void {
+    this.#batchEnd.push(run);
+  }
+
+  /** Whether watching descriptors keeps the process alive (it does unless told otherwise). */
+  set keepsAlive(value: boolean) {
+    if (value) this.#poll.ref();
+    else this.#poll.unref();
+  }
+
+  /** Lets go of the epoll descriptor; descriptors watched stay their owners'. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#poll.stop();
+    this.#poll.close();
+    closeFd(this.#epoll);
+  }
+
+  #ctl(op: number, fd: number, events: number): number {
+    this.#control.writeUInt32LE(events >>> 0, 0);
+    this.#control.writeInt32LE(fd, dataOffset);
+    this.#control.writeInt32LE(this.#generations[fd] ?? 0, dataOffset + 4);
+    return orErrno(epollCtl(this.#epoll, op, fd, this.#control));
+  }
+
+  #run(): void {
+    for (let batch = 0; batch < batchesPerTurn && !this.#closed; batch++) {
+      const count = epollWait(this.#epoll, this.#events, batchEvents, 0);
+      if (count <= 0) return;
+      for (let i = 0; i < count; i++) {
+        const at = i * eventBytes;
+        const fd = this.#events.readInt32LE(at + dataOffset);
+        if (this.#generations[fd] !== this.#events.readInt32LE(at + dataOffset + 4)) continue;
+        this.#handlers[fd]?.onEvents(this.#events.readUInt32LE(at));
+      }
+      for (const run of this.#batchEnd) run();
+      if (count < batchEvents) return;
+    }
+    // More may be ready: libuv's poll is level-triggered and comes back after messages and timers had their turn.
+  }
+}

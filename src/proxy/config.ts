@@ -1,0 +1,85 @@
+/** The proxy's validated configuration: no optional that has a default, no strings for addresses or durations. */
+import type { Cidr, InetEndpoint } from '../core/address.ts';
+
+export type WhenEmpty = 'reset' | 'close' | 'wait';
+export type BalanceAlgorithm = 'roundrobin' | 'leastconn' | 'random2' | 'source';
+export type ProxyProtocol = 'none' | 'v1' | 'v2';
+export type CheckType = 'none' | 'tcp' | 'tls' | 'http' | 'https';
+
+/** Milliseconds throughout; HAProxy's words: `timeout connect`, `timeout client-fin`, `timeout server-fin`. */
+export interface ProxyTimeouts {
+  readonly connectMs: number;
+  /** No byte in either direction; 0 = never. */
+  readonly idleMs: number;
+  /** After the client half-closed. */
+  readonly clientFinMs: number;
+  /** After the member half-closed. */
+  readonly serverFinMs: number;
+  /** Waiting for a PROXY header from the client (`acceptProxy`). */
+  readonly proxyHeaderMs: number;
+}
+
+export interface ListenerConfig {
+  readonly name: string;
+  readonly bind: readonly InetEndpoint[];
+  readonly pool: string;
+  readonly whenEmpty: WhenEmpty;
+  readonly acceptProxy: boolean;
+  readonly trusted: readonly Cidr[];
+  readonly allow: readonly Cidr[];
+  readonly deny: readonly Cidr[];
+  readonly rate: { readonly perSource: number; readonly windowMs: number };
+  readonly log: boolean;
+}
+
+export interface CheckConfig {
+  readonly type: CheckType;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly rise: number;
+  readonly fall: number;
+  /** For http and https. */
+  readonly method: string;
+  readonly path: string;
+  readonly host: string | undefined;
+  readonly expect: readonly number[];
+  /** Check another port than the one traffic goes to. */
+  readonly port: number | undefined;
+}
+
+export interface MemberConfig {
+  readonly name: string;
+  /** IPv4 or IPv6 text, as given. */
+  readonly address: string;
+  readonly port: number;
+  readonly weight: number;
+  /** 0 = no limit. */
+  readonly maxConnections: number;
+  readonly backup: boolean;
+  readonly slowStartMs: number;
+}
+
+export type DiscoverConfig =
+  | { readonly kind: 'srv'; readonly name: string }
+  | { readonly kind: 'aaaa' | 'a'; readonly name: string; readonly port: number };
+
+export interface PoolConfig {
+  readonly name: string;
+  readonly proxyProtocol: ProxyProtocol;
+  readonly balance: BalanceAlgorithm;
+  readonly check: CheckConfig;
+  readonly onMarkedDown: 'close' | 'keep';
+  readonly keepaliveMs: number;
+  readonly maxAgeMs: number;
+  readonly retries: number;
+  readonly queue: { readonly timeoutMs: number; readonly length: number };
+  readonly members: readonly MemberConfig[];
+  readonly discover: DiscoverConfig | undefined;
+}
+
+export interface ProxyConfig {
+  readonly timeouts: ProxyTimeouts;
+  readonly maxConnections: number;
+  readonly listeners: readonly ListenerConfig[];
+  readonly pools: readonly PoolConfig[];
+}

@@ -1,0 +1,44 @@
+/**
+ * What the control thread tells data threads: plain data, passed by structured clone, replaced as a whole.
+ * `slot` numbers index the shared counters (`proxy/counters.ts`) and stay with their listener or member for its life.
+ */
+import type { BalanceAlgorithm, ListenerConfig, ProxyProtocol, ProxyTimeouts } from './config.ts';
+
+/** up and down are the health check's words; drain and maint the operator's. Only `up` gets new sessions. */
+export type MemberState = 'up' | 'down' | 'drain' | 'maint';
+
+export interface MemberSnapshot {
+  readonly name: string;
+  readonly slot: number;
+  readonly address: string;
+  readonly port: number;
+  /** Effective weight, 0 = no new sessions. */
+  readonly weight: number;
+  readonly maxConnections: number;
+  readonly backup: boolean;
+  readonly state: MemberState;
+}
+
+export interface PoolSnapshot {
+  readonly name: string;
+  readonly proxyProtocol: ProxyProtocol;
+  readonly balance: BalanceAlgorithm;
+  readonly onMarkedDown: 'close' | 'keep';
+  readonly keepaliveMs: number;
+  readonly maxAgeMs: number;
+  readonly retries: number;
+  readonly queue: { readonly timeoutMs: number; readonly length: number };
+  readonly members: readonly MemberSnapshot[];
+}
+
+export interface ListenerSnapshot extends ListenerConfig {
+  readonly slot: number;
+}
+
+export interface ProxySnapshot {
+  readonly version: number;
+  readonly timeouts: ProxyTimeouts;
+  readonly maxConnections: number;
+  readonly listeners: readonly ListenerSnapshot[];
+  readonly pools: readonly PoolSnapshot[];
+}
