@@ -1,0 +1,123 @@
+/** Processes under measurement: started pinned, ended by pid, their CPU time read from /proc. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** CPU time of a process, all its threads: microseconds. */
+export interface CpuTime {
+  /** Time on a CPU as the scheduler counted it, exact to the nanosecond. */
+  readonly total: number;
+  /** User and system share, in the kernel's ticks of 10 ms. */
+  readonly user: number;
+  readonly system: number;
+}
+
+/** Where things run: what is measured has one core for itself, all else has the others. */
+export interface Cores {
+  readonly measured: string;
+  readonly rest: string;
+}
+
+/** Core 0 for what is measured; the rest for load and origins (the same core where there is only one). */
+export function chooseCores(): Cores {
+  const allowed = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]!;
+  const list = allowed.split(',').flatMap((range) => {
+    const [from, to] = range.split('-').map(Number);
+    return Array.from({ length: (to ?? from!) - from! + 1 }, (_, i) => from! + i);
+  });
+  if (list.length < 2) process.stderr.write('only one core: load and server share it, figures will be poor\n');
+  return { measured: String(list[0]), rest: list.length > 1 ? list.slice(1).join(',') : String(list[0]) };
+}
+
+export class Server {
+  readonly name: string;
+  readonly #child: ChildProcess;
+  #output = '';
+  #exited = false;
+
+  constructor(name: string, cores: string, command: readonly string[], env: Record<string, string> = {}) {
+    this.name = name;
+    this.#child = spawn('taskset', ['-c', cores, ...command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.on('data', (data: Buffer) => {
+        if (this.#output.length < 100_000) this.#output += data.toString();
+      });
+    }
+    this.#child.on('exit', () => {
+      this.#exited = true;
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** What it printed so far, bounded. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Resolves when `probe` says yes; fails when the process ends first or 15 s pass. */
+  async ready(probe: () => boolean | Promise<boolean>): Promise<this> {
+    const deadline = performance.now() + 15_000;
+    while (!(await probe())) {
+      if (this.#exited) throw new Error(`${this.name} ended at start:\n${this.#output}`);
+      if (performance.now() > deadline) throw new Error(`${this.name} was not ready in 15 s:\n${this.#output}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return this;
+  }
+
+  cpu(): CpuTime {
+    let total = 0;
+    for (const thread of readdirSync(`/proc/${this.pid}/task`)) {
+      total += Number(readFileSync(`/proc/${this.pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+    }
+    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { total: total / 1000, user: Number(fields[11]) * 10_000, system: Number(fields[12]) * 10_000 };
+  }
+
+  /** Resident and private memory, KiB. */
+  memory(): { rss: number; uss: number } {
+    const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, 'utf8');
+    const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0);
+    return { rss: field('Rss'), uss: field('Private_Clean') + field('Private_Dirty') };
+  }
+
+  async stop(): Promise<void> {
+    if (this.#exited) return;
+    const exit = new Promise<void>((resolve) => this.#child.once('exit', () => resolve()));
+    this.#child.kill('SIGTERM');
+    const force = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
+    await exit;
+    clearTimeout(force);
+  }
+}
+
+/** Runs a load generator to its end, pinned, without blocking the loop that reads the servers' output. */
+export function runLoad(cores: string, command: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('taskset', ['-c', cores, ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    let errors = '';
+    child.stdout.on('data', (data: Buffer) => {
+      output += data;
+    });
+    child.stderr.on('data', (data: Buffer) => {
+      errors += data;
+    });
+    child.on('error', reject);
+    child.on('exit', (code) => {
+      if (code === 0) resolve(output);
+      else reject(new Error(`${command.join(' ')} ended with ${code}:\n${errors}${output}`));
+    });
+  });
+}
+
+/** Whether a program is there, for peers that may be missing. */
+export function hasProgram(name: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
+}
