@@ -1,0 +1,214 @@
+/**
+ * One health check: connect, PROXY header if the pool sends one, TLS handshake for tls and https, one request for http
+ * and https. It ends with one result, at the latest after its timeout, and closes in a way that costs the member no
+ * connection reset: our FIN first, then whatever the member still sends is read and thrown away, within limits.
+ */
+import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { Clock, Timer } from '../../core/clock.ts';
+import { errorCode, errorMessage } from '../../core/errors.ts';
+import type { CheckCode, CheckResult, CheckTarget } from './result.ts';
+
+/** PROXY protocol v2, LOCAL command: signature, version 2 and command 0, unspecified family, no addresses (§2.2). */
+const localV2 = Buffer.from('0d0a0d0a000d0a515549540a' + '20' + '00' + '0000', 'hex');
+/** PROXY protocol v1 for connections that stand for no client (§2.1). */
+const localV1 = Buffer.from('PROXY UNKNOWN\r\n', 'latin1');
+
+/** Response headers beyond this are a failed check; kube-apiserver and nginx send well under 1 KiB. */
+const maxHeaderBytes = 16 * 1024;
+/** What is read and thrown away after the verdict; a member that sends more is cut off. */
+const maxDrainBytes = 64 * 1024;
+/** How long a member has to close after we did. */
+const lingerMs = 1000;
+
+type Layer = 'L4' | 'L6' | 'L7';
+
+/** Starts a check; `done` is called once, unless the check is cancelled before. */
+export type Probe = (target: CheckTarget, clock: Clock, done: (result: CheckResult) => void) => { cancel(): void };
+
+/** The real `Probe`, on the network. */
+export const networkProbe: Probe = (target, clock, done) => new NetworkCheck(target, clock, done);
+
+class NetworkCheck {
+  readonly #target: CheckTarget;
+  readonly #clock: Clock;
+  readonly #done: (result: CheckResult) => void;
+  readonly #startedAt: number;
+  readonly #socket: Socket;
+  #tls: TLSSocket | undefined;
+  #request: ClientRequest | undefined;
+  #timer: Timer;
+  #layer: Layer = 'L4';
+  #settled = false;
+  #cancelled = false;
+  #drained = 0;
+
+  constructor(target: CheckTarget, clock: Clock, done: (result: CheckResult) => void) {
+    this.#target = target;
+    this.#clock = clock;
+    this.#done = done;
+    this.#startedAt = clock.now();
+    this.#timer = clock.after(target.timeoutMs, () => this.#onTimeout());
+    this.#socket = connect({ host: target.address, port: target.port, noDelay: true });
+    // An error may come at any time, also after the verdict: it must never be an uncaught one.
+    this.#socket.on('error', (error) => this.#onError(error));
+    this.#socket.on('close', () => this.#onClose());
+    this.#socket.on('connect', () => this.#onConnect());
+  }
+
+  cancel(): void {
+    this.#settled = true;
+    this.#cancelled = true;
+    this.#destroy();
+  }
+
+  #onConnect(): void {
+    const { type, proxyProtocol } = this.#target;
+    if (proxyProtocol !== 'none') this.#socket.write(proxyProtocol === 'v1' ? localV1 : localV2);
+    if (type === 'tcp') {
+      this.#succeed('L4OK', 'connected');
+    } else if (type === 'http') {
+      this.#sendRequest(this.#socket);
+    } else {
+      this.#startTls();
+    }
+  }
+
+  #startTls(): void {
+    this.#layer = 'L6';
+    const { host, type } = this.#target;
+    const tls = connectTls({
+      socket: this.#socket,
+      // A check asks whether the member answers, not who it is: cluster CAs are rarely known to the edge.
+      rejectUnauthorized: false,
+      // RFC 6066 §3: the server name is a DNS name, never an address.
+      ...(host !== undefined && isIP(host) === 0 ? { servername: host } : {}),
+      ...(type === 'https' ? { ALPNProtocols: ['http/1.1'] } : {}),
+    });
+    this.#tls = tls;
+    tls.on('error', (error) => this.#onError(error));
+    tls.on('close', () => this.#onClose());
+    tls.on('secureConnect', () => {
+      if (this.#settled) return;
+      if (type === 'tls') this.#succeed('L6OK', `TLS handshake done (${tls.getProtocol()})`);
+      else this.#sendRequest(tls);
+    });
+  }
+
+  #sendRequest(stream: Socket): void {
+    this.#layer = 'L7';
+    const { address, port, host, method, path } = this.#target;
+    const literal = isIP(address) === 6 ? `[${address}]` : address;
+    try {
+      // Without an agent there is no keep-alive: the request carries `Connection: close`.
+      this.#request = request({
+        createConnection: () => stream,
+        method,
+        path,
+        headers: { Host: host ?? `${literal}:${port}`, 'User-Agent': 'v6edge-check', Accept: '*/*' },
+        setDefaultHeaders: true,
+        maxHeaderSize: maxHeaderBytes,
+      });
+    } catch (error) {
+      this.#fail('SOCKERR', `the request cannot be made: ${errorMessage(error)}`);
+      return;
+    }
+    this.#request.on('error', (error) => this.#onError(error));
+    this.#request.on('response', (response) => this.#onResponse(response));
+    this.#request.on('upgrade', (response, socket) => {
+      this.#onResponse(response);
+      socket.destroy();
+    });
+    this.#request.end();
+  }
+
+  #onResponse(response: IncomingMessage): void {
+    const status = response.statusCode ?? 0;
+    const { expect, method, path } = this.#target;
+    const words = `${method} ${path} answered ${status}`;
+    if (expect.includes(status)) {
+      this.#settle(true, 'L7OK', words);
+    } else {
+      const hint = status === 400 ? this.#headerHint() : '';
+      this.#settle(false, 'L7STS', `${words}, expected ${expect.join(' or ')}${hint}`);
+    }
+    this.#drain(response);
+  }
+
+  #onTimeout(): void {
+    const what = { L4: 'no connection', L6: 'no TLS handshake', L7: 'no response' }[this.#layer];
+    this.#fail(`${this.#layer}TOUT`, `${what} within ${this.#target.timeoutMs} ms`);
+  }
+
+  #onError(error: Error): void {
+    if (this.#settled) return;
+    const code = errorCode(error);
+    if (this.#layer === 'L4') this.#fail('L4CON', connectFailures[code ?? ''] ?? errorMessage(error));
+    else this.#fail(`${this.#layer}RSP`, `${responseFailures[code ?? ''] ?? errorMessage(error)}${this.#headerHint()}`);
+  }
+
+  #onClose(): void {
+    if (this.#settled) this.#destroy();
+    else if (this.#layer === 'L4') this.#fail('L4CON', 'connection closed');
+    else this.#fail(`${this.#layer}RSP`, `connection closed before the answer${this.#headerHint()}`);
+  }
+
+  /** A member that speaks no PROXY protocol answers the header with an error: the commonest mistake in a pool's setup. */
+  #headerHint(): string {
+    return this.#target.proxyProtocol === 'none'
+      ? ''
+      : '; the pool sends a PROXY header: does the member expect one (proxyProtocol)?';
+  }
+
+  /** Connected, and nothing more is wanted: our FIN goes out, through the TLS layer with its close_notify. */
+  #succeed(code: CheckCode, reason: string): void {
+    const stream = this.#tls ?? this.#socket;
+    this.#settle(true, code, reason);
+    this.#drain(stream);
+    stream.end();
+  }
+
+  /** Closing with bytes unread would send a reset: they are read until the member closes, within limits. */
+  #drain(stream: Socket | IncomingMessage): void {
+    this.#timer.cancel();
+    if (this.#cancelled) return;
+    this.#timer = this.#clock.after(lingerMs, () => this.#destroy());
+    stream.on('data', (chunk: Buffer) => {
+      this.#drained += chunk.length;
+      if (this.#drained > maxDrainBytes) this.#destroy();
+    });
+  }
+
+  #fail(code: CheckCode, reason: string): void {
+    this.#settle(false, code, reason);
+    this.#destroy();
+  }
+
+  #settle(ok: boolean, code: CheckCode, reason: string): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#done({ ok, code, reason, durationMs: this.#clock.now() - this.#startedAt });
+  }
+
+  #destroy(): void {
+    this.#timer.cancel();
+    this.#request?.destroy();
+    this.#tls?.destroy();
+    this.#socket.destroy();
+  }
+}
+
+const connectFailures: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network unreachable',
+  ETIMEDOUT: 'connection timed out',
+};
+
+const responseFailures: Readonly<Record<string, string>> = {
+  ECONNRESET: 'connection reset before the answer',
+  EPIPE: 'connection closed before the answer',
+  HPE_HEADER_OVERFLOW: `response header larger than ${maxHeaderBytes} bytes`,
+};

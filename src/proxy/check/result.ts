@@ -1,0 +1,38 @@
+import type { CheckType, ProxyProtocol } from '../config.ts';
+
+/** How a check ended, in HAProxy's words (management guide 9.1, `check_status`): layer, then OK, TOUT, CON, RSP or STS. */
+export type CheckCode =
+  | 'L4OK'
+  | 'L4TOUT'
+  | 'L4CON'
+  | 'L6OK'
+  | 'L6TOUT'
+  | 'L6RSP'
+  | 'L7OK'
+  | 'L7TOUT'
+  | 'L7RSP'
+  | 'L7STS'
+  | 'SOCKERR';
+
+/** The outcome of one check. */
+export interface CheckResult {
+  readonly ok: boolean;
+  readonly code: CheckCode;
+  /** In plain words, for logs and the status page. */
+  readonly reason: string;
+  readonly durationMs: number;
+}
+
+/** All that one check needs to know. */
+export interface CheckTarget {
+  readonly type: Exclude<CheckType, 'none'>;
+  readonly address: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+  /** Sent first, with the LOCAL command, so that a receiver that expects a header logs nothing. */
+  readonly proxyProtocol: ProxyProtocol;
+  readonly method: string;
+  readonly path: string;
+  readonly host: string | undefined;
+  readonly expect: readonly number[];
+}

@@ -1,0 +1,72 @@
+import type { Clock, Timer } from '../../core/clock.ts';
+import type { Random } from '../../core/random.ts';
+import type { Probe } from './probe.ts';
+import type { CheckResult, CheckTarget } from './result.ts';
+
+/** Part of the interval by which checks are spread, so that members of a pool are not checked in step. */
+const jitter = 0.1;
+/** Checks that live traffic asks for start at least this part of the interval apart, however many connects fail. */
+const soonFraction = 0.1;
+
+interface ScheduleContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly probe: Probe;
+  readonly onResult: (result: CheckResult) => void;
+}
+
+/** Checks one member again and again: the first time at once, then every interval ±10 %, one check at a time. */
+export class CheckSchedule {
+  readonly #context: ScheduleContext;
+  readonly #target: CheckTarget;
+  readonly #intervalMs: number;
+  #timer: Timer | undefined;
+  #running: { cancel(): void } | undefined;
+  #startedAt = 0;
+  #stopped = false;
+
+  constructor(context: ScheduleContext, target: CheckTarget, intervalMs: number) {
+    this.#context = context;
+    this.#target = target;
+    this.#intervalMs = intervalMs;
+  }
+
+  /** Starts the first check. */
+  start(): void {
+    this.#check();
+  }
+
+  /** Live traffic saw a failure: the next check runs now, or shortly if one has only just run. */
+  soon(): void {
+    if (this.#stopped || this.#running !== undefined) return;
+    const earliest = this.#startedAt + this.#intervalMs * soonFraction;
+    this.#checkAfter(earliest - this.#context.clock.now());
+  }
+
+  /** No result is reported after this. */
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#running?.cancel();
+    this.#running = undefined;
+  }
+
+  #check(): void {
+    if (this.#stopped) return;
+    const { clock, random, probe, onResult } = this.#context;
+    this.#startedAt = clock.now();
+    const nextAt = this.#startedAt + this.#intervalMs * (1 + jitter * (2 * random.fraction() - 1));
+    this.#running = probe(this.#target, clock, (result) => {
+      if (this.#stopped) return;
+      this.#running = undefined;
+      // Set before the result is told: who hears it may ask for a check soon, or stop.
+      this.#checkAfter(nextAt - clock.now());
+      onResult(result);
+    });
+  }
+
+  #checkAfter(delayMs: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#context.clock.after(Math.max(0, delayMs), () => this.#check());
+  }
+}

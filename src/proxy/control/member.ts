@@ -1,0 +1,248 @@
+/**
+ * One pool member in the control thread: what the operator says (ready, drain, maint, weight), what its checks say, and
+ * the state that comes of both. `unknown` health counts as down, but is not announced: it lasts one check.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock, Timer } from '../../core/clock.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Random } from '../../core/random.ts';
+import type { Probe } from '../check/probe.ts';
+import type { CheckResult, CheckTarget } from '../check/result.ts';
+import { CheckSchedule } from '../check/schedule.ts';
+import { type Health, nextHealth, unknownHealth } from '../check/state.ts';
+import type { MemberConfig, PoolConfig } from '../config.ts';
+import type { MemberSnapshot, MemberState } from '../snapshot.ts';
+import type { AdminState, LastCheck, MemberEvent, MemberStatus } from './status.ts';
+
+/** Who named the member: the configuration, the admin API, or DNS. */
+export type MemberOrigin = 'config' | 'api' | 'discovered';
+
+/** Weight updates on the way from 0 to full during `slowStart`. */
+const rampSteps = 10;
+
+export interface MemberContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly probe: Probe;
+  readonly emit: (event: MemberEvent) => void;
+  /** Something that stands in the snapshot has changed. */
+  readonly changed: () => void;
+}
+
+export class Member {
+  readonly slot: number;
+  origin: MemberOrigin;
+  /** Takes no new sessions and goes when the last one has ended. */
+  leaving = false;
+  readonly #context: MemberContext;
+  #config: MemberConfig;
+  #pool: PoolConfig;
+  #admin: AdminState = 'ready';
+  #adminWeight: number | undefined;
+  #health: Health = unknownHealth;
+  #schedule: CheckSchedule | undefined;
+  #lastCheck: LastCheck | undefined;
+  #announced: MemberState | 'unknown' = 'unknown';
+  #since: number;
+  #reason = 'not checked yet';
+  #orderReason = '';
+  #rampStart: number | undefined;
+  #rampTimer: Timer | undefined;
+
+  constructor(context: MemberContext, pool: PoolConfig, config: MemberConfig, slot: number, origin: MemberOrigin) {
+    this.#context = context;
+    this.#pool = pool;
+    this.#config = config;
+    this.slot = slot;
+    this.origin = origin;
+    this.#since = context.clock.wall();
+  }
+
+  get config(): MemberConfig {
+    return this.#config;
+  }
+
+  get state(): MemberState {
+    if (this.#admin === 'maint') return 'maint';
+    if (this.#health.status !== 'up') return 'down';
+    return this.#admin === 'drain' ? 'drain' : 'up';
+  }
+
+  /** Starts the checks; without any the member is up from now on. */
+  start(): void {
+    this.#schedule?.stop();
+    this.#schedule = undefined;
+    const { check } = this.#pool;
+    if (check.type === 'none') {
+      this.#health = { status: 'up', streak: 0 };
+      this.#update('no check is configured');
+    } else if (this.#admin !== 'maint') {
+      this.#schedule = new CheckSchedule(
+        { ...this.#context, onResult: (result) => this.#onResult(result) },
+        this.#target(),
+        check.intervalMs,
+      );
+      this.#schedule.start();
+    }
+  }
+
+  stop(): void {
+    this.#schedule?.stop();
+    this.#rampTimer?.cancel();
+  }
+
+  /**
+   * Takes over new settings; state, health and the operator's word stay.
+   * @returns what the settings overrode of the operator's word
+   */
+  reconfigure(pool: PoolConfig, config: MemberConfig): string[] {
+    const overridden: string[] = [];
+    if (this.#adminWeight !== undefined && config.weight !== this.#config.weight) {
+      overridden.push(`${pool.name}/${config.name}: weight ${this.#adminWeight} is ${config.weight} again`);
+      this.#adminWeight = undefined;
+    }
+    const before = this.#target();
+    const checkBefore = this.#pool.check;
+    this.#pool = pool;
+    this.#config = config;
+    if (!isDeepStrictEqual(checkBefore, pool.check) || !isDeepStrictEqual(before, this.#target())) this.start();
+    return overridden;
+  }
+
+  /** Carries out the operator's word; `reason` says whose it was. */
+  order(admin: AdminState | undefined, weight?: number, reason = `set to ${admin} by the operator`): void {
+    if (weight !== undefined) this.#adminWeight = weight;
+    if (admin !== undefined && admin !== this.#admin) {
+      this.#orderReason = reason;
+      const wasMaint = this.#admin === 'maint';
+      this.#admin = admin;
+      if (admin === 'maint') {
+        this.#schedule?.stop();
+        this.#schedule = undefined;
+      } else if (wasMaint) {
+        // What was known before maintenance is stale: the next check decides alone, as at the start.
+        this.#health = unknownHealth;
+        this.start();
+      }
+      this.#update(reason);
+    }
+    this.#context.changed();
+  }
+
+  /** A connect of live traffic failed: the check is asked at once. */
+  connectFailed(code: string): void {
+    if (this.#health.status !== 'up' || this.#schedule === undefined) return;
+    this.#context.log.debug(this.#fields({ code }), 'connect failed; checking now');
+    this.#schedule.soon();
+  }
+
+  snapshot(): MemberSnapshot {
+    const { name, address, port, maxConnections, backup } = this.#config;
+    return { name, slot: this.slot, address, port, weight: this.#weight(), maxConnections, backup, state: this.state };
+  }
+
+  status(): MemberStatus {
+    return {
+      ...this.snapshot(),
+      configuredWeight: this.#config.weight,
+      admin: this.#admin,
+      health: this.#health.status,
+      origin: this.origin,
+      leaving: this.leaving,
+      since: this.#since,
+      inStateMs: Math.max(0, this.#context.clock.wall() - this.#since),
+      reason: this.#reason,
+      lastCheck: this.#lastCheck,
+    };
+  }
+
+  #onResult(result: CheckResult): void {
+    const { check } = this.#pool;
+    this.#lastCheck = { ...result, at: this.#context.clock.wall() };
+    this.#health = nextHealth(this.#health, result.ok, check);
+    if (this.#health.streak > 0) {
+      const of = result.ok ? check.rise : check.fall;
+      this.#context.log.debug(
+        this.#fields({ code: result.code, reason: result.reason }),
+        `check ${result.ok ? 'succeeded' : 'failed'}, ${this.#health.streak} of ${of}`,
+      );
+    }
+    this.#update(result.reason, result.code);
+  }
+
+  /** Tells of the state if it is another than was told last. */
+  #update(because: string, code?: string): void {
+    const to = this.state;
+    const reason = to === 'drain' || to === 'maint' ? this.#orderReason : because;
+    const from = this.#announced;
+    if (to === from || (to === 'down' && this.#health.status === 'unknown')) return;
+    this.#announced = to;
+    this.#since = this.#context.clock.wall();
+    this.#reason = reason;
+    this.#ramp(to === 'up' && from !== 'unknown' && from !== 'drain');
+    const fields = this.#fields({ state: to, from, reason, ...(code === undefined ? {} : { code }) });
+    if (to === 'down') this.#context.log.warn(fields, 'member is down');
+    else
+      this.#context.log.info(
+        fields,
+        { up: 'member is up', drain: 'member drains', maint: 'member is in maintenance' }[to],
+      );
+    this.#context.emit({
+      kind: 'member',
+      pool: this.#pool.name,
+      member: this.#config.name,
+      from,
+      to,
+      reason,
+      at: this.#since,
+    });
+    this.#context.changed();
+  }
+
+  /** Begins (or ends) the slow start of a member that came back: its weight grows from nothing to full. */
+  #ramp(begin: boolean): void {
+    const { clock, changed } = this.#context;
+    const { slowStartMs } = this.#config;
+    this.#rampTimer?.cancel();
+    this.#rampStart = begin && slowStartMs > 0 ? clock.now() : undefined;
+    if (this.#rampStart === undefined) return;
+    let step = 0;
+    const next = () => {
+      step++;
+      if (step === rampSteps) this.#rampStart = undefined;
+      else this.#rampTimer = clock.after(slowStartMs / rampSteps, next);
+      changed();
+    };
+    this.#rampTimer = clock.after(slowStartMs / rampSteps, next);
+  }
+
+  #weight(): number {
+    const full = this.#adminWeight ?? this.#config.weight;
+    if (this.#rampStart === undefined || full === 0) return full;
+    const part = Math.min(1, (this.#context.clock.now() - this.#rampStart) / this.#config.slowStartMs);
+    return Math.max(1, Math.round(full * part));
+  }
+
+  #target(): CheckTarget {
+    const { check, proxyProtocol } = this.#pool;
+    const type = check.type === 'none' ? 'tcp' : check.type;
+    const { timeoutMs, method, path, host, expect } = check;
+    return {
+      type,
+      address: this.#config.address,
+      port: check.port ?? this.#config.port,
+      timeoutMs,
+      // HAProxy's rule for check-send-proxy: as traffic does, unless the check goes to a port of its own.
+      proxyProtocol: check.port === undefined ? proxyProtocol : 'none',
+      method,
+      path,
+      host,
+      expect,
+    };
+  }
+
+  #fields(more: Record<string, unknown>): Record<string, unknown> {
+    return { pool: this.#pool.name, member: this.#config.name, ...more };
+  }
+}

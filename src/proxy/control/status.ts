@@ -1,0 +1,51 @@
+/** What the admin API shows of pools: plain data. */
+import type { CheckResult } from '../check/result.ts';
+import type { HealthStatus } from '../check/state.ts';
+import type { BalanceAlgorithm, CheckType, ProxyProtocol } from '../config.ts';
+import type { MemberSnapshot, MemberState } from '../snapshot.ts';
+import type { MemberOrigin } from './member.ts';
+
+/** The operator's word on a member, in HAProxy's terms (`set server … state`). */
+export type AdminState = 'ready' | 'drain' | 'maint';
+
+/** A check's result and when it came, wall-clock milliseconds. */
+export interface LastCheck extends CheckResult {
+  readonly at: number;
+}
+
+export interface MemberStatus extends MemberSnapshot {
+  /** As configured; `weight` is what counts now (operator's word, slow start). */
+  readonly configuredWeight: number;
+  readonly admin: AdminState;
+  readonly health: HealthStatus;
+  readonly origin: MemberOrigin;
+  readonly leaving: boolean;
+  /** Wall-clock milliseconds of the last change of state, and how long ago that was. */
+  readonly since: number;
+  readonly inStateMs: number;
+  /** Why the member is in its state, in plain words. */
+  readonly reason: string;
+  readonly lastCheck: LastCheck | undefined;
+}
+
+export interface PoolStatus {
+  readonly name: string;
+  readonly balance: BalanceAlgorithm;
+  readonly proxyProtocol: ProxyProtocol;
+  readonly check: CheckType;
+  /** Members that take new sessions. */
+  readonly up: number;
+  readonly members: readonly MemberStatus[];
+}
+
+/** A member changed its state; `unknown` before its first check has ended. */
+export interface MemberEvent {
+  readonly kind: 'member';
+  readonly pool: string;
+  readonly member: string;
+  readonly from: MemberState | 'unknown';
+  readonly to: MemberState;
+  readonly reason: string;
+  /** Wall-clock milliseconds. */
+  readonly at: number;
+}
