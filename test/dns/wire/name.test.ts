@@ -1,0 +1,181 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { WireError } from '../../../src/core/errors.ts';
+import {
+  compareNames,
+  countLabels,
+  equalNames,
+  isSubdomainKey,
+  nameFromKey,
+  nameFromText,
+  nameKey,
+  nameToText,
+  parentKey,
+  parseName,
+  scanName,
+  scanPlainName,
+  skipName,
+} from '../../../src/dns/wire/name.ts';
+
+const seed = 20261123;
+const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+const key = (text: string) => nameKey(nameFromText(text));
+const label = (length: number) =>
+  Buffer.from(String.fromCharCode(length) + 'a'.repeat(length), 'latin1').toString('hex');
+
+const bad: Array<[name: string, message: string, offset?: number]> = [
+  ['nothing', ''],
+  ['no root label', '01 61'],
+  ['a label cut off', '03 61 62'],
+  ['label type 01', '41 61 00'],
+  ['label type 10', '81 61 00'],
+  ['half a pointer', '01 61 00 c0', 3],
+  ['pointer to itself', 'c0 00'],
+  ['pointer into its own run: a loop of one jump', '01 61 c0 00'],
+  ['two pointers at each other', 'c0 02 c0 00', 2],
+  ['forward pointer', 'c0 03 00 01 61 00'],
+  ['pointer beyond the message', '01 61 00 ff ff', 3],
+  ['256 octets', `${label(63).repeat(4)}00`],
+  ['256 octets by a pointer', `${label(63).repeat(3)} 3d ${'61'.repeat(61)} 00 01 61 c0 00`, 255],
+];
+
+for (const [name, message, offset = 0] of bad) {
+  t.test(`bad name: ${name}`, (t) => {
+    const bytes = hex(message);
+    t.throws(() => parseName(bytes, offset, bytes.length), { code: 'V6_DNS_NAME' });
+    t.throws(() => skipName(bytes, offset, bytes.length), { code: 'V6_DNS_NAME' });
+    t.equal(scanName(bytes, offset, bytes.length), -1);
+    t.equal(scanPlainName(bytes, offset, bytes.length), -1);
+    t.end();
+  });
+}
+
+const good: Array<[name: string, message: string, offset: number, text: string, next: number]> = [
+  ['the root', '00', 0, '.', 1],
+  ['plain', '03 777777 07 6578616d706c65 00', 0, 'www.example', 13],
+  ['case kept', '02 4e53 00', 0, 'NS', 4],
+  ['pointer alone', '01 61 00 c000', 3, 'a', 5],
+  ['label and pointer', '01 61 00 01 62 c000', 3, 'b.a', 7],
+  ['pointer to the root label', '01 61 00 c002', 3, '.', 5],
+  ['pointer to a pointer', '01 61 00 01 62 c000 01 63 c003', 7, 'c.b.a', 11],
+  ['plain, last label ends in octet c0', '02 61c0 00', 0, 'a\\192', 4],
+  ['255 octets', `${label(63).repeat(3)}${label(61)}00`, 0, `${`${'a'.repeat(63)}.`.repeat(3)}${'a'.repeat(61)}`, 255],
+];
+
+for (const [name, message, offset, text, next] of good) {
+  t.test(`name: ${name}`, (t) => {
+    const bytes = hex(message);
+    const found = parseName(bytes, offset, bytes.length);
+    t.equal(nameToText(found.name), text);
+    t.equal(found.next, next);
+    t.equal(scanName(bytes, offset, bytes.length), next);
+    t.ok(equalNames(nameFromText(text), found.name));
+    for (let end = offset; end < next; end++) t.equal(scanName(bytes, offset, end), -1, `cut at ${end}`);
+    t.end();
+  });
+}
+
+t.test('a parsed name shares no memory with the message, Buffer or not', (t) => {
+  const message = Buffer.from(hex('01 61 00'));
+  const { name } = parseName(message, 0, 3);
+  message.fill(0);
+  t.equal(nameToText(name), 'a');
+  t.end();
+});
+
+t.test('text', (t) => {
+  const origin = nameFromText('example.');
+  t.strictSame(nameFromText('www', origin), nameFromText('www.example'));
+  t.strictSame(nameFromText('www.', origin), nameFromText('www'));
+  t.strictSame(nameFromText(''), hex('00'));
+  t.strictSame(nameFromText('.', origin), hex('00'));
+  t.strictSame(nameFromText('a\\.b.c'), hex('03 612e62 01 63 00'));
+  t.strictSame(nameFromText('a\\000\\255\\\\'), hex('04 61 00 ff 5c 00'));
+  t.equal(nameToText(hex('08 22 24 28 29 2e 3b 40 5c 00')), '\\"\\$\\(\\)\\.\\;\\@\\\\');
+  for (const text of ['..', '.a', 'a..b', 'a\\', 'a\\25', 'a\\256', 'a b', 'ä', 'a'.repeat(64), 'a.'.repeat(128)]) {
+    // `\25` is no \DDD escape but an escaped digit and a digit.
+    if (text === 'a\\25') t.equal(nameToText(nameFromText(text)), 'a25');
+    else t.throws(() => nameFromText(text), { code: 'V6_VALUE' }, text);
+  }
+  t.throws(() => nameFromText('', origin), { code: 'V6_VALUE' });
+  t.throws(() => nameFromText('a'.repeat(60), nameFromText('b.'.repeat(120))), { code: 'V6_VALUE' });
+  t.end();
+});
+
+t.test('keys', (t) => {
+  t.equal(key('WWW.Example'), key('www.example'));
+  t.equal(key('@[`{'.replace('@', '\\@')), '\x04@[`{\x00', 'only letters have a case');
+  t.strictSame(nameFromKey(key('A.b')), nameFromText('a.b'));
+  t.equal(parentKey(key('a.b')), key('b'));
+  t.equal(parentKey(key('b')), key(''));
+  t.equal(parentKey(key('')), undefined);
+  t.equal(countLabels(key('')), 0);
+  t.equal(countLabels(key('a.b.c')), 3);
+  t.ok(isSubdomainKey(key('a.b'), key('b')));
+  t.ok(isSubdomainKey(key('b'), key('b')));
+  t.ok(isSubdomainKey(key('b'), key('')));
+  t.notOk(isSubdomainKey(key('b'), key('a.b')));
+  t.notOk(isSubdomainKey(key('ab'), key('b')));
+  // The octets of "b" end those of "a\001b", but there is no label boundary.
+  t.notOk(isSubdomainKey(key('a\\001b'), key('b')));
+  t.end();
+});
+
+t.test('canonical order: the example of RFC 4034 §6.1', (t) => {
+  const sorted = ['example', 'a.example', 'yljkjljk.a.example', 'Z.a.example', 'zABC.a.EXAMPLE', 'z.example'];
+  sorted.push('\\001.z.example', '*.z.example', '\\200.z.example');
+  const names = sorted.map((text) => nameFromText(text));
+  t.strictSame([...names].reverse().sort(compareNames), names);
+  t.equal(compareNames(nameFromText('A.b'), nameFromText('a.B')), 0);
+  t.end();
+});
+
+const names = fc.array(fc.uint8Array({ minLength: 1, maxLength: 63 }), { maxLength: 10 }).map((labels) => {
+  const octets: number[] = [];
+  for (const one of labels) if (octets.length + one.length + 2 <= 255) octets.push(one.length, ...one);
+  return Uint8Array.from([...octets, 0]);
+});
+
+t.test('any name survives text, key and wire', (t) => {
+  fc.assert(
+    fc.property(names, fc.nat(20), (name, offset) => {
+      t.strictSame(nameFromText(`${nameToText(name)}.`.replace(/^\.\.$/, '.')), name);
+      t.equal(nameKey(nameFromKey(nameKey(name))), nameKey(name));
+      const message = new Uint8Array(offset + name.length);
+      message.set(name, offset);
+      t.strictSame(parseName(message, offset, message.length), { name, next: message.length });
+    }),
+    { seed, numRuns: 300 },
+  );
+  t.end();
+});
+
+t.test('random octets give a name or a WireError, and scan and parse agree', (t) => {
+  const octet = fc.oneof(fc.nat(255), fc.nat(4), fc.constant(0xc0));
+  fc.assert(
+    fc.property(fc.array(octet, { maxLength: 300 }), fc.nat(300), (octets, offset) => {
+      const bytes = Uint8Array.from(octets);
+      const next = scanName(bytes, offset, bytes.length);
+      try {
+        const found = parseName(bytes, offset, bytes.length);
+        t.equal(found.next, next);
+        t.ok(found.name.length <= 255 && scanPlainName(found.name, 0, found.name.length) === found.name.length);
+      } catch (error) {
+        t.type(error, WireError);
+        t.equal(next, -1);
+      }
+    }),
+    { seed, numRuns: 3000 },
+  );
+  t.end();
+});
+
+t.test('the longest chain of pointers takes bounded time', (t) => {
+  // Each pointer jumps to the one before it: 8,191 jumps, the most that 14 bits allow.
+  const bytes = new Uint8Array(0x4000);
+  for (let at = 2; at < bytes.length; at += 2) bytes.set([0xc0 | ((at - 2) >> 8), (at - 2) & 255], at);
+  const start = performance.now();
+  for (let i = 0; i < 100; i++) t.equal(scanName(bytes, 0x3ffe, bytes.length), 0x4000);
+  t.ok(performance.now() - start < 500, 'under 5 ms each');
+  t.end();
+});
