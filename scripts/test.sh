@@ -1,0 +1,15 @@
+#!/bin/bash
+# npm test: system packages, formatting and lint, types, then every test. Arguments go to tap (files to run, for example).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH=$PWD/node_modules/.bin:$PATH
+
+if [ "$EUID" -eq 0 ]; then
+  scripts/system-packages.sh
+else
+  echo 'Not root: tests that need network namespaces, raw sockets or privileged ports are left out.'
+  scripts/system-packages.sh --check || echo 'Tests that use them fail. scripts/system-packages.sh, as root, installs them.'
+fi
+biome check . --error-on-warnings
+tsc
+exec tap --reporter=./test/report.ts "$@"
