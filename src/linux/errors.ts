@@ -1,7 +1,9 @@
 import { constants } from 'node:os';
 import { V6edgeError } from '../core/errors.ts';
 
-const names = new Map<number, string>(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+const names = new Map<number, string>();
+// Where two names share a number (EAGAIN and EWOULDBLOCK) the first stands, as in Node's own errors.
+for (const [name, number] of Object.entries(constants.errno)) if (!names.has(number)) names.set(number, name);
 
 /** `ECONNREFUSED` for 111; `E<number>` for one that Node does not name. */
 export function errnoName(errno: number): string {
