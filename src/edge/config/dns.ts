@@ -1,0 +1,292 @@
+/** The `dns` section: schema, defaults, and the checks that span keys. */
+import { z } from 'zod';
+import { type Cidr, parseCidr } from '../../core/address.ts';
+import { ValueError } from '../../core/errors.ts';
+import type {
+  Dns64Config,
+  ForwardConfig,
+  SoaConfig,
+  TsigAlgorithm,
+  UpdateRule,
+  UpstreamConfig,
+  ZoneConfig,
+} from '../../dns/config.ts';
+import { isInZone, readDomainName } from './domain-name.ts';
+import {
+  bytes,
+  choice,
+  cidr,
+  flag,
+  inetEndpoint,
+  integer,
+  leaf,
+  list,
+  milliseconds,
+  parsed,
+  readInetEndpoint,
+  requireText,
+  seconds,
+  section,
+  text,
+} from './fields.ts';
+import type { KeyPath, Located, Report } from './types.ts';
+
+export const tsigAlgorithms = [
+  'hmac-md5',
+  'hmac-sha1',
+  'hmac-sha224',
+  'hmac-sha256',
+  'hmac-sha384',
+  'hmac-sha512',
+] as const satisfies readonly TsigAlgorithm[];
+
+/** A TSIG key as configured: its own secret, or the file that holds it. */
+export type KeySource =
+  | { readonly kind: 'file'; readonly file: string }
+  | { readonly kind: 'inline'; readonly algorithm: TsigAlgorithm; readonly secret: Uint8Array };
+
+/** Prefix lengths that embed an IPv4 address (RFC 6052 §2.2). */
+export const nat64Lengths = [32, 40, 48, 56, 64, 96] as const;
+
+/** Longest TTL there is (RFC 2181 §8). */
+const maxTtl = 2 ** 31 - 1;
+
+const domainName = () => parsed({ kind: 'domain name' }, readDomainName);
+
+const upstream = parsed({ kind: 'upstream', allowed: 'address[:port] or tls://address[:port]#name' }, readUpstream);
+
+const forward = section({
+  upstreams: list(upstream, 1).describe(
+    'resolvers asked; port 53, or 853 with `tls://`, unless given; after # the name their certificate must have',
+  ),
+  policy: choice(['fastest', 'ordered', 'roundrobin']).prefault('fastest').describe('which one first'),
+  timeout: milliseconds(100, 30_000).prefault('2s').describe('longest time for a query, all tries together'),
+  cache: section({
+    size: bytes(64 * 1024, 64 * 1024 ** 3, '64k to 64g')
+      .prefault('64m')
+      .describe('memory of all threads’ caches together'),
+    minTtl: seconds(0, 86_400).prefault('0s').describe('answers live at least this long'),
+    maxTtl: seconds(0, maxTtl).prefault('1d').describe('and at most this long'),
+    maxNegativeTtl: seconds(0, maxTtl).prefault('1h').describe('NXDOMAIN and NODATA at most this long (RFC 2308 §5)'),
+    serveStale: seconds(0, maxTtl)
+      .prefault('1d')
+      .describe('when no upstream answers, answers this long past their time (RFC 8767); 0s = never'),
+    prefetch: flag().prefault(true).describe('ask again for popular names shortly before they expire'),
+  })
+    .transform((c) => ({
+      sizeBytes: c.size,
+      minTtlSeconds: c.minTtl,
+      maxTtlSeconds: c.maxTtl,
+      maxNegativeTtlSeconds: c.maxNegativeTtl,
+      serveStaleSeconds: c.serveStale,
+      prefetch: c.prefetch,
+    }))
+    .prefault({})
+    .describe('the forwarder’s cache'),
+})
+  .transform(({ timeout, ...rest }): ForwardConfig => ({ ...rest, timeoutMs: timeout }))
+  .optional()
+  .describe('names outside our zones; without this section they are refused');
+
+const dns64 = section({
+  mode: choice(['off', 'upstream', 'synthesize'])
+    .prefault('upstream')
+    .describe('who makes AAAA records of A records (RFC 6147): nobody, the upstreams, or we'),
+  prefix: leaf(
+    { kind: 'IPv6 prefix', allowed: 'auto (RFC 7050), or a prefix of length 32, 40, 48, 56, 64 or 96' },
+    readDns64Prefix,
+  )
+    .prefault('auto')
+    .describe('the NAT64’s prefix'),
+  exclude: list(cidr()).prefault([]).describe('A and AAAA records in these are taken for absent'),
+})
+  .transform((d): Dns64Config => d)
+  .prefault({})
+  .describe('IPv6 addresses for names that have IPv4 ones alone');
+
+/** One value of `dns.keys`; its key is the TSIG key’s name. */
+export const key = section({
+  file: text('path')
+    .optional()
+    .describe('a file in BIND’s key syntax, what `nsupdate -k` reads; relative to the configuration file'),
+  algorithm: choice(tsigAlgorithms).optional().describe('with `secret`: instead of a file'),
+  secret: leaf({ kind: 'base64' }, readSecret).optional().describe('the shared secret'),
+}).transform((k, ctx): KeySource => {
+  if (k.file !== undefined && k.algorithm === undefined && k.secret === undefined)
+    return { kind: 'file', file: k.file };
+  if (k.file === undefined && k.algorithm !== undefined && k.secret !== undefined) {
+    return { kind: 'inline', algorithm: k.algorithm, secret: k.secret };
+  }
+  return issue(ctx, undefined, 'a key has either `file`, or `algorithm` and `secret`');
+});
+
+const soa = section({
+  mname: domainName().optional().describe('primary server; else the first of `ns`'),
+  rname: parsed({ kind: 'mail name' }, readMailName)
+    .optional()
+    .describe('mail address of who is responsible, `hostmaster.example.org` or with @; else hostmaster in the zone'),
+  refresh: seconds(1, maxTtl).prefault('1h').describe('secondaries ask this often'),
+  retry: seconds(1, maxTtl).prefault('15m').describe('and this often after a failure'),
+  expire: seconds(1, maxTtl).prefault('14d').describe('they stop answering after this long without us'),
+  minimum: seconds(0, maxTtl).prefault('1m').describe('lifetime of negative answers (RFC 2308 §4)'),
+}).prefault({});
+
+const updateRule = section({
+  key: text('key name').describe('a key of `dns.keys`'),
+  match: choice(['self', 'name', 'subdomain', 'wildcard', 'zonesub']).describe(
+    'which names: the key’s own; `name` alone; `name` and below; what the wildcard `name` covers; all in the zone',
+  ),
+  name: domainName().optional().describe('for name, subdomain and wildcard; else the zone’s own'),
+  types: list(parsed({ kind: 'record type' }, readType))
+    .prefault([])
+    .describe('record types; an empty list is every type but SOA, NS, RRSIG, NSEC and NSEC3'),
+}).transform((r): UpdateRule => ({ ...r, name: r.name, key: r.key.toLowerCase().replace(/\.$/, '') }));
+
+/** One entry of `dns.zones`. */
+export const zone = section({
+  name: domainName().describe('the zone’s apex'),
+  ns: list(domainName()).prefault([]).describe('name servers; needed unless `file` brings them'),
+  soa: soa.describe('start of authority'),
+  ttl: seconds(0, maxTtl).prefault('5m').describe('of SOA and NS, and of records that come without'),
+  file: text('path')
+    .optional()
+    .describe('zone file with the records the zone starts from; relative to the configuration file'),
+  update: list(updateRule)
+    .prefault([])
+    .describe('who may change what by DNS UPDATE; the first rule that matches grants, none refuses'),
+  transfer: section({
+    allow: list(cidr()).prefault([]).describe('who may transfer the zone'),
+    key: text('key name').optional().describe('and must sign with this key'),
+    notify: list(inetEndpoint(53)).prefault([]).describe('secondaries told of changes'),
+  })
+    .transform((t) => ({ ...t, key: t.key?.toLowerCase().replace(/\.$/, '') }))
+    .prefault({})
+    .describe('secondaries'),
+  reverse: flag().prefault(false).describe('keep PTR records in our ip6.arpa zones in step with AAAA records here'),
+}).transform(
+  ({ soa, ttl, ...rest }): ZoneConfig => ({
+    ...rest,
+    file: rest.file,
+    ttlSeconds: ttl,
+    soa: {
+      mname: soa.mname ?? rest.ns[0] ?? rest.name,
+      rname: soa.rname ?? (rest.name === '' ? 'hostmaster' : `hostmaster.${rest.name}`),
+      refreshSeconds: soa.refresh,
+      retrySeconds: soa.retry,
+      expireSeconds: soa.expire,
+      minimumSeconds: soa.minimum,
+    } satisfies SoaConfig,
+  }),
+);
+
+/** The `dns` section. */
+export const dns = section({
+  listen: list(inetEndpoint(53), 1).describe('where to answer, UDP and TCP'),
+  allow: list(cidr()).prefault(['::1/128', '127.0.0.0/8']).describe('who may ask; others get REFUSED'),
+  rateLimit: section({
+    responsesPerSecond: integer(0, 1_000_000)
+      .prefault(200)
+      .describe('equal answers for each client prefix; 0 = no limit'),
+    slip: integer(0, 10)
+      .prefault(2)
+      .describe('every how many-th dropped answer goes out truncated, so that real clients come back by TCP; 0 = none'),
+  })
+    .prefault({})
+    .describe('response rate limiting'),
+  forward,
+  dns64,
+  keys: z.record(z.string(), key).prefault({}).describe('TSIG keys (RFC 8945) by name'),
+  zones: list(zone).prefault([]).describe('zones we are authoritative for'),
+}).describe('the DNS server; without this section there is none');
+
+/** What no single key shows about zones. */
+export function checkDns(zones: readonly Located<ZoneConfig>[], zoneNames: readonly string[], report: Report): void {
+  const hasReverse = zoneNames.some((name) => /(^|\.)(ip6|in-addr)\.arpa\.?$/i.test(name));
+  const names = new Set<string>();
+  for (const { path, value } of zones) {
+    if (names.has(value.name)) report([...path, 'name'], `a zone "${value.name}" stands above already`);
+    names.add(value.name);
+    if (value.ns.length === 0 && value.file === undefined) {
+      report([...path, 'ns'], 'a zone needs a name server: give `ns`, or a `file` that has NS records');
+    }
+    for (const [i, rule] of value.update.entries()) checkRule([...path, 'update', i], rule, value.name, report);
+    if (value.reverse && !hasReverse) {
+      report([...path, 'reverse'], 'PTR records have no place: no ip6.arpa or in-addr.arpa zone is configured');
+    }
+  }
+}
+
+function checkRule(path: KeyPath, rule: UpdateRule, zone: string, report: Report): void {
+  if (rule.name === undefined) {
+    if (rule.match === 'wildcard') report(path, 'match: wildcard needs a `name` that begins with *.');
+    return;
+  }
+  if (rule.match === 'self' || rule.match === 'zonesub') {
+    report([...path, 'name'], `match: ${rule.match} takes no name`);
+  } else if (!isInZone(rule.name, zone)) {
+    report([...path, 'name'], `"${rule.name}" is not in the zone "${zone}"`);
+  }
+  if (rule.match === 'wildcard' && !rule.name.startsWith('*.')) {
+    report([...path, 'name'], `"${rule.name}" is no wildcard: it begins with *.`);
+  }
+}
+
+/**
+ * Reads `2001:db8::53`, `[2001:db8::53]:5353` or `tls://[2001:db8::853]:853#dns.example`.
+ * @throws {ValueError}
+ */
+export function readUpstream(value: string): UpstreamConfig {
+  const match = /^(?:(tls|udp):\/\/)?([^#]+)(?:#(.+))?$/.exec(value);
+  if (match === null) throw new ValueError(`"${value}" is no upstream; write an address, or tls://address#name`);
+  const transport = match[1] === 'tls' ? 'tls' : 'udp';
+  if (transport === 'udp' && match[3] !== undefined)
+    throw new ValueError(`"${value}": a name to check goes with tls:// alone`);
+  return {
+    transport,
+    endpoint: readInetEndpoint(match[2]!, transport === 'tls' ? 853 : 53),
+    serverName: match[3] === undefined ? undefined : readDomainName(match[3]),
+  };
+}
+
+function readDns64Prefix(value: unknown): 'auto' | Cidr {
+  if (value === 'auto') return value;
+  const prefix = parseCidr(requireText(value));
+  if (prefix.base.family !== 6 || !nat64Lengths.some((length) => length === prefix.length)) {
+    throw new ValueError(
+      `"${value}" is no NAT64 prefix (allowed: auto, or an IPv6 prefix of length ${nat64Lengths.join(', ')})`,
+    );
+  }
+  return prefix;
+}
+
+/** Never shows what it read: it may be a secret all the same. */
+function readSecret(value: unknown): Uint8Array {
+  const valid =
+    typeof value === 'string' && /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value);
+  if (!valid || value === '') throw new ValueError('is no base64 text');
+  return new Uint8Array(Buffer.from(value, 'base64'));
+}
+
+/** RFC 1035 §8: the local part is the first label, its dots escaped. */
+function readMailName(value: string): string {
+  const at = value.lastIndexOf('@');
+  if (at < 0) return readDomainName(value);
+  const local = value.slice(0, at);
+  if (!/^[A-Za-z0-9._+-]{1,63}$/.test(local))
+    throw new ValueError(`"${value}" is no mail address that fits into an SOA record`);
+  return `${local.replaceAll('.', '\\.')}.${readDomainName(value.slice(at + 1))}`;
+}
+
+function readType(value: string): string {
+  const type = value.toUpperCase();
+  if (!/^[A-Z][A-Z0-9-]{0,15}$/.test(type)) throw new ValueError(`"${value}" is no record type; write AAAA or TYPE28`);
+  if (['SOA', 'RRSIG', 'NSEC', 'NSEC3', 'OPT', 'TSIG', 'ANY', 'AXFR', 'IXFR'].includes(type)) {
+    throw new ValueError(`${type} records cannot be changed by an update`);
+  }
+  return type;
+}
+
+function issue(ctx: z.core.$RefinementCtx, input: unknown, message: string): never {
+  ctx.issues.push({ code: 'custom', message, input });
+  return z.NEVER;
+}

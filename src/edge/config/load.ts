@@ -1,0 +1,229 @@
+/** Reads a configuration file: every error of it at once, or a configuration that can run. */
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { type Endpoint, formatEndpoint, isLoopback } from '../../core/address.ts';
+import { errorCode, errorMessage, ValueError } from '../../core/errors.ts';
+import type { TsigKey } from '../../dns/config.ts';
+import type { ListenerConfig } from '../../proxy/config.ts';
+import { checkDns, key, zone } from './dns.ts';
+import { readDomainName } from './domain-name.ts';
+import { inetEndpoint } from './fields.ts';
+import { loadKey } from './keys.ts';
+import { Positions, problemsOf } from './problems.ts';
+import { checkProxy, listener, pool } from './proxy.ts';
+import { checkRa, raInterface } from './ra.ts';
+import { at, checkReferences, isRecord, items } from './references.ts';
+import { admin, schema } from './schema.ts';
+import type { EdgeConfig, KeyPath, LoadResult, Located, Report } from './types.ts';
+
+/** A configuration is a page or ten; a file beyond this is a slip. */
+const maxFileBytes = 4 * 1024 ** 2;
+
+/** Reads, checks and completes the configuration in `file`. */
+export function loadConfig(file: string): LoadResult {
+  let text: string;
+  try {
+    text = readSmallFile(file);
+  } catch (error) {
+    return { errors: [{ file, line: 0, column: 0, path: '', message: readFailure(error) }] };
+  }
+  return parseConfig(text, file);
+}
+
+/** `loadConfig` for text at hand; `file` stands in errors, and its folder is where relative paths begin. */
+export function parseConfig(text: string, file: string): LoadResult {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const positions = new Positions(file, document, lines);
+  if (document.errors.length > 0) {
+    return { errors: document.errors.map((error) => positions.atOffset(error.pos[0], error.message)) };
+  }
+  const raw = toPlain(document);
+  if (raw instanceof Error) return { errors: [positions.atOffset(0, raw.message)] };
+  if (!isRecord(raw))
+    return { errors: [positions.atOffset(0, 'the file has no keys; it needs proxy, dns or ra at least')] };
+
+  const knownKeys = new Map<readonly string[], readonly string[]>();
+  const result = schema.safeParse(raw, { error: (issue) => rememberKeys(issue, knownKeys), reportInput: true });
+  const problems = result.success ? [] : problemsOf(result.error.issues, positions, knownKeys);
+  const report: Report = (path, message) => problems.push(positions.at(path, message));
+
+  const folder = dirname(resolve(file));
+  checkReferences(raw, report);
+  const secrets = checkEntities(raw, folder, report);
+  if (result.data?.proxy.listeners.length === 0 && result.data.dns === undefined && result.data.ra.length === 0) {
+    report([], 'nothing to do: no proxy.listeners, no dns and no ra');
+  }
+  if (result.success && problems.length === 0) return { config: complete(result.data, folder, secrets) };
+  return { errors: problems.sort((a, b) => a.line - b.line || a.column - b.column) };
+}
+
+type Parsed = z.infer<typeof schema>;
+
+/** What other files hold. */
+interface Secrets {
+  readonly token: string | undefined;
+  readonly keys: readonly TsigKey[];
+}
+
+/** Checks that span keys: they run on each part that parses by itself, whatever is wrong with the others. */
+function checkEntities(raw: Record<string, unknown>, folder: string, report: Report): Secrets {
+  const listeners = entities(listener, at(raw, 'proxy', 'listeners'), ['proxy', 'listeners']);
+  const zones = entities(zone, at(raw, 'dns', 'zones'), ['dns', 'zones']);
+  checkProxy(listeners, entities(pool, at(raw, 'proxy', 'pools'), ['proxy', 'pools']), report);
+  const zoneNames = items(at(raw, 'dns', 'zones')).map(([, each]) => String(at(each, 'name')));
+  checkDns(zones, zoneNames, report);
+  checkRa(entities(raInterface, raw.ra, ['ra']), report);
+  for (const { path, value } of zones) {
+    if (value.file !== undefined) attempt([...path, 'file'], report, () => readSmallFile(resolve(folder, value.file!)));
+  }
+  const parsedAdmin = admin.safeParse(raw.admin ?? {});
+  checkBinds(parsedAdmin.data?.listen ?? [], listeners, at(raw, 'dns', 'listen'), report);
+  return {
+    token: parsedAdmin.success ? checkAdmin(parsedAdmin.data, folder, report) : undefined,
+    keys: loadKeys(at(raw, 'dns', 'keys'), folder, report),
+  };
+}
+
+function loadKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
+  const keys: TsigKey[] = [];
+  for (const { path, value } of entities(key, raw, ['dns', 'keys'])) {
+    attempt(value.kind === 'file' ? [...path, 'file'] : path, report, () => {
+      const name = readDomainName(String(path.at(-1)));
+      if (keys.some((other) => other.name === name)) throw new ValueError(`a key "${name}" stands above already`);
+      keys.push(loadKey(name, value, (path) => readSmallFile(resolve(folder, path))));
+    });
+  }
+  return keys;
+}
+
+/** Returns the token that `tokenFile` holds. */
+function checkAdmin(parsed: Parsed['admin'], folder: string, report: Report): string | undefined {
+  for (const [i, each] of parsed.listen.entries()) {
+    if (each.kind === 'inet' && !isLoopback(each.address) && parsed.tokenFile === undefined) {
+      report(['admin', 'listen', i], `${formatEndpoint(each)} can be reached from elsewhere; that needs a tokenFile`);
+    }
+  }
+  let token: string | undefined;
+  if (parsed.tokenFile !== undefined) {
+    const tokenFile = resolve(folder, parsed.tokenFile);
+    attempt(['admin', 'tokenFile'], report, () => {
+      token = readToken(tokenFile);
+    });
+  }
+  return token;
+}
+
+/** Two things cannot listen on one TCP port of one address. */
+function checkBinds(
+  adminListen: readonly Endpoint[],
+  listeners: readonly Located<ListenerConfig>[],
+  dnsListen: unknown,
+  report: Report,
+): void {
+  const taken = new Map<string, string>();
+  const take = (endpoint: Endpoint, path: KeyPath, owner: string) => {
+    if (endpoint.kind === 'inet' && endpoint.port === 0) return;
+    const place = formatEndpoint(endpoint);
+    const before = taken.get(place);
+    if (before !== undefined) report(path, `${place} is taken by ${before} already`);
+    taken.set(place, owner);
+  };
+  for (const [i, each] of adminListen.entries()) take(each, ['admin', 'listen', i], 'admin.listen');
+  for (const { path, value } of listeners) {
+    for (const [i, bind] of value.bind.entries()) take(bind, [...path, 'bind', i], `the listener "${value.name}"`);
+  }
+  for (const { path, value } of entities(inetEndpoint(53), dnsListen, ['dns', 'listen']))
+    take(value, path, 'dns.listen');
+}
+
+/** Puts the configuration together: paths are absolute from here on. */
+function complete(parsed: Parsed, folder: string, secrets: Secrets): EdgeConfig {
+  const { workers, log, state, proxy, dns, ra } = parsed;
+  const { listen, tokenFile } = parsed.admin;
+  return {
+    workers,
+    log,
+    stateDir: resolve(folder, state.dir),
+    admin: {
+      listen,
+      tokenFile: tokenFile === undefined ? undefined : resolve(folder, tokenFile),
+      token: secrets.token,
+    },
+    proxy,
+    dns: dns && {
+      ...dns,
+      forward: dns.forward,
+      keys: secrets.keys,
+      zones: dns.zones.map((each) => (each.file === undefined ? each : { ...each, file: resolve(folder, each.file) })),
+    },
+    ra,
+  };
+}
+
+/** The entries of a list or mapping that parse by themselves, each with its place. */
+function entities<T extends z.ZodType>(schema: T, raw: unknown, path: KeyPath): Located<z.infer<T>>[] {
+  const entries: [string | number, unknown][] = Array.isArray(raw)
+    ? [...raw.entries()]
+    : isRecord(raw)
+      ? Object.entries(raw)
+      : [];
+  return entries.flatMap(([name, each]) => {
+    const result = schema.safeParse(each);
+    return result.success ? [{ path: [...path, name], value: result.data }] : [];
+  });
+}
+
+/** zod gives unknown keys without the known ones; this keeps those of the schema that complained. */
+function rememberKeys(issue: z.core.$ZodRawIssue, known: Map<readonly string[], readonly string[]>): undefined {
+  if (issue.code !== 'unrecognized_keys') return undefined;
+  const def = issue.inst?._zod.def as { shape?: object } | undefined;
+  known.set(issue.keys, Object.keys(def?.shape ?? {}));
+  return undefined;
+}
+
+function attempt(path: KeyPath, report: Report, run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    report(path, error instanceof ValueError ? error.message : readFailure(error));
+  }
+}
+
+function readSmallFile(path: string): string {
+  const stat = statSync(path);
+  if (stat.isDirectory()) throw new ValueError(`${path} is a directory`);
+  if (stat.size > maxFileBytes) throw new ValueError(`${path} is larger than ${maxFileBytes} bytes`);
+  return readFileSync(path, 'utf8');
+}
+
+function readToken(file: string): string {
+  const token = readSmallFile(file).trim();
+  // RFC 6750 §2.1: b64token. Short ones can be guessed.
+  if (!/^[A-Za-z0-9._~+/-]{16,}=*$/.test(token)) {
+    throw new ValueError(`${file} holds no token: one line of 16 or more letters, digits and . _ ~ + / - is wanted`);
+  }
+  return token;
+}
+
+function readFailure(error: unknown): string {
+  const path = (error as { path?: string }).path ?? 'the file';
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      return `${path} does not exist`;
+    case 'EACCES':
+      return `${path} cannot be read: permission denied`;
+    default:
+      return errorMessage(error);
+  }
+}
+
+function toPlain(document: { toJS(options: { maxAliasCount: number }): unknown }): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    return new Error(errorMessage(error));
+  }
+}

@@ -1,0 +1,242 @@
+/** The `proxy` section: schema, defaults, and the checks that span keys. */
+import { z } from 'zod';
+import { formatEndpoint, parseAddress } from '../../core/address.ts';
+import { ValueError } from '../../core/errors.ts';
+import type {
+  CheckConfig,
+  DiscoverConfig,
+  ListenerConfig,
+  MemberConfig,
+  PoolConfig,
+  ProxyTimeouts,
+} from '../../proxy/config.ts';
+import { readDomainName } from './domain-name.ts';
+import { choice, cidr, flag, inetEndpoint, integer, list, milliseconds, parsed, section, text } from './fields.ts';
+import type { Located, Report } from './types.ts';
+
+/** Names stand in URLs, metric labels and columns. */
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+const port = () => integer(1, 65535);
+
+const timeouts = section({
+  connect: milliseconds(1)
+    .prefault('3s')
+    .describe('longest wait for a member to answer a connect (HAProxy `timeout connect`)'),
+  idle: milliseconds()
+    .prefault('1h')
+    .describe('a session without a byte in either direction ends after this; 0s = never'),
+  clientFin: milliseconds(1)
+    .prefault('30s')
+    .describe('longest life after the client half-closed (`timeout client-fin`)'),
+  serverFin: milliseconds(1)
+    .prefault('30s')
+    .describe('longest life after the member half-closed (`timeout server-fin`)'),
+  proxyHeader: milliseconds(1).prefault('3s').describe('longest wait for the PROXY header that `acceptProxy` requires'),
+})
+  .transform(
+    (t): ProxyTimeouts => ({
+      connectMs: t.connect,
+      idleMs: t.idle,
+      clientFinMs: t.clientFin,
+      serverFinMs: t.serverFin,
+      proxyHeaderMs: t.proxyHeader,
+    }),
+  )
+  .prefault({})
+  .describe('how long a session may wait for what');
+
+/** One entry of `proxy.listeners`. */
+export const listener = section({
+  name: entityName().describe('stands in logs, metrics and the admin API'),
+  bind: list(inetEndpoint(), 1).describe('where to accept; `[::]` takes IPv6 alone, so list `0.0.0.0` beside it'),
+  pool: text('pool name').describe('a key of `proxy.pools`'),
+  whenEmpty: choice(['reset', 'close', 'wait'])
+    .prefault('reset')
+    .describe('what a client gets when no member is up: a RST, a FIN, or patience for `queue.timeout`'),
+  acceptProxy: flag().prefault(false).describe('require a PROXY v1 or v2 header from the addresses in `trusted`'),
+  trusted: list(cidr()).prefault([]).describe('load balancers in front whose PROXY header is believed'),
+  allow: list(cidr()).prefault([]).describe('clients served; an empty list serves all'),
+  deny: list(cidr()).prefault([]).describe('clients turned away, even if `allow` has them'),
+  rate: section({
+    perSource: integer(0, 1_000_000)
+      .prefault(0)
+      .describe('new connections for each client address (IPv6: /64) in a window; 0 = no limit'),
+    window: milliseconds(1000, 3_600_000).prefault('10s').describe('the window'),
+  })
+    .transform((r) => ({ perSource: r.perSource, windowMs: r.window }))
+    .prefault({})
+    .describe('connection rate limit'),
+  log: flag().prefault(true).describe('one line for each session'),
+}).transform((l): ListenerConfig => l);
+
+const check = section({
+  type: choice(['none', 'tcp', 'tls', 'http', 'https'])
+    .prefault('tcp')
+    .describe('what counts as healthy: a connect, a TLS handshake, an HTTP answer'),
+  interval: milliseconds(100, 3_600_000).prefault('2s').describe('from one check to the next'),
+  timeout: milliseconds(10, 3_600_000).prefault('1s').describe('longest wait for the whole check'),
+  rise: integer(1, 1000).prefault(2).describe('good checks in a row that bring a member up'),
+  fall: integer(1, 1000).prefault(3).describe('bad checks in a row that take it down'),
+  method: choice(['GET', 'HEAD', 'OPTIONS']).prefault('GET').describe('for http and https'),
+  path: parsed({ kind: 'path' }, readCheckPath).prefault('/').describe('for http and https'),
+  host: text('host name')
+    .optional()
+    .describe('Host header, and for tls and https the SNI name; without it the member’s address'),
+  expect: list(integer(100, 599), 1).prefault([200]).describe('HTTP status codes that count as good'),
+  port: port().optional().describe('check this port, not the one traffic goes to'),
+})
+  .transform(
+    ({ interval, timeout, ...rest }): CheckConfig => ({
+      ...rest,
+      intervalMs: interval,
+      timeoutMs: timeout,
+      host: rest.host,
+      port: rest.port,
+    }),
+  )
+  .prefault({})
+  .describe('health checks');
+
+const member = section({
+  name: entityName().describe('unique in its pool'),
+  address: parsed({ kind: 'address' }, (value) => {
+    parseAddress(value);
+    return value;
+  }).describe('IPv6 or IPv4'),
+  port: port().describe('TCP port'),
+  weight: integer(0, 256).prefault(100).describe('share of new sessions in proportion; 0 = none'),
+  maxConnections: integer(0, 10_000_000).prefault(0).describe('sessions at once; 0 = no limit'),
+  backup: flag().prefault(false).describe('used only when no other member is up'),
+  slowStart: milliseconds(0, 3_600_000)
+    .prefault('0s')
+    .describe('time in which a member that came up grows to its weight'),
+}).transform(({ slowStart, ...rest }): MemberConfig => ({ ...rest, slowStartMs: slowStart }));
+
+const discover = section({
+  srv: domainName().optional().describe('name with SRV records: members, ports and weights are theirs'),
+  aaaa: domainName().optional().describe('name with AAAA records'),
+  a: domainName().optional().describe('name with A records'),
+  port: port().optional().describe('port of the members, for `aaaa` and `a`'),
+})
+  .transform((d, ctx): DiscoverConfig => {
+    const given = (['srv', 'aaaa', 'a'] as const).filter((kind) => d[kind] !== undefined);
+    const kind = given[0];
+    if (given.length !== 1 || kind === undefined) {
+      return issue(ctx, d, 'exactly one of srv, aaaa and a says where members are found');
+    }
+    if (kind === 'srv') {
+      if (d.port !== undefined) return issue(ctx, d, 'SRV records bring their own ports; leave `port` out');
+      return { kind, name: d[kind]! };
+    }
+    if (d.port === undefined) return issue(ctx, d, `${kind} records have no port; give \`port\` beside them`);
+    return { kind, name: d[kind]!, port: d.port };
+  })
+  .optional()
+  .describe('members that DNS names, from our own zones or by forwarding');
+
+/** One value of `proxy.pools`; its key is its name. */
+export const pool = section({
+  proxyProtocol: choice(['none', 'v1', 'v2'])
+    .prefault('none')
+    .describe('PROXY protocol header sent to members, with the client’s address'),
+  balance: choice(['roundrobin', 'leastconn', 'random2', 'source'])
+    .prefault('leastconn')
+    .describe('who gets a new session; `source` hashes the client’s address'),
+  check,
+  onMarkedDown: choice(['close', 'keep'])
+    .prefault('close')
+    .describe('sessions of a member whose checks fail (HAProxy `on-marked-down`)'),
+  keepalive: milliseconds(0, 86_400_000).prefault('30s').describe('TCP keepalive on both sides; 0s = off'),
+  maxAge: milliseconds().prefault('0s').describe('longest session, with jitter; 0s = no limit'),
+  retries: integer(0, 100).prefault(3).describe('other members tried before the client is closed'),
+  queue: section({
+    timeout: milliseconds(0, 3_600_000).prefault('5s').describe('longest wait for a place'),
+    length: integer(0, 1_000_000).prefault(1000).describe('clients that may wait'),
+  })
+    .transform((q) => ({ timeoutMs: q.timeout, length: q.length }))
+    .prefault({})
+    .describe('when every member is at its `maxConnections`'),
+  members: list(member).prefault([]).describe('static members'),
+  discover,
+}).transform(
+  ({ keepalive, maxAge, ...rest }): Omit<PoolConfig, 'name'> => ({
+    ...rest,
+    discover: rest.discover,
+    keepaliveMs: keepalive,
+    maxAgeMs: maxAge,
+  }),
+);
+
+/** The `proxy` section. */
+export const proxy = section({
+  timeouts,
+  maxConnections: integer(1, 10_000_000).prefault(20_000).describe('sessions at once over all listeners'),
+  listeners: list(listener).prefault([]).describe('where clients connect'),
+  pools: z.record(z.string(), pool).prefault({}).describe('where sessions go, by name'),
+})
+  .transform(({ pools, ...rest }) => ({
+    ...rest,
+    pools: Object.entries(pools).map(([name, value]): PoolConfig => ({ name, ...value })),
+  }))
+  .prefault({})
+  .describe('the TCP proxy');
+
+/** What no single key shows: names, and keys that need one another. */
+export function checkProxy(
+  listeners: readonly Located<ListenerConfig>[],
+  pools: readonly Located<Omit<PoolConfig, 'name'>>[],
+  report: Report,
+): void {
+  const names = new Set<string>();
+  for (const { path, value } of listeners) {
+    if (names.has(value.name)) report([...path, 'name'], `a listener "${value.name}" stands above already`);
+    names.add(value.name);
+    if (value.acceptProxy && value.trusted.length === 0) {
+      report(
+        [...path, 'acceptProxy'],
+        'needs the addresses of those in front, in `trusted`; as it is nobody could connect',
+      );
+    }
+  }
+  for (const { path, value } of pools) {
+    const name = String(path.at(-1));
+    if (!namePattern.test(name)) report(path, badName(name));
+    const members = new Set<string>();
+    const places = new Set<string>();
+    for (const [i, member] of value.members.entries()) {
+      if (members.has(member.name))
+        report([...path, 'members', i, 'name'], `a member "${member.name}" stands above already`);
+      members.add(member.name);
+      const place = formatEndpoint({ kind: 'inet', address: parseAddress(member.address), port: member.port });
+      if (places.has(place)) report([...path, 'members', i, 'address'], `a member at ${place} stands above already`);
+      places.add(place);
+    }
+  }
+}
+
+function entityName() {
+  return parsed({ kind: 'name', allowed: 'letters, digits, . _ -' }, (value) => {
+    if (!namePattern.test(value)) throw new ValueError(badName(value));
+    return value;
+  });
+}
+
+function badName(value: string): string {
+  return `"${value}" is no name (allowed: up to 63 letters, digits, dots, dashes and underscores)`;
+}
+
+function domainName() {
+  return parsed({ kind: 'domain name' }, readDomainName);
+}
+
+function readCheckPath(value: string): string {
+  if (!/^\/[\x21-\x7e]*$/.test(value))
+    throw new ValueError(`"${value}" is no path: it starts with / and has no spaces`);
+  return value;
+}
+
+function issue(ctx: z.core.$RefinementCtx, input: unknown, message: string): never {
+  ctx.issues.push({ code: 'custom', message, input });
+  return z.NEVER;
+}

@@ -1,0 +1,60 @@
+/** References from one part of the file to another: checked on what is written, whatever else is wrong around it. */
+import type { KeyPath, Report } from './types.ts';
+
+/** Reports every listener whose pool and every rule whose key is nowhere in the file. */
+export function checkReferences(raw: unknown, report: Report): void {
+  const pools = Object.keys(record(at(raw, 'proxy', 'pools')));
+  for (const [i, listener] of items(at(raw, 'proxy', 'listeners'))) {
+    checkReference(listener, 'pool', ['proxy', 'listeners', i], pools, 'proxy.pools', report);
+  }
+  const keys = Object.keys(record(at(raw, 'dns', 'keys')));
+  for (const [i, zone] of items(at(raw, 'dns', 'zones'))) {
+    const path = ['dns', 'zones', i];
+    checkReference(at(zone, 'transfer'), 'key', [...path, 'transfer'], keys, 'dns.keys', report);
+    for (const [j, rule] of items(at(zone, 'update'))) {
+      checkReference(rule, 'key', [...path, 'update', j], keys, 'dns.keys', report);
+    }
+  }
+}
+
+function checkReference(
+  from: unknown,
+  key: string,
+  path: KeyPath,
+  known: readonly string[],
+  where: string,
+  report: Report,
+): void {
+  const name = at(from, key);
+  if (typeof name !== 'string' || name === '') return;
+  if (known.some((each) => sameName(each, name, key === 'key'))) return;
+  report([...path, key], `there is no "${name}" in ${where} (allowed: ${known.join(', ') || 'none is configured'})`);
+}
+
+/** TSIG key names are domain names: case and a final dot make no difference. */
+function sameName(a: string, b: string, domainName: boolean): boolean {
+  const plain = (name: string) => name.toLowerCase().replace(/\.$/, '');
+  return domainName ? plain(a) === plain(b) : a === b;
+}
+
+/** The value under keys, undefined where the way ends. */
+export function at(value: unknown, ...keys: string[]): unknown {
+  let here = value;
+  for (const key of keys) here = Object.hasOwn(record(here), key) ? record(here)[key] : undefined;
+  return here;
+}
+
+/** The entries of a list with their positions; none of anything else. */
+export function items(value: unknown): [number, unknown][] {
+  return Array.isArray(value) ? [...value.entries()] : [];
+}
+
+/** A mapping as it is; anything else as an empty one. */
+export function record(value: unknown): Record<string, unknown> {
+  return isRecord(value) ? value : {};
+}
+
+/** Whether a YAML value is a mapping. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

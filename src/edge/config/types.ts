@@ -1,0 +1,56 @@
+/** What the configuration file becomes: the engines' own types, and what the daemon itself needs. */
+import type { Endpoint } from '../../core/address.ts';
+import type { DnsConfig } from '../../dns/config.ts';
+import type { ProxyConfig } from '../../proxy/config.ts';
+import type { RaInterfaceConfig } from '../../ra/config.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  readonly format: 'json' | 'pretty';
+}
+
+export interface AdminConfig {
+  readonly listen: readonly Endpoint[];
+  readonly tokenFile: string | undefined;
+  /** The bearer token that `tokenFile` holds. */
+  readonly token: string | undefined;
+}
+
+/** The whole configuration, checked and with every default filled in. */
+export interface EdgeConfig {
+  /** Data threads. */
+  readonly workers: number | 'auto';
+  readonly log: LogConfig;
+  /** Absolute path. */
+  readonly stateDir: string;
+  readonly admin: AdminConfig;
+  readonly proxy: ProxyConfig;
+  readonly dns: DnsConfig | undefined;
+  readonly ra: readonly RaInterfaceConfig[];
+}
+
+/** One thing wrong with a configuration file. `line` and `column` count from 1; 0 = the file as a whole. */
+export interface ConfigProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  /** Key path as people write it: `proxy.listeners[1].pool`; empty for the file as a whole. */
+  readonly path: string;
+  readonly message: string;
+}
+
+export type LoadResult = { readonly config: EdgeConfig } | { readonly errors: readonly ConfigProblem[] };
+
+/** A place in the file: keys and list positions. */
+export type KeyPath = readonly (string | number)[];
+
+/** How checks that span several keys report what they find. */
+export type Report = (path: KeyPath, message: string) => void;
+
+/** An entity that parsed, with its place: checks across entities run even where others are broken. */
+export interface Located<T> {
+  readonly path: KeyPath;
+  readonly value: T;
+}

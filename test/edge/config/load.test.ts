@@ -1,0 +1,480 @@
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { formatCidr, formatEndpoint } from '../../../src/core/address.ts';
+import { loadConfig, parseConfig } from '../../../src/edge/config/load.ts';
+import { formatProblem } from '../../../src/edge/config/problems.ts';
+import type { EdgeConfig } from '../../../src/edge/config/types.ts';
+
+const root = join(import.meta.dirname, '../../..');
+const file = '/etc/v6edge/none.yaml';
+
+function problems(text: string): string[] {
+  const result = parseConfig(text, file);
+  return 'errors' in result ? result.errors.map((p) => formatProblem(p).replace(`${file}:`, '')) : [];
+}
+
+function config(text: string): EdgeConfig {
+  const result = parseConfig(text, file);
+  if ('errors' in result) throw new Error(result.errors.map(formatProblem).join('\n'));
+  return result.config;
+}
+
+const dns = (rest: string) => `dns:\n  listen: ["[::1]:53"]\n${rest}`;
+const ra = (rest: string) => `ra:\n  - interface: eth1\n${rest}`;
+const proxy = (listener: string, pools = '{ p: {} }') =>
+  `proxy:\n  listeners:\n    - { name: l, bind: ["[::]:80"], pool: p, ${listener} }\n  pools: ${pools}\n`;
+
+/** name, text, every problem in order: LINE:COL: path: message. */
+const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
+  ['empty file', '', [/^1:1: the file has no keys/]],
+  ['a list', '- 1', [/^1:1: the file has no keys/]],
+  ['nothing to do', 'workers: 2', [/^1:1: nothing to do/]],
+  ['not YAML', 'ra:\n  - {', [/^2:6: .*flow/i]],
+  ['tab as indent', 'ra:\n\t- interface: eth1', [/^2:1: /]],
+  ['duplicate key', 'workers: 1\nworkers: 2\n', [/^2:1: .*unique/]],
+  [
+    'alias bomb',
+    `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [${'*a,'.repeat(20)}]\nc: &c [${'*b,'.repeat(20)}]\nd: [${'*c,'.repeat(20)}]`,
+    [/alias/i],
+  ],
+  [
+    'unknown key, close to one',
+    'workrs: 1\nra: [{interface: a}]',
+    ['1:1: workrs: unknown key; did you mean "workers"?'],
+  ],
+  [
+    'unknown key, other case',
+    'Workers: 1\nra: [{interface: a}]',
+    ['1:1: Workers: unknown key; did you mean "workers"?'],
+  ],
+  [
+    'unknown key, far from all',
+    'zzz: 1\nra: [{interface: a}]',
+    ['1:1: zzz: unknown key (allowed: workers, log, state, admin, proxy, dns, ra)'],
+  ],
+  ['__proto__ as a key', '__proto__: 1\nra: [{interface: a}]', [/^1:1: __proto__: unknown key/]],
+  [
+    'workers: 0',
+    'workers: 0\nra: [{interface: a}]',
+    ['1:10: workers: 0 is no number of threads (allowed: auto, 1 to 256)'],
+  ],
+  ['mapping expected', 'log: info\nra: [{interface: a}]', ['1:6: log: "info" where a mapping is wanted']],
+  ['list expected', 'ra: { interface: a }', ['1:5: ra: the mapping {"interface":"a"} where a list is wanted']],
+  ['empty value', 'log:\nra: [{interface: a}]', ['1:5: log: an empty value where a mapping is wanted']],
+  [
+    'word',
+    'log: { level: loud }\nra: [{interface: a}]',
+    ['1:15: log.level: "loud" is none of the values known here (allowed: debug, info, warn, error)'],
+  ],
+  [
+    'admin from elsewhere without token',
+    'admin: { listen: ["[::]:8653"] }\nra: [{interface: a}]',
+    ['1:19: admin.listen[0]: [::]:8653 can be reached from elsewhere; that needs a tokenFile'],
+  ],
+  [
+    'admin token file missing',
+    'admin: { tokenFile: /nonexistent/t }\nra: [{interface: a}]',
+    ['1:21: admin.tokenFile: /nonexistent/t does not exist'],
+  ],
+  [
+    'admin socket relative',
+    'admin: { listen: ["unix:x.sock"] }\nra: [{interface: a}]',
+    [/^1:19: admin.listen\[0\]: .*absolute/],
+  ],
+
+  [
+    'duration without unit',
+    proxy('rate: { window: 10 }'),
+    ['3:62: proxy.listeners[0].rate.window: 10 has no unit; write for example 10s or 10ms'],
+  ],
+  [
+    'duration with a strange unit',
+    'proxy: { timeouts: { idle: 1y } }\nra: [{interface: a}]',
+    [/^1:28: proxy.timeouts.idle: "1y" is no duration/],
+  ],
+  [
+    'duration out of range',
+    'proxy: { timeouts: { connect: 0s } }\nra: [{interface: a}]',
+    ['1:31: proxy.timeouts.connect: "0s" is out of range (allowed: 1ms to 365d)'],
+  ],
+  [
+    'no bind',
+    'proxy: { listeners: [{ name: a, bind: [], pool: p }], pools: { p: {} } }',
+    ['1:39: proxy.listeners[0].bind: needs at least one entry'],
+  ],
+  [
+    'missing keys',
+    'proxy: { listeners: [{ name: a }] }',
+    [
+      '1:22: proxy.listeners[0].bind: is missing: a list is needed here',
+      '1:22: proxy.listeners[0].pool: is missing: a pool name is needed here',
+    ],
+  ],
+  [
+    'bind without brackets',
+    'proxy: { listeners: [{ name: a, bind: ["::1:80"], pool: p }], pools: { p: {} } }',
+    [/^1:40: proxy.listeners\[0\].bind\[0\]: "::1:80" is no endpoint/],
+  ],
+  ['bind port 0', 'proxy: { listeners: [{ name: a, bind: ["[::1]:0"], pool: p }], pools: { p: {} } }', [/port 0/]],
+  [
+    'bind twice',
+    'proxy: { listeners: [{ name: a, bind: ["[::1]:80", "[0::1]:80"], pool: p }], pools: { p: {} } }',
+    ['1:52: proxy.listeners[0].bind[1]: [::1]:80 is taken by the listener "a" already'],
+  ],
+  [
+    'bind that DNS has',
+    `${proxy('log: false').replace('[::]:80', '[::1]:53')}${dns('')}`,
+    ['6:12: dns.listen[0]: [::1]:53 is taken by the listener "l" already'],
+  ],
+  [
+    'unknown pool',
+    proxy('log: true', '{ q: {}, r: {} }'),
+    ['3:43: proxy.listeners[0].pool: there is no "p" in proxy.pools (allowed: q, r)'],
+  ],
+  [
+    'unknown pool beside another error',
+    proxy('log: maybe', '{}'),
+    [
+      '3:43: proxy.listeners[0].pool: there is no "p" in proxy.pools (allowed: none is configured)',
+      '3:51: proxy.listeners[0].log: "maybe" is not true or false',
+    ],
+  ],
+  [
+    'listener name twice',
+    'proxy: { listeners: [{ name: a, bind: ["[::1]:80"], pool: p }, { name: a, bind: ["[::1]:81"], pool: p }], pools: { p: {} } }',
+    ['1:72: proxy.listeners[1].name: a listener "a" stands above already'],
+  ],
+  [
+    'acceptProxy from nobody',
+    proxy('acceptProxy: true'),
+    [/^3:59: proxy.listeners\[0\].acceptProxy: needs the addresses/],
+  ],
+  [
+    'CIDR with host bits',
+    proxy('allow: ["fd00::1/64"]'),
+    ['3:54: proxy.listeners[0].allow[0]: "fd00::1/64" has bits beyond its length; did you mean fd00::/64?'],
+  ],
+  ['pool name', proxy('log: true', '{ p: {}, "a b": {} }'), [/^4:26: proxy.pools\["a b"\]: "a b" is no name/]],
+  [
+    'member address',
+    proxy('log: true', '{ p: { members: [{ name: a, address: host.test, port: 1 }] } }'),
+    ['4:47: proxy.pools.p.members[0].address: "host.test" is no IPv4 or IPv6 address'],
+  ],
+  [
+    'member port',
+    proxy('log: true', '{ p: { members: [{ name: a, address: "::1", port: 65536 }] } }'),
+    ['4:60: proxy.pools.p.members[0].port: 65536 is no whole number in range (allowed: 1 to 65535)'],
+  ],
+  [
+    'member twice',
+    proxy(
+      'log: true',
+      '{ p: { members: [{ name: a, address: "::1", port: 1 }, { name: a, address: "0::1", port: 1 }] } }',
+    ),
+    [
+      '4:73: proxy.pools.p.members[1].name: a member "a" stands above already',
+      '4:85: proxy.pools.p.members[1].address: a member at [::1]:1 stands above already',
+    ],
+  ],
+  [
+    'check path',
+    proxy('log: true', '{ p: { check: { type: http, path: readyz } } }'),
+    [/^4:44: proxy.pools.p.check.path: "readyz" is no path/],
+  ],
+  [
+    'discover both',
+    proxy('log: true', '{ p: { discover: { srv: a.test, aaaa: b.test, port: 1 } } }'),
+    [/^4:27: proxy.pools.p.discover: exactly one of srv, aaaa and a/],
+  ],
+  [
+    'discover without port',
+    proxy('log: true', '{ p: { discover: { aaaa: b.test } } }'),
+    [/^4:27: proxy.pools.p.discover: aaaa records have no port/],
+  ],
+
+  ['dns without listen', 'dns: {}', ['1:6: dns.listen: is missing: a list is needed here']],
+  ['upstream', dns('  forward: { upstreams: ["dns.example"] }'), [/^3:26: dns.forward.upstreams\[0\]: "dns.example"/]],
+  ['upstream name without tls', dns('  forward: { upstreams: ["::1#a.test"] }'), [/a name to check goes with tls/]],
+  ['no upstream', dns('  forward: { upstreams: [] }'), ['3:25: dns.forward.upstreams: needs at least one entry']],
+  [
+    'cache size',
+    dns('  forward: { upstreams: ["::1"], cache: { size: 1k } }'),
+    ['3:49: dns.forward.cache.size: "1k" is out of range (allowed: 64k to 64g)'],
+  ],
+  ['TTL in milliseconds', dns('  forward: { upstreams: ["::1"], cache: { minTtl: 500ms } }'), [/whole seconds/]],
+  [
+    'dns64 prefix length',
+    dns('  dns64: { prefix: "64:ff9b::/80" }'),
+    [/^3:20: dns.dns64.prefix: .*\(allowed: auto, or an IPv6 prefix of length 32, 40, 48, 56, 64, 96\)/],
+  ],
+  [
+    'key file missing',
+    dns('  keys: { k: { file: /nonexistent/k } }'),
+    ['3:22: dns.keys.k.file: /nonexistent/k does not exist'],
+  ],
+  [
+    'key without anything',
+    dns('  keys: { k: {} }'),
+    ['3:14: dns.keys.k: a key has either `file`, or `algorithm` and `secret`'],
+  ],
+  [
+    'key secret is not shown',
+    dns('  keys: { k: { algorithm: hmac-sha256, secret: "hunter2!" } }'),
+    ['3:48: dns.keys.k.secret: is no base64 text'],
+  ],
+  [
+    'key with both is not shown',
+    dns('  keys: { k: { file: x, algorithm: hmac-sha256, secret: c2VjcmV0 } }'),
+    ['3:14: dns.keys.k: a key has either `file`, or `algorithm` and `secret`'],
+  ],
+  [
+    'key name twice',
+    dns('  keys: { k: { algorithm: hmac-sha256, secret: QQ== }, K.: { algorithm: hmac-sha256, secret: QQ== } }'),
+    [/a key "k" stands above already/],
+  ],
+  [
+    'zone name',
+    dns('  zones: [{ name: a..b, ns: [n.test] }]'),
+    ['3:19: dns.zones[0].name: "a..b" is no domain name: it has an empty label'],
+  ],
+  [
+    'zone twice',
+    dns('  zones: [{ name: a.test, ns: [n.test] }, { name: A.test., ns: [n.test] }]'),
+    ['3:51: dns.zones[1].name: a zone "a.test" stands above already'],
+  ],
+  ['zone without ns', dns('  zones: [{ name: a.test }]'), [/^3:11: dns.zones\[0\].ns: a zone needs a name server/]],
+  [
+    'zone file missing',
+    dns('  zones: [{ name: a.test, file: /nonexistent/z }]'),
+    ['3:33: dns.zones[0].file: /nonexistent/z does not exist'],
+  ],
+  [
+    'zone file is a directory',
+    dns('  zones: [{ name: a.test, file: / }]'),
+    ['3:33: dns.zones[0].file: / is a directory'],
+  ],
+  [
+    'reverse without a reverse zone',
+    dns('  zones: [{ name: a.test, ns: [n.test], reverse: true }]'),
+    [/^3:50: dns.zones\[0\].reverse: PTR records have no place/],
+  ],
+  [
+    'update rule',
+    dns(
+      '  keys: { k: { algorithm: hmac-sha256, secret: QQ== } }\n  zones: [{ name: a.test, ns: [n.test], update: [{ key: j, match: name, name: b.test, types: [SOA] }] }]',
+    ),
+    [
+      '4:57: dns.zones[0].update[0].key: there is no "j" in dns.keys (allowed: k)',
+      '4:95: dns.zones[0].update[0].types[0]: SOA records cannot be changed by an update',
+    ],
+  ],
+  [
+    'update name outside the zone',
+    dns(
+      '  keys: { k: { algorithm: hmac-sha256, secret: QQ== } }\n  zones: [{ name: a.test, ns: [n.test], update: [{ key: k, match: name, name: b.test }] }]',
+    ),
+    ['4:79: dns.zones[0].update[0].name: "b.test" is not in the zone "a.test"'],
+  ],
+  [
+    'transfer key',
+    dns('  zones: [{ name: a.test, ns: [n.test], transfer: { key: nope } }]'),
+    ['3:58: dns.zones[0].transfer.key: there is no "nope" in dns.keys (allowed: none is configured)'],
+  ],
+
+  [
+    'interface name',
+    'ra: [{ interface: an-interface-name }]',
+    ['1:19: ra[0].interface: "an-interface-name" is no interface name'],
+  ],
+  ['interface twice', 'ra: [{ interface: a }, { interface: a }]', ['1:37: ra[1].interface: "a" stands above already']],
+  ['max below 4s', ra('    interval: { max: 3s }'), [/^3:22: ra\[0\].interval.max: "3s" is out of range/]],
+  ['min below 3s', ra('    interval: { min: 2s }'), [/^3:22: ra\[0\].interval.min: "2s" is out of range/]],
+  [
+    'min above 0.75 max',
+    ra('    interval: { min: 451s, max: 600s }'),
+    ['3:22: ra[0].interval.min: 451s is more than three quarters of max, 10m (RFC 4861 §6.2.1; allowed: 3s to 450s)'],
+  ],
+  [
+    'default lifetime below max',
+    ra('    defaultLifetime: 599s'),
+    [/^3:22: ra\[0\].defaultLifetime: 599s ends before the next advertisement is due/],
+  ],
+  ['default lifetime too long', ra('    defaultLifetime: 65536s'), [/allowed: 0s to 65535s/]],
+  ['preference of no default router', ra('    preference: high'), [/^3:17: ra\[0\].preference: must be medium/]],
+  ['mtu', ra('    mtu: 1279'), ['3:10: ra[0].mtu: 1279 is no MTU of an IPv6 link (allowed: 0, 1280 to 65535)']],
+  ['hop limit', ra('    hopLimit: 256'), ['3:15: ra[0].hopLimit: 256 is no whole number in range (allowed: 0 to 255)']],
+  [
+    'IPv4 prefix',
+    ra('    prefixes: [{ prefix: 10.0.0.0/8 }]'),
+    ['3:26: ra[0].prefixes[0].prefix: "10.0.0.0/8" is no IPv6 prefix'],
+  ],
+  [
+    'preferred above valid',
+    ra('    prefixes: [{ prefix: "fd00::/64", valid: 1h, preferred: 61m }]'),
+    ['3:61: ra[0].prefixes[0].preferred: is longer than `valid` (RFC 4861 §4.6.2)'],
+  ],
+  [
+    'prefix twice',
+    ra('    prefixes: [{ prefix: "fd00::/64" }, { prefix: "fd00:0::/64" }]'),
+    [/fd00::\/64 stands above already/],
+  ],
+  ['autonomous /65', ra('    prefixes: [{ prefix: "fd00::/65" }]'), [/autonomous: false/]],
+  ['link-local prefix', ra('    prefixes: [{ prefix: "fe80::/64" }]'), [/link-local/]],
+  ['::/48', ra('    prefixes: [{ prefix: "::/48" }]'), [/allowed: ::\/64/]],
+  [
+    '::/0 route and lifetime 0',
+    ra('    routes: [{ prefix: "::/0" }]'),
+    [/^3:24: ra\[0\].routes\[0\].prefix: ::\/0 makes us a default router/],
+  ],
+  [
+    'IPv4 DNS server',
+    ra('    rdnss: { servers: [192.0.2.1] }'),
+    ['3:24: ra[0].rdnss.servers[0]: "192.0.2.1" is no IPv6 address'],
+  ],
+  [
+    'rdnss lifetime below max',
+    ra('    rdnss: { servers: ["fd00::1"], lifetime: 1m }'),
+    [/^3:46: ra\[0\].rdnss.lifetime: 1m ends before/],
+  ],
+  ['pref64 length', ra('    pref64: { prefix: "64:ff9b::/95" }'), [/allowed: 32, 40, 48, 56, 64, 96/]],
+  ['captive portal', ra('    captivePortal: not a uri'), ['3:20: ra[0].captivePortal: "not a uri" is no URI']],
+  [
+    'client that is not link-local',
+    ra('    clients: ["fd00::1"]'),
+    [/^3:15: ra\[0\].clients\[0\]: fd00::1 is no link-local address/],
+  ],
+];
+
+t.test('bad configurations', (t) => {
+  for (const [name, text, expected] of bad) {
+    t.test(name, (t) => {
+      const found = problems(text);
+      t.equal(found.length, expected.length, `${expected.length} problem(s) in ${JSON.stringify(found)}`);
+      for (const [i, each] of expected.entries()) {
+        if (typeof each === 'string') t.equal(found[i], each);
+        else t.match(found[i], each);
+      }
+      t.end();
+    });
+  }
+  t.end();
+});
+
+t.test('every error at once, in the order of the file', (t) => {
+  const found = problems('workrs: 1\nlog: { level: x }\ndns: { listen: [x] }\nra: [{ mtu: 1 }, 5]\n');
+  t.strictSame(
+    found.map((each) => each.split(': ').slice(0, 2).join(' ')),
+    ['1:1 workrs', '2:15 log.level', '3:17 dns.listen[0]', '4:6 ra[0].interface', '4:13 ra[0].mtu', '4:18 ra[1]'],
+  );
+  t.end();
+});
+
+t.test('files that cannot be read', (t) => {
+  const missing = loadConfig('/nonexistent/v6edge.yaml');
+  t.match(missing, { errors: [{ line: 0, message: '/nonexistent/v6edge.yaml does not exist' }] });
+  t.match(loadConfig('/'), { errors: [{ message: '/ is a directory' }] });
+  t.end();
+});
+
+t.test('defaults', (t) => {
+  const { proxy, dns, admin, workers, stateDir, ra } = config(
+    'proxy:\n  listeners: [{ name: l, bind: ["[::]:80"], pool: p }]\n  pools: { p: {} }\ndns: { listen: ["::1"], forward: { upstreams: ["::1", "tls://[::1]#a.test"] }, zones: [{ name: a.test, ns: [n.test] }] }\nra: [{ interface: e, pref64: { prefix: "64:ff9b::/96" }, rdnss: { servers: ["::1"] }, routes: [{ prefix: "fd00::/8" }] }]',
+  );
+  t.equal(workers, 'auto');
+  t.equal(stateDir, '/var/lib/v6edge');
+  t.strictSame(admin.listen.map(formatEndpoint), ['unix:/run/v6edge/admin.sock', '[::1]:8653']);
+  t.strictSame(proxy.timeouts, {
+    connectMs: 3000,
+    idleMs: 3_600_000,
+    clientFinMs: 30_000,
+    serverFinMs: 30_000,
+    proxyHeaderMs: 3000,
+  });
+  t.equal(proxy.maxConnections, 20_000);
+  t.match(proxy.listeners[0], {
+    whenEmpty: 'reset',
+    acceptProxy: false,
+    rate: { perSource: 0, windowMs: 10_000 },
+    log: true,
+  });
+  t.match(proxy.pools[0], {
+    name: 'p',
+    proxyProtocol: 'none',
+    balance: 'leastconn',
+    check: { type: 'tcp', intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3 },
+    keepaliveMs: 30_000,
+    maxAgeMs: 0,
+    retries: 3,
+    queue: { timeoutMs: 5000, length: 1000 },
+  });
+  t.strictSame(dns?.listen.map(formatEndpoint), ['[::1]:53']);
+  t.strictSame(dns?.allow.map(formatCidr), ['::1/128', '127.0.0.0/8'], 'loopback alone');
+  t.match(dns?.forward, {
+    timeoutMs: 2000,
+    policy: 'fastest',
+    upstreams: [
+      { transport: 'udp', endpoint: { port: 53 } },
+      { transport: 'tls', endpoint: { port: 853 }, serverName: 'a.test' },
+    ],
+    cache: { sizeBytes: 64 * 1024 ** 2, maxTtlSeconds: 86_400, maxNegativeTtlSeconds: 3600 },
+  });
+  t.match(dns?.zones[0], { ttlSeconds: 300, soa: { mname: 'n.test', rname: 'hostmaster.a.test' }, reverse: false });
+  t.match(ra[0], {
+    interval: { minMs: 200_000, maxMs: 600_000 },
+    maxDelayMs: 500,
+    defaultLifetimeSeconds: 0,
+    hopLimit: 64,
+    rdnss: { lifetimeSeconds: 1800 },
+    pref64: { lifetimeSeconds: 1800 },
+    routes: [{ lifetimeSeconds: 1800, preference: 'medium' }],
+  });
+  t.end();
+});
+
+t.test('the shortest interval has a legal default minimum', (t) => {
+  t.strictSame(config('ra: [{ interface: e, interval: { max: 4s } }]').ra[0]?.interval, { minMs: 3000, maxMs: 4000 });
+  t.end();
+});
+
+t.test('relative paths begin at the file', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'v6edge-config-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'k.key'), 'key "k" { algorithm hmac-sha256; secret "c2VjcmV0"; };');
+  writeFileSync(join(folder, 'zone'), '');
+  writeFileSync(join(folder, 'token'), 'too short\n');
+  const text = dns('  keys: { k: { file: k.key } }\n  zones: [{ name: a.test, file: zone }]\nstate: { dir: state }\n');
+  writeFileSync(join(folder, 'c.yaml'), text);
+  const result = loadConfig(join(folder, 'c.yaml'));
+  t.match(result, {
+    config: {
+      stateDir: join(folder, 'state'),
+      dns: {
+        keys: [{ name: 'k', secret: new Uint8Array(Buffer.from('secret')) }],
+        zones: [{ file: join(folder, 'zone') }],
+      },
+    },
+  });
+  writeFileSync(join(folder, 'c.yaml'), `${text}admin: { tokenFile: token }\n`);
+  t.match(loadConfig(join(folder, 'c.yaml')), { errors: [{ path: 'admin.tokenFile', message: /holds no token/ }] });
+  t.end();
+});
+
+t.test('the contract and every example parse', (t) => {
+  const files = [...globSync('examples/*.yaml', { cwd: root }), 'test/edge/config/fixtures/contract.yaml'];
+  for (const each of files) {
+    const result = loadConfig(join(root, each));
+    t.strictSame('errors' in result ? result.errors.map(formatProblem) : [], [], each);
+  }
+  for (const each of [...globSync('docs/**/*.md', { cwd: root }), 'README.md'].filter(
+    (name) => globSync(name, { cwd: root }).length,
+  )) {
+    const text = readFileSync(join(root, each), 'utf8');
+    for (const [, yaml] of text.matchAll(/^```yaml\n(.*?)^```/gms)) {
+      const result = parseConfig(yaml!, join(root, 'examples/in-docs.yaml'));
+      t.strictSame('errors' in result ? result.errors.map(formatProblem) : [], [], `a block of ${each}`);
+    }
+  }
+  t.end();
+});
