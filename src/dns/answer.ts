@@ -1,0 +1,279 @@
+/** Authoritative answers (RFC 1034 §4.3.2 with wildcards by RFC 4592, DNAME by RFC 6672, negatives by RFC 2308). */
+import type { OwnedRRset, RRset } from './snapshot.ts';
+import { concatBytes, readUint16 } from './wire/bytes.ts';
+import type { MessageWriter, ResourceRecord } from './wire/message.ts';
+import { isSubdomainKey, MAX_NAME, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
+import { MAX_UDP_SIZE, type Query } from './wire/query.ts';
+import { CLASS, FLAG, RCODE, SECTION, TYPE } from './wire/types.ts';
+import { findSet, type Zone, type ZoneNode, type ZoneTable } from './zone.ts';
+
+/** How often an answer follows CNAME and DNAME: longer chains (and loops) end there. */
+const MAX_CHAIN = 12;
+const OPT_LENGTH = 11;
+/** At most so many names get their addresses into the additional section. */
+const MAX_ADDITIONAL_NAMES = 16;
+
+export interface AnswerOptions {
+  /** Octets the reply may have. */
+  readonly limit: number;
+  /** Whether the client may have queries forwarded (RA). */
+  readonly recursionAvailable: boolean;
+}
+
+/** An answer from our zones. */
+export interface ZoneAnswer {
+  /** The reply: a view into the writer's buffer. */
+  readonly bytes: Uint8Array;
+  readonly rcode: number;
+  /** Where a chain of aliases left our zones: for a client that wants recursion, the answer goes on there. */
+  readonly target: Name | undefined;
+  /** The records of the chain up to `target`, if there is one. */
+  readonly chain: readonly ResourceRecord[];
+}
+
+/** Answers a plain query of class IN from our zones; undefined when none of them has the name. */
+export function answerFromZone(
+  zones: ZoneTable,
+  query: Query,
+  options: AnswerOptions,
+  writer: MessageWriter,
+): ZoneAnswer | undefined {
+  if (query.class !== CLASS.IN) return undefined;
+  const zone = zoneFor(zones, query.key, query.type);
+  if (zone === undefined) return undefined;
+  beginReply(writer, query, options.limit);
+  const answer = new Answer(zones, query.type, writer);
+  answer.resolve(zone, query.name, query.key);
+  let flags = options.recursionAvailable ? FLAG.RA : 0;
+  if (answer.authoritative) flags |= FLAG.AA;
+  if (answer.truncated) flags |= FLAG.TC;
+  const bytes = endReply(writer, query, flags, answer.rcode);
+  const target = answer.truncated ? undefined : answer.target;
+  return { bytes, rcode: answer.rcode, target, chain: answer.chain };
+}
+
+/** A reply that has a rcode and nothing else: the question (if one could be read) and OPT echoed. */
+export function errorReply(
+  query: Query,
+  rcode: number,
+  recursionAvailable: boolean,
+  writer: MessageWriter,
+): Uint8Array {
+  beginReply(writer, query, MAX_UDP_SIZE);
+  return endReply(writer, query, recursionAvailable ? FLAG.RA : 0, rcode);
+}
+
+function beginReply(writer: MessageWriter, query: Query, limit: number): void {
+  writer.begin(limit);
+  if (query.hasEdns) writer.reserve(OPT_LENGTH);
+  // The question goes back in its own case (RFC 4343 §4.1; clients use it against spoofing), and owners point to it.
+  if (query.questionEnd > 0) writer.question(query.name, query.type, query.class);
+}
+
+function endReply(writer: MessageWriter, query: Query, flags: number, rcode: number): Uint8Array {
+  // Without OPT there is no place for the upper bits (RFC 6891 §6.1.3).
+  if (query.hasEdns) {
+    writer.reserve(0);
+    writer.opt(MAX_UDP_SIZE, rcode, 0, query.dnssecOk);
+  }
+  const copied = query.flags & (FLAG.RD | FLAG.CD);
+  writer.header(query.id, FLAG.QR | copied | flags, query.opcode, rcode);
+  return writer.finish();
+}
+
+/** The zone that answers: for DS at a zone's apex it is the parent (RFC 4035 §3.1.4.1), if we have that too. */
+function zoneFor(zones: ZoneTable, key: NameKey, type: number): Zone | undefined {
+  const zone = zones.find(key);
+  if (type !== TYPE.DS || zone === undefined || zone.key !== key) return zone;
+  const parent = parentKey(key);
+  return (parent === undefined ? undefined : zones.find(parent)) ?? zone;
+}
+
+/** One answer in the making. */
+class Answer {
+  rcode: number = RCODE.NOERROR;
+  authoritative = true;
+  truncated = false;
+  target: Name | undefined;
+  readonly chain: ResourceRecord[] = [];
+  readonly #zones: ZoneTable;
+  readonly #type: number;
+  readonly #writer: MessageWriter;
+
+  constructor(zones: ZoneTable, type: number, writer: MessageWriter) {
+    this.#zones = zones;
+    this.#type = type;
+    this.#writer = writer;
+  }
+
+  /** RFC 1034 §4.3.2 from step 2 on, once for every name of a chain. */
+  resolve(first: Zone, name: Name, key: NameKey): void {
+    let zone: Zone | undefined = first;
+    for (let step = 0; ; step++) {
+      const next: Name | undefined = this.#step(zone, name, key);
+      if (next === undefined || this.truncated || step === MAX_CHAIN) return;
+      name = next;
+      key = nameKey(next);
+      zone = zoneFor(this.#zones, key, this.#type);
+      if (zone === undefined) {
+        this.target = next;
+        return;
+      }
+    }
+  }
+
+  /** Answers for one name; returns the name an alias points to, to go on with. */
+  #step(zone: Zone, name: Name, key: NameKey): Name | undefined {
+    if (zone.hasCuts) {
+      const cut = findCut(zone, key, this.#type);
+      if (cut !== undefined) return this.#refer(zone, cut);
+    }
+    if (zone.hasDnames) {
+      const dname = findDname(zone, key);
+      if (dname !== undefined) return this.#substitute(name, dname);
+    }
+    const node = zone.node(key) ?? findWildcard(zone, key);
+    if (node === undefined) {
+      this.rcode = RCODE.NXDOMAIN;
+      return this.#negative(zone);
+    }
+    const found = this.#type === TYPE.ANY ? node.sets[0] : findSet(node, this.#type);
+    if (found !== undefined) return this.#positive(name, found.rrset);
+    const alias = findSet(node, TYPE.CNAME);
+    if (alias === undefined) return this.#negative(zone);
+    return this.#follow(name, alias.rrset.ttl, alias.rrset.rdata[0]!);
+  }
+
+  /** ANY gets one RRset (RFC 8482 §4.1): clients that want all are few, and reflectors many. */
+  #positive(name: Name, set: RRset): undefined {
+    const { type, ttl, rdata } = set;
+    if (!this.#writer.rrset(SECTION.ANSWER, name, type, CLASS.IN, ttl, rdata)) {
+      this.truncated = true;
+      return;
+    }
+    const offset = targetOffset(type);
+    if (offset >= 0) this.#addAddresses(name, set, offset);
+  }
+
+  #negative(zone: Zone): undefined {
+    const { set, negativeTtl } = zone.soa;
+    if (!this.#writer.rrset(SECTION.AUTHORITY, set.owner, TYPE.SOA, CLASS.IN, negativeTtl, set.rrset.rdata)) {
+      this.truncated = true;
+    }
+  }
+
+  #follow(name: Name, ttl: number, target: Name): Name | undefined {
+    if (!this.#writer.record(SECTION.ANSWER, name, TYPE.CNAME, CLASS.IN, ttl, target)) {
+      this.truncated = true;
+      return undefined;
+    }
+    this.chain.push({ name, type: TYPE.CNAME, class: CLASS.IN, ttl, rdata: target });
+    return target;
+  }
+
+  /** RFC 6672 §3.2: the DNAME, and a CNAME made of it. */
+  #substitute(name: Name, dname: OwnedRRset): Name | undefined {
+    const { ttl, rdata } = dname.rrset;
+    if (!this.#writer.rrset(SECTION.ANSWER, dname.owner, TYPE.DNAME, CLASS.IN, ttl, rdata)) {
+      this.truncated = true;
+      return undefined;
+    }
+    this.chain.push({ name: dname.owner, type: TYPE.DNAME, class: CLASS.IN, ttl, rdata: rdata[0]! });
+    const prefix = name.subarray(0, name.length - dname.owner.length);
+    if (prefix.length + rdata[0]!.length > MAX_NAME) {
+      this.rcode = RCODE.YXDOMAIN;
+      return undefined;
+    }
+    return this.#follow(name, ttl, concatBytes([prefix, rdata[0]!]));
+  }
+
+  /** A referral (RFC 1034 §4.3.2 step 3b). Addresses of servers below the cut must not be missing (RFC 9471 §3.1). */
+  #refer(zone: Zone, cut: OwnedRRset): undefined {
+    // What was found before an alias led here is still authoritative.
+    if (this.chain.length === 0) this.authoritative = false;
+    const { ttl, rdata } = cut.rrset;
+    const cutKey = nameKey(cut.owner);
+    if (!this.#writer.rrset(SECTION.AUTHORITY, cut.owner, TYPE.NS, CLASS.IN, ttl, rdata)) {
+      this.truncated = true;
+      return;
+    }
+    for (const server of rdata) {
+      const key = nameKey(server);
+      if (isSubdomainKey(key, cutKey) && !this.#addNode(zone.node(key), server)) this.truncated = true;
+    }
+  }
+
+  /** Addresses of the names that records point to (RFC 1034 §4.3.2 step 6, RFC 2782, RFC 9460 §4.1): as many as fit. */
+  #addAddresses(owner: Name, set: RRset, offset: number): void {
+    const seen = new Set<NameKey>();
+    for (const rdata of set.rdata) {
+      let target = plainName(rdata, offset);
+      // RFC 9460 §2.5.2: in ServiceMode "." is the owner itself.
+      if (target.length === 1 && set.type !== TYPE.MX && offset === 2 && readUint16(rdata, 0) > 0) target = owner;
+      const key = nameKey(target);
+      if (seen.has(key) || seen.size === MAX_ADDITIONAL_NAMES) continue;
+      seen.add(key);
+      const home = this.#zones.find(key);
+      if (home === undefined || (home.hasCuts && findCut(home, key, TYPE.AAAA) !== undefined)) continue;
+      if (!this.#addNode(home.node(key), target)) return;
+    }
+  }
+
+  #addNode(node: ZoneNode | undefined, owner: Name): boolean {
+    if (node === undefined) return true;
+    for (const { rrset } of node.sets) {
+      if (rrset.type !== TYPE.AAAA && rrset.type !== TYPE.A) continue;
+      if (!this.#writer.rrset(SECTION.ADDITIONAL, owner, rrset.type, CLASS.IN, rrset.ttl, rrset.rdata)) return false;
+    }
+    return true;
+  }
+}
+
+/** The NS records of the zone cut at or above a name, the highest one; DS at the cut itself is the parent's. */
+function findCut(zone: Zone, key: NameKey, type: number): OwnedRRset | undefined {
+  let cut: OwnedRRset | undefined;
+  for (let at: NameKey = key; at !== zone.key; at = parentKey(at)!) {
+    const set = zone.rrset(at, TYPE.NS);
+    if (set !== undefined && !(type === TYPE.DS && at === key)) cut = set;
+  }
+  return cut;
+}
+
+/** The DNAME above a name, the highest one: what is below one does not exist (RFC 6672 §2.4). */
+function findDname(zone: Zone, key: NameKey): OwnedRRset | undefined {
+  let found: OwnedRRset | undefined;
+  for (let at: NameKey = key; at !== zone.key; ) {
+    at = parentKey(at)!;
+    found = zone.rrset(at, TYPE.DNAME) ?? found;
+  }
+  return found;
+}
+
+/** The wildcard below the closest encloser of a name that does not exist (RFC 4592 §3.3.1). */
+function findWildcard(zone: Zone, key: NameKey): ZoneNode | undefined {
+  let encloser = parentKey(key)!;
+  while (zone.node(encloser) === undefined) encloser = parentKey(encloser)!;
+  return zone.node(`\x01*${encloser}`);
+}
+
+/** Where the rdata of a type has a name whose addresses the client will want next; -1: nowhere. */
+function targetOffset(type: number): number {
+  switch (type) {
+    case TYPE.NS:
+      return 0;
+    case TYPE.MX:
+    case TYPE.SVCB:
+    case TYPE.HTTPS:
+      return 2;
+    case TYPE.SRV:
+      return 6;
+    default:
+      return -1;
+  }
+}
+
+function plainName(rdata: Uint8Array, offset: number): Name {
+  let end = offset;
+  while (rdata[end]! > 0) end += rdata[end]! + 1;
+  return rdata.subarray(offset, end + 1);
+}

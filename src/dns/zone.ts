@@ -1,0 +1,227 @@
+/**
+ * Zones in memory: every name that exists is a node in one map, empty non-terminals too (RFC 8020, RFC 4592 §2.2.2), so a
+ * lookup is one probe and NODATA and NXDOMAIN are told apart without a search. Changing an RRset costs as many probes as
+ * its owner has labels, whatever the zone's size.
+ */
+import { assert } from '../core/errors.ts';
+import type { OwnedRRset, RRset, ZoneChange, ZoneData } from './snapshot.ts';
+import { readUint32 } from './wire/bytes.ts';
+import { isSubdomainKey, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
+import { TYPE } from './wire/types.ts';
+
+/** A name that exists: it has records, or names below it. */
+export interface ZoneNode {
+  readonly sets: readonly OwnedRRset[];
+  /** Nodes directly below. */
+  readonly children: number;
+}
+
+/** What the answering of negatives needs of the SOA (RFC 2308 §3, §5). */
+export interface ZoneSoa {
+  readonly set: OwnedRRset;
+  readonly serial: number;
+  /** min(TTL of the SOA, its MINIMUM field). */
+  readonly negativeTtl: number;
+}
+
+interface Node extends ZoneNode {
+  sets: OwnedRRset[];
+  children: number;
+}
+
+/** One zone. */
+export class Zone {
+  readonly name: Name;
+  readonly key: NameKey;
+  readonly #nodes = new Map<NameKey, Node>();
+  #soa: ZoneSoa;
+  #cuts = 0;
+  #dnames = 0;
+  #sets = 0;
+
+  /** @throws {V6edgeError} V6_ASSERT: no SOA at the apex, or an owner outside the zone */
+  constructor(data: ZoneData) {
+    this.name = data.name;
+    this.key = nameKey(data.name);
+    this.#nodes.set(this.key, { sets: [], children: 0 });
+    for (const { owner, rrset } of data.rrsets) {
+      const key = nameKey(owner);
+      assert(isSubdomainKey(key, this.key), 'every owner is in its zone');
+      this.#set(key, owner, rrset.type, rrset);
+    }
+    this.#soa = this.#readSoa();
+  }
+
+  /** The SOA record and what is read from it. */
+  get soa(): ZoneSoa {
+    return this.#soa;
+  }
+
+  get serial(): number {
+    return this.#soa.serial;
+  }
+
+  /** How many RRsets the zone has. */
+  get size(): number {
+    return this.#sets;
+  }
+
+  /** Whether any name below the apex has NS records. */
+  get hasCuts(): boolean {
+    return this.#cuts > 0;
+  }
+
+  /** Whether any name has a DNAME record. */
+  get hasDnames(): boolean {
+    return this.#dnames > 0;
+  }
+
+  /** The node of a name; undefined if the name does not exist. */
+  node(owner: NameKey): ZoneNode | undefined {
+    return this.#nodes.get(owner);
+  }
+
+  /** The RRsets of a name. */
+  rrsets(owner: NameKey): readonly OwnedRRset[] {
+    return this.#nodes.get(owner)?.sets ?? [];
+  }
+
+  /** One RRset of a name. */
+  rrset(owner: NameKey, type: number): OwnedRRset | undefined {
+    const node = this.#nodes.get(owner);
+    return node === undefined ? undefined : findSet(node, type);
+  }
+
+  /** Every RRset, the apex's first; not sorted. */
+  *all(): Generator<OwnedRRset> {
+    for (const node of this.#nodes.values()) yield* node.sets;
+  }
+
+  /** The zone as plain data. */
+  toData(): ZoneData {
+    return { name: this.name, rrsets: [...this.all()] };
+  }
+
+  /**
+   * Applies the changes of one transaction: all are checked first, so that it applies whole or throws.
+   * @throws {V6edgeError} V6_ASSERT: an owner outside the zone, an SOA gone, an RRset of another type than its change
+   */
+  apply(changes: readonly ZoneChange[]): void {
+    const keys: NameKey[] = [];
+    for (const { owner, type, rrset } of changes) {
+      const key = nameKey(owner);
+      assert(isSubdomainKey(key, this.key), 'every owner is in its zone');
+      assert(rrset === undefined || (rrset.type === type && rrset.rdata.length > 0), 'a change is an RRset or none');
+      assert(type !== TYPE.SOA || (key === this.key && rrset?.rdata.length === 1), 'a zone keeps its SOA');
+      keys.push(key);
+    }
+    for (let i = 0; i < changes.length; i++) {
+      const { owner, type, rrset } = changes[i]!;
+      this.#set(keys[i]!, owner, type, rrset);
+    }
+    this.#soa = this.#readSoa();
+  }
+
+  #set(key: NameKey, owner: Name, type: number, rrset: RRset | undefined): void {
+    if (rrset === undefined && !this.#nodes.has(key)) return;
+    const node = this.#makeNode(key);
+    const at = node.sets.findIndex((set) => set.rrset.type === type);
+    if (rrset !== undefined) {
+      if (at >= 0) node.sets[at] = { owner, rrset };
+      else node.sets.push({ owner, rrset });
+    } else if (at >= 0) {
+      node.sets.splice(at, 1);
+    }
+    const step = (rrset === undefined ? 0 : 1) - (at >= 0 ? 1 : 0);
+    this.#sets += step;
+    if (type === TYPE.NS && key !== this.key) this.#cuts += step;
+    if (type === TYPE.DNAME) this.#dnames += step;
+    this.#dropEmpty(key, node);
+  }
+
+  /** The node of a name, made with all that lie between it and the zone's apex. */
+  #makeNode(key: NameKey): Node {
+    let node = this.#nodes.get(key);
+    if (node !== undefined) return node;
+    this.#makeNode(parentKey(key)!).children++;
+    node = { sets: [], children: 0 };
+    this.#nodes.set(key, node);
+    return node;
+  }
+
+  /** Takes out a node that has nothing left, and its ancestors that were there for its sake only. */
+  #dropEmpty(from: NameKey, first: Node): void {
+    let key = from;
+    let node = first;
+    while (node.sets.length === 0 && node.children === 0 && key !== this.key) {
+      this.#nodes.delete(key);
+      key = parentKey(key)!;
+      node = this.#nodes.get(key)!;
+      node.children--;
+    }
+  }
+
+  #readSoa(): ZoneSoa {
+    const set = this.rrset(this.key, TYPE.SOA);
+    assert(set !== undefined && set.rrset.rdata.length === 1, 'a zone has one SOA');
+    const rdata = set.rrset.rdata[0]!;
+    return {
+      set,
+      serial: readUint32(rdata, rdata.length - 20),
+      negativeTtl: Math.min(set.rrset.ttl, readUint32(rdata, rdata.length - 4)),
+    };
+  }
+}
+
+/** The RRset of a type at a node. */
+export function findSet(node: ZoneNode, type: number): OwnedRRset | undefined {
+  const { sets } = node;
+  for (let i = 0; i < sets.length; i++) if (sets[i]!.rrset.type === type) return sets[i];
+  return undefined;
+}
+
+/** The zones one server answers for. */
+export class ZoneTable {
+  readonly #zones = new Map<NameKey, Zone>();
+  /** Which lengths the keys of zones have: other suffixes of a name need no probe. */
+  readonly #lengths = new Uint16Array(256);
+
+  constructor(zones: Iterable<Zone> = []) {
+    for (const zone of zones) this.set(zone);
+  }
+
+  get size(): number {
+    return this.#zones.size;
+  }
+
+  /** Adds a zone, in place of one of the same name. */
+  set(zone: Zone): void {
+    this.delete(zone.key);
+    this.#zones.set(zone.key, zone);
+    this.#lengths[zone.key.length]!++;
+  }
+
+  /** Takes a zone out. */
+  delete(key: NameKey): void {
+    if (this.#zones.delete(key)) this.#lengths[key.length]!--;
+  }
+
+  /** The zone of exactly this name. */
+  get(key: NameKey): Zone | undefined {
+    return this.#zones.get(key);
+  }
+
+  /** The zone nearest above a name (or of that name). */
+  find(key: NameKey): Zone | undefined {
+    for (let from = 0; from < key.length; from += key.charCodeAt(from) + 1) {
+      if (this.#lengths[key.length - from] === 0) continue;
+      const zone = this.#zones.get(from === 0 ? key : key.slice(from));
+      if (zone !== undefined) return zone;
+    }
+    return undefined;
+  }
+
+  values(): IterableIterator<Zone> {
+    return this.#zones.values();
+  }
+}
