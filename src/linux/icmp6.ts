@@ -1,0 +1,231 @@
+/**
+ * A raw ICMPv6 socket for Neighbor Discovery messages (RFC 3542, icmp6(7)).
+ *
+ * The kernel fills in and verifies the checksum (RFC 3542 §3.1). Everything is sent with hop limit 255, which receivers
+ * demand, and from the source and interface that the caller names.
+ *
+ *   icmp6_filter   u32[8], bit n set = type n is blocked
+ *   ipv6_mreq      16 group · u32 interface index
+ *   in6_pktinfo    16 address · u32 interface index
+ *   msghdr         u64 name · u32 name length · 4 pad · u64 iov · u64 iov count · u64 control · u64 control length · u32 flags · 4 pad
+ *   cmsghdr        u64 length (with this header) · u32 level · u32 type · value, padded to 8
+ */
+import type { Address } from '../core/address.ts';
+import { AF_INET6, EAGAIN, IPPROTO_ICMPV6, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW } from './constants.ts';
+import { check } from './errors.ts';
+import { addressOf, closeFd, kernelBuffer, libcCall, orErrno, setSocketBytes, setSocketInt } from './libc.ts';
+import { EPOLLIN, type EventHandler, type Reactor } from './reactor.ts';
+import { SOCKADDR_IN6_BYTES } from './sockaddr.ts';
+
+const ICMP6_FILTER = 1;
+const ICMP6_FILTER_BYTES = 32;
+const IPV6_UNICAST_HOPS = 16;
+const IPV6_MULTICAST_HOPS = 18;
+const IPV6_MULTICAST_LOOP = 19;
+const IPV6_JOIN_GROUP = 20;
+const IPV6_LEAVE_GROUP = 21;
+const IPV6_RECVPKTINFO = 49;
+const IPV6_PKTINFO = 50;
+const IPV6_RECVHOPLIMIT = 51;
+const IPV6_HOPLIMIT = 52;
+
+const MSGHDR_BYTES = 56;
+const CMSGHDR_BYTES = 16;
+const PKTINFO_BYTES = 16 + 4;
+const IPV6_MREQ_BYTES = 16 + 4;
+/** The largest packet that IPv6 carries without a jumbogram. */
+const PACKET_BYTES = 65_536;
+const CONTROL_BYTES = 256;
+/** Packets read before other work of the thread gets its turn; epoll reports the rest again. */
+const packetsPerTurn = 64;
+
+const socketCall = libcCall<(family: number, type: number, protocol: number) => number>(
+  'int socket(int family, int type, int protocol)',
+);
+const recvmsgCall = libcCall<(fd: number, message: Uint8Array, flags: number) => number>(
+  'int64 recvmsg(int fd, void *message, int flags)',
+);
+const sendmsgCall = libcCall<(fd: number, message: Uint8Array, flags: number) => number>(
+  'int64 sendmsg(int fd, void *message, int flags)',
+);
+
+/** An ICMPv6 message as it came in, from the type octet on. */
+export interface Icmp6Packet {
+  /** Valid during the call only. */
+  readonly bytes: Uint8Array;
+  readonly source: Address;
+  readonly destination: Address;
+  readonly ifindex: number;
+  /** Of the IPv6 header, 0..255; -1 when the kernel did not say. */
+  readonly hopLimit: number;
+}
+
+export type Icmp6Handler = (packet: Icmp6Packet) => void;
+
+/** What an engine needs of a socket; tests have their own. */
+export interface Icmp6Sender {
+  /** Receives multicast to `group` on the interface. Returns 0 or -errno (-EADDRINUSE: it does so already). */
+  join(group: Address, ifindex: number): number;
+  leave(group: Address, ifindex: number): number;
+  /** Sends an ICMPv6 message whose checksum field is zero. Returns bytes sent or -errno. */
+  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address): number;
+  close(): void;
+}
+
+export class Icmp6Socket implements Icmp6Sender, EventHandler {
+  readonly #fd: number;
+  readonly #reactor: Reactor;
+  readonly #handler: Icmp6Handler;
+  readonly #packet = kernelBuffer(PACKET_BYTES);
+  readonly #name = kernelBuffer(SOCKADDR_IN6_BYTES);
+  readonly #control = kernelBuffer(CONTROL_BYTES);
+  readonly #iov = kernelBuffer(16);
+  readonly #message = kernelBuffer(MSGHDR_BYTES);
+  readonly #sendName = kernelBuffer(SOCKADDR_IN6_BYTES);
+  readonly #sendControl = kernelBuffer(CMSGHDR_BYTES + 24);
+  readonly #sendIov = kernelBuffer(16);
+  readonly #sendMessage = kernelBuffer(MSGHDR_BYTES);
+  #closed = false;
+
+  /**
+   * @param types ICMPv6 types that come in; the kernel drops all others
+   * @throws {SystemError} EPERM without CAP_NET_RAW
+   */
+  constructor(reactor: Reactor, types: readonly number[], handler: Icmp6Handler) {
+    this.#reactor = reactor;
+    this.#handler = handler;
+    this.#fd = check(
+      orErrno(socketCall(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6)),
+      'socket',
+      'raw ICMPv6',
+    );
+    try {
+      check(setSocketBytes(this.#fd, IPPROTO_ICMPV6, ICMP6_FILTER, encodeFilter(types)), 'setsockopt', 'ICMP6_FILTER');
+      const options: [name: string, option: number, value: number][] = [
+        ['IPV6_RECVPKTINFO', IPV6_RECVPKTINFO, 1],
+        ['IPV6_RECVHOPLIMIT', IPV6_RECVHOPLIMIT, 1],
+        ['IPV6_UNICAST_HOPS', IPV6_UNICAST_HOPS, 255],
+        ['IPV6_MULTICAST_HOPS', IPV6_MULTICAST_HOPS, 255],
+        ['IPV6_MULTICAST_LOOP', IPV6_MULTICAST_LOOP, 0],
+      ];
+      for (const [name, option, value] of options) {
+        check(setSocketInt(this.#fd, IPPROTO_IPV6, option, value), 'setsockopt', name);
+      }
+      this.#linkMessages();
+      reactor.add(this.#fd, EPOLLIN, this);
+    } catch (error) {
+      closeFd(this.#fd);
+      throw error;
+    }
+  }
+
+  join(group: Address, ifindex: number): number {
+    return setSocketBytes(this.#fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, encodeMembership(group, ifindex));
+  }
+
+  leave(group: Address, ifindex: number): number {
+    return setSocketBytes(this.#fd, IPPROTO_IPV6, IPV6_LEAVE_GROUP, encodeMembership(group, ifindex));
+  }
+
+  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address): number {
+    // A copy of its own: the caller's array may lie in Node's shared pool, whose address koffi could not vouch for.
+    const data = kernelBuffer(bytes.length);
+    data.set(bytes);
+    this.#sendName.writeUInt16LE(AF_INET6, 0);
+    this.#sendName.set(destination.bytes, 8);
+    this.#sendName.writeUInt32LE(ifindex, 24);
+    this.#sendControl.set(source.bytes, CMSGHDR_BYTES);
+    this.#sendControl.writeUInt32LE(ifindex, CMSGHDR_BYTES + 16);
+    this.#sendIov.writeBigUInt64LE(addressOf(data), 0);
+    this.#sendIov.writeBigUInt64LE(BigInt(data.length), 8);
+    return orErrno(sendmsgCall(this.#fd, this.#sendMessage, 0));
+  }
+
+  onEvents(): void {
+    for (let i = 0; i < packetsPerTurn && !this.#closed; i++) {
+      this.#message.writeUInt32LE(SOCKADDR_IN6_BYTES, 8);
+      this.#message.writeBigUInt64LE(BigInt(CONTROL_BYTES), 40);
+      const length = orErrno(recvmsgCall(this.#fd, this.#message, 0));
+      if (length === -EAGAIN) return;
+      // Any other failure is one packet's or the interface's; the next may be fine, and epoll tells whether there is one.
+      if (length < 0) continue;
+      this.#deliver(length);
+    }
+  }
+
+  /** Lets go of the socket and with it of all group memberships. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#reactor.forget(this.#fd);
+    closeFd(this.#fd);
+  }
+
+  #deliver(length: number): void {
+    const control = readControl(this.#control, Number(this.#message.readBigUInt64LE(40)));
+    if (control.destination === undefined) return;
+    this.#handler({
+      bytes: this.#packet.subarray(0, length),
+      source: { family: 6, bytes: Uint8Array.from(this.#name.subarray(8, 24)) },
+      destination: { family: 6, bytes: control.destination },
+      ifindex: control.ifindex,
+      hopLimit: control.hopLimit,
+    });
+  }
+
+  #linkMessages(): void {
+    this.#iov.writeBigUInt64LE(addressOf(this.#packet), 0);
+    this.#iov.writeBigUInt64LE(BigInt(PACKET_BYTES), 8);
+    linkMessage(this.#message, this.#name, this.#iov, this.#control);
+    this.#sendControl.writeBigUInt64LE(BigInt(CMSGHDR_BYTES + PKTINFO_BYTES), 0);
+    this.#sendControl.writeUInt32LE(IPPROTO_IPV6, 8);
+    this.#sendControl.writeUInt32LE(IPV6_PKTINFO, 12);
+    linkMessage(this.#sendMessage, this.#sendName, this.#sendIov, this.#sendControl);
+  }
+}
+
+function linkMessage(message: Buffer, name: Buffer, iov: Buffer, control: Buffer): void {
+  message.writeBigUInt64LE(addressOf(name), 0);
+  message.writeUInt32LE(name.length, 8);
+  message.writeBigUInt64LE(addressOf(iov), 16);
+  message.writeBigUInt64LE(1n, 24);
+  message.writeBigUInt64LE(addressOf(control), 32);
+  message.writeBigUInt64LE(BigInt(control.length), 40);
+}
+
+/** ICMP6_FILTER that passes only `types` (RFC 3542 §3.2). */
+export function encodeFilter(types: readonly number[]): Buffer {
+  const filter = Buffer.alloc(ICMP6_FILTER_BYTES, 0xff);
+  for (const type of types) filter[type >> 3]! &= ~(1 << (type & 7));
+  return filter;
+}
+
+function encodeMembership(group: Address, ifindex: number): Buffer {
+  const bytes = kernelBuffer(IPV6_MREQ_BYTES);
+  bytes.set(group.bytes, 0);
+  bytes.writeUInt32LE(ifindex, 16);
+  return bytes;
+}
+
+function readControl(
+  control: Buffer,
+  length: number,
+): { destination: Uint8Array | undefined; ifindex: number; hopLimit: number } {
+  const found: ReturnType<typeof readControl> = { destination: undefined, ifindex: 0, hopLimit: -1 };
+  for (let at = 0; at + CMSGHDR_BYTES <= length; ) {
+    const size = Number(control.readBigUInt64LE(at));
+    if (size < CMSGHDR_BYTES || at + size > length) break;
+    const value = at + CMSGHDR_BYTES;
+    if (control.readUInt32LE(at + 8) === IPPROTO_IPV6) {
+      const type = control.readUInt32LE(at + 12);
+      if (type === IPV6_PKTINFO && size >= CMSGHDR_BYTES + PKTINFO_BYTES) {
+        found.destination = Uint8Array.from(control.subarray(value, value + 16));
+        found.ifindex = control.readUInt32LE(value + 16);
+      } else if (type === IPV6_HOPLIMIT && size >= CMSGHDR_BYTES + 4) {
+        found.hopLimit = control.readInt32LE(value);
+      }
+    }
+    at += (size + 7) & ~7;
+  }
+  return found;
+}
