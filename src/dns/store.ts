@@ -1,0 +1,334 @@
+/**
+ * The zones on disk: an LMDB environment in `state.dir`/zones.
+ *
+ * - `records`: one entry an RRset; key = zone name + owner name (lower-cased wire form, which ends itself) + type.
+ * - `journal`: one entry a commit, key = zone name + 48-bit sequence number; what each RRset was before and after, so
+ *   that a secondary can be told the differences (RFC 1995). The newest `journalLength` of each zone are kept.
+ * - `meta`: the format's version, and for each zone its serial, the number of its RRsets, and what it was seeded from.
+ *
+ * Every value begins with a CRC-32 of key and value: LMDB has no checksums, and a zone that comes back wrong is worse
+ * than one that does not come back. A store that does not read is never written to.
+ *
+ * Commits are durable: `overlappingSync` is off, so LMDB writes its pages, calls fdatasync, writes the new root with a
+ * synchronous write, and only then does the promise of `commit` resolve. Everything of one call to `commit` is one LMDB
+ * transaction: all of it is there after a crash, or none.
+ */
+import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { assert, errorMessage, V6edgeError } from '../core/errors.ts';
+import type { RRsetChange } from './overlay.ts';
+import type { OwnedRRset } from './snapshot.ts';
+import { soaSerial } from './soa.ts';
+import { ByteReader, decodeChange, decodeRRset, encodeChange, encodeRRset } from './store-codec.ts';
+import { concatBytes, writeUint32 } from './wire/bytes.ts';
+import { type Name, type NameKey, nameFromKey, nameKey, nameToText } from './wire/name.ts';
+import { TYPE } from './wire/types.ts';
+
+const FORMAT = 1;
+const FORMAT_KEY = Buffer.from('format');
+/** Meta pages of an LMDB data file: page header 24, magic 4, version 4, address 8, map size 8, two trees of 48, … */
+const META_MAGIC = 24;
+const META_PAGE_SIZE = META_MAGIC + 4 + 4 + 8 + 8;
+const META_LAST_PAGE = META_PAGE_SIZE + 2 * 48;
+const META_END = META_LAST_PAGE + 8 + 8;
+const LMDB_MAGIC = 0xbeefc0de;
+const MAX_FILE_LENGTH = 2 ** 40;
+const DEFAULT_JOURNAL_LENGTH = 1000;
+/** Longer than any label: sorts after every key that begins with the zone's name. */
+const AFTER_LABELS = Uint8Array.of(0xff);
+const SEQUENCE_OCTETS = 6;
+
+/** A store that cannot be used. Codes: V6_STORE_DAMAGED, V6_STORE_VERSION, V6_STORE_OPEN, V6_STORE_WRITE. */
+export class StoreError extends V6edgeError {}
+
+/** What a zone was when it was stored. */
+export interface StoredZone {
+  readonly rrsets: readonly OwnedRRset[];
+  readonly serial: number;
+  /** The text that the last commit with `seed` gave. */
+  readonly seed: string;
+}
+
+/** The changes of one zone in one commit; its new SOA among them. */
+export interface ZoneCommit {
+  readonly zone: NameKey;
+  readonly changes: readonly RRsetChange[];
+  /** Set where configuration, not an update, is what changed the zone: kept with it. */
+  readonly seed?: string;
+}
+
+/** One commit of the journal. */
+export interface JournalEntry {
+  readonly fromSerial: number;
+  readonly toSerial: number;
+  readonly changes: readonly RRsetChange[];
+}
+
+interface ZoneMeta {
+  readonly serial: number;
+  readonly rrsets: number;
+  readonly seed: string;
+  /** Sequence numbers of the oldest journal entry and of the next one. */
+  readonly journalFrom: number;
+  readonly journalNext: number;
+}
+
+type Table = Database<Buffer, Buffer>;
+
+/** The zones on disk. One process has them open at a time. */
+export class ZoneStore {
+  readonly #path: string;
+  readonly #root: RootDatabase<Buffer, Buffer>;
+  readonly #meta: Table;
+  readonly #records: Table;
+  readonly #journal: Table;
+  readonly #journalLength: number;
+  #writing = false;
+
+  private constructor(path: string, root: RootDatabase<Buffer, Buffer>, journalLength: number) {
+    const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
+    this.#path = path;
+    this.#root = root;
+    this.#meta = root.openDB({ ...binary, name: 'meta' });
+    this.#records = root.openDB({ ...binary, name: 'records' });
+    this.#journal = root.openDB({ ...binary, name: 'journal' });
+    this.#journalLength = journalLength;
+  }
+
+  /**
+   * Opens the store below a state directory; both are made if missing.
+   * @throws {StoreError}
+   */
+  static async open(stateDir: string, journalLength = DEFAULT_JOURNAL_LENGTH): Promise<ZoneStore> {
+    const path = join(stateDir, 'zones');
+    let root: RootDatabase<Buffer, Buffer>;
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o750 });
+      if (readdirSync(path).includes('data.mdb')) checkFile(join(path, 'data.mdb'));
+      root = open({ path, noSubdir: false, overlappingSync: false, maxDbs: 4, cache: false, encoding: 'binary' });
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      throw new StoreError('V6_STORE_OPEN', `cannot open the zone store ${path}: ${errorMessage(error)}`, {
+        cause: error,
+      });
+    }
+    try {
+      const store = new ZoneStore(path, root, journalLength);
+      await store.#checkFormat();
+      return store;
+    } catch (error) {
+      await root.close();
+      if (error instanceof StoreError) throw error;
+      throw new StoreError('V6_STORE_DAMAGED', `the zone store ${path} does not read: ${errorMessage(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #checkFormat(): Promise<void> {
+    const format = this.#meta.get(FORMAT_KEY)?.toString('latin1');
+    if (format === undefined) {
+      // A crash before this first commit leaves an empty store behind.
+      const empty = this.#meta.getKeysCount() === 0 && this.#records.getKeysCount() === 0;
+      if (!empty) throw this.#damaged('it has no format version');
+      await this.#meta.put(FORMAT_KEY, Buffer.from(String(FORMAT)));
+    } else if (format !== String(FORMAT)) {
+      const text = `the zone store ${this.#path} has format ${JSON.stringify(format)}, this version reads ${FORMAT}`;
+      throw new StoreError('V6_STORE_VERSION', text);
+    }
+  }
+
+  /**
+   * A zone as the last commit left it; undefined if it was never stored.
+   * @throws {StoreError} V6_STORE_DAMAGED
+   */
+  load(zone: NameKey): StoredZone | undefined {
+    const meta = this.#readMeta(zone);
+    if (meta === undefined) return undefined;
+    const prefix = nameFromKey(zone);
+    const rrsets: OwnedRRset[] = [];
+    let serial: number | undefined;
+    for (const { key, value } of this.#records.getRange({ start: bytes(prefix), end: bytes(prefix, AFTER_LABELS) })) {
+      const set = this.#guard(zone, () => decodeRRset(new ByteReader(this.#unseal(zone, key, value))));
+      if (set.rrset.type === TYPE.SOA) serial = soaSerial(set.rrset.rdata[0]!);
+      rrsets.push(set);
+    }
+    if (serial !== meta.serial) throw this.#damaged(`the serial is ${serial}, ${meta.serial} was written`, zone);
+    if (rrsets.length !== meta.rrsets) {
+      throw this.#damaged(`it has ${rrsets.length} RRsets, ${meta.rrsets} were written`, zone);
+    }
+    return { rrsets, serial, seed: meta.seed };
+  }
+
+  /**
+   * Writes the changes of any number of zones as one transaction; resolves when they are on disk.
+   * One call at a time.
+   * @throws {StoreError} V6_STORE_WRITE: none of it is there
+   */
+  async commit(commits: readonly ZoneCommit[]): Promise<void> {
+    assert(!this.#writing, 'one commit at a time');
+    this.#writing = true;
+    const metas = commits.map((commit) => this.#nextMeta(commit));
+    try {
+      await this.#root.transaction(() => {
+        for (const [i, commit] of commits.entries()) this.#write(commit, metas[i]!.before, metas[i]!.after);
+      });
+    } catch (error) {
+      throw new StoreError('V6_STORE_WRITE', `cannot write the zone store ${this.#path}: ${errorMessage(error)}`, {
+        cause: error,
+      });
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  /** The commits that lead from a serial to the present one, oldest first; undefined if they are not all kept. */
+  journal(zone: NameKey, fromSerial: number): JournalEntry[] | undefined {
+    const meta = this.#readMeta(zone);
+    if (meta === undefined) return undefined;
+    const entries: JournalEntry[] = [];
+    const prefix = nameFromKey(zone);
+    for (let n = meta.journalNext - 1; n >= meta.journalFrom; n--) {
+      const key = bytes(prefix, encodeSequence(n));
+      const value = this.#journal.get(key);
+      if (value === undefined) throw this.#damaged(`journal entry ${n} is missing`, zone);
+      const entry = this.#guard(zone, () => decodeJournal(this.#unseal(zone, key, value)));
+      entries.unshift(entry);
+      if (entry.fromSerial === fromSerial) return entries;
+    }
+    return undefined;
+  }
+
+  /** The names of all zones that are stored, configured or not. */
+  zones(): Name[] {
+    return [...this.#meta.getKeys()].filter((key) => !key.equals(FORMAT_KEY)).map((key) => Uint8Array.from(key));
+  }
+
+  /** Waits for commits under way and closes the files. */
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+
+  #nextMeta(commit: ZoneCommit): { before: ZoneMeta | undefined; after: ZoneMeta } {
+    const before = this.#readMeta(commit.zone);
+    let rrsets = before?.rrsets ?? 0;
+    let serial = before?.serial ?? 0;
+    for (const change of commit.changes) {
+      rrsets += Number(change.rrset !== undefined) - Number(change.before !== undefined);
+      if (change.type === TYPE.SOA && change.rrset !== undefined) serial = soaSerial(change.rrset.rdata[0]!);
+    }
+    const journalNext = (before?.journalNext ?? 0) + 1;
+    const journalFrom = Math.max(before?.journalFrom ?? 0, journalNext - this.#journalLength);
+    return { before, after: { serial, rrsets, seed: commit.seed ?? before?.seed ?? '', journalFrom, journalNext } };
+  }
+
+  #write(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): void {
+    const prefix = nameFromKey(commit.zone);
+    for (const { owner, type, rrset } of commit.changes) {
+      const key = bytes(prefix, nameFromKey(nameKey(owner)), Uint8Array.of(type >> 8, type));
+      if (rrset === undefined) this.#records.removeSync(key);
+      else this.#put(this.#records, key, encodeRRset(owner, rrset));
+    }
+    const journalKey = bytes(prefix, encodeSequence(after.journalNext - 1));
+    this.#put(this.#journal, journalKey, encodeJournal(before?.serial ?? 0, after.serial, commit.changes));
+    for (let n = before?.journalFrom ?? 0; n < after.journalFrom; n++) {
+      this.#journal.removeSync(bytes(prefix, encodeSequence(n)));
+    }
+    this.#put(this.#meta, Buffer.from(prefix), Buffer.from(JSON.stringify(after)));
+  }
+
+  #put(table: Table, key: Buffer, value: Uint8Array): void {
+    const sealed = Buffer.alloc(4 + value.length);
+    sealed.set(value, 4);
+    sealed.writeUInt32BE(crc32(value, crc32(key)), 0);
+    table.putSync(key, sealed);
+  }
+
+  #unseal(zone: NameKey, key: Buffer, sealed: Buffer): Uint8Array {
+    const value = sealed.subarray(4);
+    if (sealed.length < 4 || sealed.readUInt32BE(0) !== crc32(value, crc32(key))) {
+      throw this.#damaged('a checksum is wrong', zone);
+    }
+    return value;
+  }
+
+  #readMeta(zone: NameKey): ZoneMeta | undefined {
+    const key = Buffer.from(nameFromKey(zone));
+    const sealed = this.#meta.get(key);
+    if (sealed === undefined) return undefined;
+    return this.#guard(zone, () => JSON.parse(Buffer.from(this.#unseal(zone, key, sealed)).toString()) as ZoneMeta);
+  }
+
+  #guard<T>(zone: NameKey, read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw error instanceof StoreError ? error : this.#damaged(errorMessage(error), zone);
+    }
+  }
+
+  #damaged(what: string, zone?: NameKey): StoreError {
+    const where = zone === undefined ? '' : `, zone ${nameToText(nameFromKey(zone))}`;
+    const advice = 'restore it from a backup, or move it away to start from the configuration';
+    return new StoreError('V6_STORE_DAMAGED', `the zone store ${this.#path} is damaged${where}: ${what}; ${advice}`);
+  }
+}
+
+/**
+ * Looks at a data file before LMDB maps it: memory beyond the end of a cut file would end the process (SIGBUS).
+ * LMDB may leave free pages at the end unwritten, so a short file can be sound; made as long as its meta pages say, with
+ * a hole, it reads as what it is: LMDB and the checksums find the pages that are missing.
+ */
+function checkFile(path: string): void {
+  const size = statSync(path).size;
+  const damaged = (what: string): StoreError =>
+    new StoreError('V6_STORE_DAMAGED', `the zone store ${path} is damaged: ${what}; restore it or move it away`);
+  const head = Buffer.alloc(META_END);
+  const file = openSync(path, 'r');
+  try {
+    if (readSync(file, head, 0, META_END, 0) < META_END) throw damaged('it is cut');
+    if (head.readUInt32LE(META_MAGIC) !== LMDB_MAGIC) throw damaged('it is no LMDB file');
+    const pageSize = head.readUInt32LE(META_PAGE_SIZE);
+    if (pageSize < 512 || pageSize > 65536 || size < 2 * pageSize) throw damaged('it is cut');
+    // Two meta pages; the newer one holds.
+    const other = Buffer.alloc(META_END);
+    readSync(file, other, 0, META_END, pageSize);
+    const lastPage = [head, other]
+      .map((page) => ({ last: page.readBigUInt64LE(META_LAST_PAGE), transaction: page.readBigUInt64LE(META_END - 8) }))
+      .reduce((a, b) => (b.transaction > a.transaction ? b : a)).last;
+    const length = (Number(lastPage) + 1) * pageSize;
+    if (length > MAX_FILE_LENGTH) throw damaged('its length is not possible');
+    if (size < length) truncateSync(path, length);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Name parts in a row, as LMDB takes them. */
+function bytes(...parts: readonly Uint8Array[]): Buffer {
+  return Buffer.concat(parts);
+}
+
+function encodeSequence(n: number): Uint8Array {
+  const bytes = Buffer.alloc(SEQUENCE_OCTETS);
+  bytes.writeUIntBE(n, 0, SEQUENCE_OCTETS);
+  return bytes;
+}
+
+function encodeJournal(fromSerial: number, toSerial: number, changes: readonly RRsetChange[]): Uint8Array {
+  const serials = new Uint8Array(8);
+  writeUint32(serials, 0, fromSerial);
+  writeUint32(serials, 4, toSerial);
+  return concatBytes([serials, ...changes.map(encodeChange)]);
+}
+
+function decodeJournal(value: Uint8Array): JournalEntry {
+  const reader = new ByteReader(value);
+  const fromSerial = reader.uint32();
+  const toSerial = reader.uint32();
+  const changes: RRsetChange[] = [];
+  while (!reader.done) changes.push(decodeChange(reader));
+  return { fromSerial, toSerial, changes };
+}

@@ -1,0 +1,170 @@
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { open } from 'lmdb';
+import t, { type Test } from 'tap';
+import type { RRsetChange } from '../../src/dns/overlay.ts';
+import { ZoneStore } from '../../src/dns/store.ts';
+import { nameFromText, nameKey } from '../../src/dns/wire/name.ts';
+import { TYPE } from '../../src/dns/wire/types.ts';
+
+const zoneName = nameFromText('cluster.test');
+const zone = nameKey(zoneName);
+
+function newDir(t: Test): string {
+  const dir = mkdtempSync(join(tmpdir(), 'v6edge-store-'));
+  t.teardown(() => rmSync(dir, { recursive: true }));
+  return dir;
+}
+
+const soa = (serial: number) => {
+  const rdata = Buffer.alloc(22);
+  rdata.writeUInt32BE(serial, 2);
+  return { type: TYPE.SOA, ttl: 300, rdata: [Uint8Array.from(rdata)] };
+};
+
+/** The zone's SOA steps from a serial (0: there is none yet) to the next, and an AAAA is added. */
+function step(serial: number): RRsetChange[] {
+  const owner = nameFromText(`N${serial}.cluster.test`);
+  return [
+    {
+      owner: zoneName,
+      type: TYPE.SOA,
+      rrset: soa(serial + 1),
+      before: serial === 0 ? undefined : { owner: zoneName, rrset: soa(serial) },
+    },
+    { owner, type: TYPE.AAAA, rrset: { type: TYPE.AAAA, ttl: 60, rdata: [new Uint8Array(16)] }, before: undefined },
+  ];
+}
+
+async function filled(dir: string, commits = 5): Promise<void> {
+  const store = await ZoneStore.open(dir);
+  for (let i = 0; i < commits; i++) await store.commit([{ zone, changes: step(i), seed: `seed ${i}` }]);
+  await store.close();
+}
+
+t.test('what was committed is there again', async (t) => {
+  const dir = newDir(t);
+  await filled(dir);
+  const store = await ZoneStore.open(dir);
+  const stored = store.load(zone)!;
+  t.equal(stored.serial, 5);
+  t.equal(stored.seed, 'seed 4');
+  t.equal(stored.rrsets.length, 6);
+  t.same(
+    stored.rrsets.map(({ owner }) => Buffer.from(owner).toString('latin1')).sort(),
+    ['cluster.test', 'N0.cluster.test', 'N1.cluster.test', 'N2.cluster.test', 'N3.cluster.test', 'N4.cluster.test']
+      .map((name) => Buffer.from(nameFromText(name)).toString('latin1'))
+      .sort(),
+    'owners in the case they were written',
+  );
+  t.same(store.zones(), [zoneName]);
+  t.equal(store.load(nameKey(nameFromText('test'))), undefined, 'a zone above it is none');
+  t.equal(store.load(nameKey(nameFromText('sub.cluster.test'))), undefined);
+  const removal: RRsetChange[] = [
+    { owner: zoneName, type: TYPE.SOA, rrset: soa(6), before: { owner: zoneName, rrset: soa(5) } },
+    ...stored.rrsets
+      .filter(({ rrset }) => rrset.type === TYPE.AAAA)
+      .map((before) => ({ owner: before.owner, type: TYPE.AAAA, rrset: undefined, before })),
+  ];
+  await store.commit([{ zone, changes: removal }]);
+  t.match(store.load(zone), { serial: 6, seed: 'seed 4', rrsets: { length: 1 } });
+  await store.close();
+});
+
+t.test('several zones in one commit', async (t) => {
+  const dir = newDir(t);
+  const store = await ZoneStore.open(dir);
+  const reverse = nameKey(nameFromText('6.ip6.arpa'));
+  await store.commit([
+    { zone, changes: step(0) },
+    { zone: reverse, changes: step(0) },
+  ]);
+  t.equal(store.load(zone)!.serial, 1);
+  t.equal(store.load(reverse)!.serial, 1);
+  await store.close();
+});
+
+t.test('the journal keeps the newest commits', async (t) => {
+  const dir = newDir(t);
+  const store = await ZoneStore.open(dir, 3);
+  for (let i = 0; i < 6; i++) await store.commit([{ zone, changes: step(i) }]);
+  t.same(
+    store.journal(zone, 4)?.map(({ fromSerial, toSerial }) => [fromSerial, toSerial]),
+    [
+      [4, 5],
+      [5, 6],
+    ],
+  );
+  t.same(store.journal(zone, 3)?.[0]?.changes, step(3), 'both sides of each change');
+  t.equal(store.journal(zone, 2), undefined, 'older than what is kept');
+  t.equal(store.journal(zone, 77), undefined, 'never was');
+  t.equal(store.journal(nameKey(nameFromText('other')), 1), undefined);
+  await store.close();
+});
+
+t.test('a store that does not read is an error, and stays as it is', async (t) => {
+  /** Finds a stored owner name in the file and changes an octet in the first copy that a page in use has. */
+  const flip = (path: string) => {
+    const bytes = readFileSync(path);
+    const file = openSync(path, 'r+');
+    for (let at = bytes.indexOf('N3'); at >= 0; at = bytes.indexOf('N3', at + 1)) writeSync(file, 'X', at);
+    closeSync(file);
+  };
+  const put = async (dir: string, key: string, value: string) => {
+    const root = open({ path: join(dir, 'zones'), overlappingSync: false, maxDbs: 4 });
+    const meta = root.openDB({ name: 'meta', encoding: 'binary', keyEncoding: 'binary' });
+    await meta.put(Buffer.from(key), Buffer.from(value));
+    await root.close();
+  };
+  const rows: [name: string, harm: (path: string, dir: string) => void | Promise<void>, code: string, text: RegExp][] =
+    [
+      ['no file of LMDB', (path) => writeFileSync(path, 'x'.repeat(9000)), 'V6_STORE_DAMAGED', /no LMDB file/],
+      ['an empty file', (path) => truncateSync(path, 0), 'V6_STORE_DAMAGED', /cut/],
+      ['one meta page', (path) => truncateSync(path, 4096), 'V6_STORE_DAMAGED', /cut/],
+      ['cut to its meta pages', (path) => truncateSync(path, 8192), 'V6_STORE_DAMAGED', /damaged|does not read/],
+      ['cut in half', (path) => truncateSync(path, (statSync(path).size >> 13) * 4096), 'V6_STORE_DAMAGED', /./],
+      ['an octet changed', flip, 'V6_STORE_DAMAGED', /zone cluster\.test: a checksum is wrong/],
+      [
+        'a newer format',
+        (_, dir) => put(dir, 'format', '2'),
+        'V6_STORE_VERSION',
+        /has format "2", this version reads 1/,
+      ],
+      ['a zone entry that is none', (_, dir) => put(dir, zone, 'abcdefg'), 'V6_STORE_DAMAGED', /a checksum is wrong/],
+    ];
+  for (const [name, harm, code, text] of rows) {
+    const dir = newDir(t);
+    await filled(dir);
+    const path = join(dir, 'zones', 'data.mdb');
+    await harm(path, dir);
+    const size = statSync(path).size;
+    const before = readFileSync(path);
+    const attempt = async () => {
+      const store = await ZoneStore.open(dir);
+      try {
+        store.load(zone);
+      } finally {
+        await store.close();
+      }
+    };
+    await t.rejects(attempt(), { code, message: text }, name);
+    t.ok(readFileSync(path).subarray(0, size).equals(before), `${name}: not written to`);
+  }
+});
+
+t.test('a state directory that cannot be used', async (t) => {
+  const dir = newDir(t);
+  writeFileSync(join(dir, 'zones'), '');
+  await t.rejects(ZoneStore.open(dir), { code: 'V6_STORE_OPEN', message: /cannot open the zone store/ });
+});
