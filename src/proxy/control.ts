@@ -182,11 +182,13 @@ export class ProxyControl {
   setDiscovered(pool: string, configs: readonly MemberConfig[]): void {
     const to = this.#pool(pool);
     for (const config of configs) checkMember(config);
+    this.#memberSlots.require(newMembers(configs, to.members));
     this.#batch(() => {
       for (const member of [...to.members.values()]) {
-        if (member.origin === 'discovered' && !configs.some((config) => sameServer(config, member.config))) {
-          this.#leave(to, member);
-        }
+        if (member.origin !== 'discovered' || configs.some((config) => sameServer(config, member.config))) continue;
+        // The name goes to its new address now; else whoever was lost ends in peace.
+        if (configs.some(({ name }) => name === member.config.name)) this.#drop(to, member);
+        else this.#leave(to, member);
       }
       for (const config of configs) {
         const old = to.members.get(config.name);
@@ -258,13 +260,7 @@ export class ProxyControl {
   /** Slots are counted before anything changes, so that a configuration applies as a whole or not at all. */
   #checkRoom(config: ProxyConfig): void {
     let members = 0;
-    for (const pool of config.pools) {
-      const known = this.#pools.get(pool.name)?.members;
-      for (const member of pool.members) {
-        const old = known?.get(member.name);
-        if (old === undefined || !sameServer(old.config, member)) members++;
-      }
-    }
+    for (const pool of config.pools) members += newMembers(pool.members, this.#pools.get(pool.name)?.members);
     this.#memberSlots.require(members);
     this.#listenerSlots.require(config.listeners.filter(({ name }) => !this.#listeners.has(name)).length);
   }
@@ -356,6 +352,13 @@ function poolSnapshot({ config, members }: Pool): PoolSnapshot {
   const { name, proxyProtocol, balance, onMarkedDown, keepaliveMs, maxAgeMs, retries, queue } = config;
   const list = [...members.values()].map((member) => member.snapshot());
   return { name, proxyProtocol, balance, onMarkedDown, keepaliveMs, maxAgeMs, retries, queue, members: list };
+}
+
+function newMembers(configs: readonly MemberConfig[], known: ReadonlyMap<string, Member> | undefined): number {
+  return configs.filter((config) => {
+    const old = known?.get(config.name);
+    return old === undefined || !sameServer(old.config, config);
+  }).length;
 }
 
 function sameServer(a: MemberConfig, b: MemberConfig): boolean {

@@ -75,7 +75,7 @@ t.test('sockets of a service manager', (t) => {
   t.strictSame(
     inChild(fds, variables, 'print(ListenFds.take().unclaimed.map(show));'),
     [
-      { fd: 3, name: 'api', type: 'stream', listening: true, dualStack: true, endpoint: `[::1]:${tcp6.port}` },
+      { fd: 3, name: 'api', type: 'stream', listening: true, dualStack: false, endpoint: `[::1]:${tcp6.port}` },
       { fd: 4, name: 'dns', type: 'dgram', listening: false, dualStack: false, endpoint: `127.0.0.1:${udp4.port}` },
       { fd: 5, name: 'unknown', type: 'stream', listening: true, dualStack: false, endpoint: `unix:${path}` },
       {

@@ -143,9 +143,8 @@ class NetworkCheck {
 
   #onError(error: Error): void {
     if (this.#settled) return;
-    const code = errorCode(error);
-    if (this.#layer === 'L4') this.#fail('L4CON', connectFailures[code ?? ''] ?? errorMessage(error));
-    else this.#fail(`${this.#layer}RSP`, `${responseFailures[code ?? ''] ?? errorMessage(error)}${this.#headerHint()}`);
+    if (this.#layer === 'L4') this.#fail('L4CON', connectFailure(error));
+    else this.#fail(`${this.#layer}RSP`, `${responseFailure(error)}${this.#headerHint()}`);
   }
 
   #onClose(): void {
@@ -207,8 +206,19 @@ const connectFailures: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'connection timed out',
 };
 
-const responseFailures: Readonly<Record<string, string>> = {
-  ECONNRESET: 'connection reset before the answer',
-  EPIPE: 'connection closed before the answer',
-  HPE_HEADER_OVERFLOW: `response header larger than ${maxHeaderBytes} bytes`,
-};
+function connectFailure(error: Error): string {
+  return connectFailures[errorCode(error) ?? ''] ?? errorMessage(error);
+}
+
+/** Node's and OpenSSL's errors after the connect, in plain words. */
+function responseFailure(error: Error & { syscall?: string; reason?: string }): string {
+  const code = errorCode(error) ?? '';
+  if (code === 'ECONNRESET' && error.syscall !== undefined) return 'connection reset before the answer';
+  // Node gives an end before the answer the code of a reset, but no system call.
+  if (code === 'ECONNRESET' || code === 'EPIPE') return 'connection closed before the answer';
+  if (code === 'HPE_HEADER_OVERFLOW') return `response header larger than ${maxHeaderBytes} bytes`;
+  if (code.startsWith('HPE_')) return `no HTTP response (${errorMessage(error)})`;
+  // OpenSSL's own words stand in `reason`; its message is a dump.
+  if (error.reason !== undefined) return `TLS handshake failed: ${error.reason}`;
+  return errorMessage(error);
+}

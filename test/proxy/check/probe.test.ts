@@ -1,0 +1,320 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer as createHttp, type IncomingMessage } from 'node:http';
+import { createServer as createHttps } from 'node:https';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer as createTls } from 'node:tls';
+import t from 'tap';
+import { FakeClock, systemClock } from '../../../src/core/clock.ts';
+import { networkProbe } from '../../../src/proxy/check/probe.ts';
+import type { CheckResult, CheckTarget } from '../../../src/proxy/check/result.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'v6edge-probe-'));
+execFileSync(
+  'openssl',
+  ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'key.pem'].concat([
+    ...['-out', 'cert.pem', '-subj', '/CN=somebody-else', '-days', '2'],
+  ]),
+  { cwd: directory, stdio: 'ignore' },
+);
+const tlsOptions = {
+  key: readFileSync(join(directory, 'key.pem')),
+  cert: readFileSync(join(directory, 'cert.pem')),
+};
+rmSync(directory, { recursive: true });
+
+const open = new Set<Socket>();
+const servers = new Set<Server>();
+t.teardown(() => {
+  for (const server of servers) server.close();
+  for (const socket of open) socket.destroy();
+});
+
+/** Listens on loopback; the sockets it accepts are ended with the test. */
+async function listen(server: Server, address = '::1'): Promise<number> {
+  servers.add(server);
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.on('error', () => {}).on('close', () => open.delete(socket));
+  });
+  await once(server.listen(0, address), 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+function target(port: number, more: Partial<CheckTarget> = {}): CheckTarget {
+  return {
+    type: 'tcp',
+    address: '::1',
+    port,
+    timeoutMs: 5000,
+    proxyProtocol: 'none',
+    method: 'GET',
+    path: '/readyz',
+    host: undefined,
+    expect: [200],
+    ...more,
+  };
+}
+
+const check = (what: CheckTarget) => new Promise<CheckResult>((done) => networkProbe(what, systemClock, done));
+
+t.test('a refused port', async (t) => {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((done) => server.close(done));
+  for (const type of ['tcp', 'tls', 'http', 'https'] as const) {
+    t.match(await check(target(port, { type })), { ok: false, code: 'L4CON', reason: 'connection refused' }, type);
+  }
+});
+
+t.test('a server that says nothing: the timeout names the layer that was waited for', async (t) => {
+  const server = createServer();
+  const port = await listen(server);
+  for (const [type, code, reason] of [
+    ['tls', 'L6TOUT', 'no TLS handshake within 5000 ms'],
+    ['https', 'L6TOUT', 'no TLS handshake within 5000 ms'],
+    ['http', 'L7TOUT', 'no response within 5000 ms'],
+  ] as const) {
+    const clock = new FakeClock();
+    const connected = once(server, 'connection');
+    const result = new Promise<CheckResult>((done) => networkProbe(target(port, { type }), clock, done));
+    const [socket] = (await connected) as [Socket];
+    await once(socket, 'data'); // ClientHello, or the request
+    clock.advance(4999);
+    clock.advance(1);
+    t.strictSame(await result, { ok: false, code, reason, durationMs: 5000 }, type);
+    t.equal(clock.pending, 0, 'no timer is left');
+  }
+});
+
+t.test('an address that swallows connects: L4TOUT', async (t) => {
+  const clock = new FakeClock();
+  let result: CheckResult | undefined;
+  // 100::/64 (RFC 6666) is never answered; without a route the connect fails at once, so time is moved in this same turn.
+  networkProbe(target(9, { address: '100::1' }), clock, (got) => {
+    result = got;
+  });
+  clock.advance(5000);
+  t.strictSame(result, { ok: false, code: 'L4TOUT', reason: 'no connection within 5000 ms', durationMs: 5000 });
+});
+
+t.test('a cancelled check reports nothing and leaves nothing behind', async (t) => {
+  const server = createServer();
+  const port = await listen(server);
+  const clock = new FakeClock();
+  const connected = once(server, 'connection');
+  const running = networkProbe(target(port, { type: 'http' }), clock, () => t.fail('a result after cancel'));
+  const [socket] = (await connected) as [Socket];
+  const closed = once(socket, 'close');
+  running.cancel();
+  running.cancel();
+  t.equal(clock.pending, 0);
+  await closed;
+});
+
+t.test('tcp: closes with a FIN, also when the server talks first', async (t) => {
+  for (const [name, greeting] of [
+    ['silent server', ''],
+    ['greeting', 'SSH-2.0-test\r\n'],
+    ['long greeting', 'x'.repeat(30_000)],
+  ] as const) {
+    const server = createServer({ allowHalfOpen: true });
+    const port = await listen(server);
+    const seen = new Promise<string>((done) => {
+      server.on('connection', (socket) => {
+        let text = '';
+        if (greeting !== '') socket.write(greeting);
+        socket.on('data', (chunk) => {
+          text += chunk.toString('latin1');
+        });
+        socket.on('end', () => socket.end('late words'));
+        socket.on('error', (error) => done(String(error)));
+        socket.on('close', () => done(`closed ${text}`));
+      });
+    });
+    t.match(await check(target(port)), { ok: true, code: 'L4OK', reason: 'connected' }, name);
+    t.equal(await seen, 'closed ', `${name}: no reset, no bytes`);
+  }
+});
+
+t.test('tcp: a server that never closes is let go after a second', async (t) => {
+  const server = createServer({ allowHalfOpen: true });
+  const port = await listen(server);
+  const clock = new FakeClock();
+  const ended = new Promise<Socket>((done) => server.on('connection', (s) => s.resume().on('end', () => done(s))));
+  const result = await new Promise<CheckResult>((done) => networkProbe(target(port), clock, done));
+  t.equal(result.code, 'L4OK');
+  const socket = await ended;
+  clock.advance(1000);
+  t.equal(clock.pending, 0);
+  // The check's descriptor is closed: what we send now is answered by a reset.
+  const error = new Promise((done) => socket.on('error', done));
+  socket.write('x', () => socket.write('y'));
+  t.match(await error, { code: /EPIPE|ECONNRESET/ });
+});
+
+t.test('a PROXY header with the LOCAL command goes first', async (t) => {
+  const headers = {
+    v1: Buffer.from('PROXY UNKNOWN\r\n').toString('hex'),
+    // signature · version 2, command LOCAL · AF_UNSPEC · length 0
+    v2: '0d0a0d0a000d0a515549540a' + '20' + '00' + '0000',
+  };
+  for (const proxyProtocol of ['v1', 'v2'] as const) {
+    for (const type of ['tcp', 'tls', 'http', 'https'] as const) {
+      const length = headers[proxyProtocol].length / 2;
+      const inner = createHttp((_, response) => response.end('ok'));
+      const innerTls = createHttps(tlsOptions, (_, response) => response.end('ok'));
+      const seen: string[] = [];
+      // A receiver as nginx's `proxy_protocol` is: takes the header off, then speaks what the port speaks.
+      const port = await listen(
+        createServer((socket) => {
+          socket.once('readable', () => {
+            seen.push((socket.read(length) as Buffer | null)?.toString('hex') ?? 'too short');
+            if (type === 'http') inner.emit('connection', socket);
+            else if (type !== 'tcp') innerTls.emit('connection', socket);
+            else socket.resume().on('end', () => socket.end());
+          });
+        }),
+      );
+      const result = await check(target(port, { type, proxyProtocol }));
+      t.equal(result.ok, true, `${proxyProtocol} ${type}: ${result.reason}`);
+      if (type === 'tcp') await once([...open].at(-1)!, 'close').catch(() => {});
+      t.strictSame(seen, [headers[proxyProtocol]], `${proxyProtocol} ${type}`);
+    }
+  }
+});
+
+t.test('tls: the handshake, whoever the certificate names; SNI from host', async (t) => {
+  const names: (string | false | null)[] = [];
+  const server = createTls({
+    ...tlsOptions,
+    SNICallback: (name, done) => {
+      names.push(name);
+      done(null);
+    },
+  });
+  server.on('secureConnection', (socket) => socket.on('error', () => {}).resume());
+  const port = await listen(server);
+  t.match(await check(target(port, { type: 'tls' })), { ok: true, code: 'L6OK', reason: /handshake done \(TLSv1.3\)/ });
+  t.match(await check(target(port, { type: 'tls', host: 'api.cluster.test' })), { ok: true });
+  t.match(await check(target(port, { type: 'tls', host: 'fd00::1' })), { ok: true }, 'an address is no server name');
+  t.strictSame(names, ['api.cluster.test']);
+});
+
+t.test('tls: what is no TLS server', async (t) => {
+  const cases: [string, (socket: Socket) => void, RegExp][] = [
+    [
+      'garbage',
+      (socket) => socket.end('this is no TLS record at all, but long enough to be one\r\n'),
+      /^TLS handshake failed: wrong version number$/,
+    ],
+    ['closes at once', (socket) => socket.end(), /^connection closed before the answer$/],
+    [
+      'resets',
+      (socket) => socket.once('data', () => socket.resetAndDestroy()),
+      /^connection (reset|closed) before the answer$/,
+    ],
+  ];
+  for (const [name, behave, reason] of cases) {
+    const port = await listen(createServer(behave));
+    for (const type of ['tls', 'https'] as const) {
+      t.match(await check(target(port, { type })), { ok: false, code: 'L6RSP', reason }, `${name}, ${type}`);
+    }
+  }
+});
+
+t.test('a TLS server that expects no PROXY header: the reason asks whether it does', async (t) => {
+  const server = createTls(tlsOptions);
+  server.on('tlsClientError', () => {});
+  const port = await listen(server);
+  const result = await check(target(port, { type: 'https', proxyProtocol: 'v2' }));
+  t.match(result, { ok: false, code: 'L6RSP', reason: /does the member expect one/ });
+});
+
+t.test('http and https: the request', async (t) => {
+  for (const type of ['http', 'https'] as const) {
+    const seen: unknown[] = [];
+    const handler = (request: IncomingMessage) => {
+      const { host, connection } = request.headers;
+      seen.push([request.method, request.url, host, connection]);
+    };
+    const server = type === 'http' ? createHttp() : createHttps(tlsOptions);
+    server.on('request', (request, response) => {
+      handler(request);
+      response.end('ok');
+    });
+    const port = await listen(server);
+    t.match(await check(target(port, { type })), { ok: true, code: 'L7OK', reason: 'GET /readyz answered 200' });
+    const own = { type, method: 'HEAD', path: '/healthz?x=1', host: 'ingress.test' };
+    t.match(await check(target(port, own)), { ok: true, reason: 'HEAD /healthz?x=1 answered 200' });
+    t.strictSame(seen, [
+      ['GET', '/readyz', `[::1]:${port}`, 'close'],
+      ['HEAD', '/healthz?x=1', 'ingress.test', 'close'],
+    ]);
+  }
+  const server = createHttp((request, response) => response.end(request.headers.host));
+  const port = await listen(server, '127.0.0.1');
+  t.equal((await check(target(port, { type: 'http', address: '127.0.0.1' }))).ok, true, 'IPv4');
+});
+
+t.test('http: answers', async (t) => {
+  const head = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n';
+  const cases: [name: string, answer: string, code: string, reason: RegExp, more?: Partial<CheckTarget>][] = [
+    [
+      'wrong status',
+      'HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\nwait\n',
+      'L7STS',
+      /^GET \/readyz answered 503, expected 200$/,
+    ],
+    [
+      'status in the list',
+      'HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n',
+      'L7OK',
+      /answered 404/,
+      { expect: [200, 404] },
+    ],
+    [
+      'not in the list',
+      'HTTP/1.1 302 No\r\nContent-Length: 0\r\n\r\n',
+      'L7STS',
+      /302, expected 200 or 404/,
+      { expect: [200, 404] },
+    ],
+    ['continue, then the answer', `HTTP/1.1 100 Continue\r\n\r\n${head}\r\nok`, 'L7OK', /answered 200/],
+    ['HTTP/1.0 without length', 'HTTP/1.0 200 OK\r\n\r\nok', 'L7OK', /answered 200/],
+    ['garbage', 'SSH-2.0-OpenSSH_9.2\r\n', 'L7RSP', /^no HTTP response/],
+    ['binary garbage', '\x15\x03\x01\x00\x02\x02\x46', 'L7RSP', /^no HTTP response/],
+    ['half a status line', 'HTTP/1.1 20', 'L7RSP', /^(connection closed before the answer|no HTTP response)/],
+    ['no answer', '', 'L7RSP', /^connection closed before the answer$/],
+    ['endless header', `${head}X: ${'x'.repeat(20_000)}\r\n\r\nok`, 'L7RSP', /larger than 16384 bytes/],
+    ['endless body', `HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(1_000_000)}`, 'L7OK', /answered 200/],
+    ['upgrade', 'HTTP/1.1 101 Sure\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n', 'L7STS', /answered 101/],
+    [
+      'a bad request behind a header',
+      'HTTP/1.1 400 Bad\r\n\r\n',
+      'L7STS',
+      /does the member expect one/,
+      { proxyProtocol: 'v1' },
+    ],
+  ];
+  for (const [name, answer, code, reason, more] of cases) {
+    const server = createServer((socket) => socket.once('data', () => socket.end(answer, 'latin1')));
+    const port = await listen(server);
+    const gone = new Promise((done) => server.on('connection', (socket) => socket.on('close', done)));
+    const result = await check(target(port, { type: 'http', ...more }));
+    t.match(result, { ok: code === 'L7OK', code, reason }, name);
+    await gone;
+  }
+});
+
+t.test('a request that cannot be made is the fault of its settings', async (t) => {
+  const port = await listen(createServer());
+  t.match(await check(target(port, { type: 'http', path: '/a b' })), {
+    ok: false,
+    code: 'SOCKERR',
+    reason: /cannot be made/,
+  });
+});

@@ -1,0 +1,492 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import t from 'tap';
+import { FakeClock, systemClock } from '../../src/core/clock.ts';
+import { MemoryLogger } from '../../src/core/logger.ts';
+import { SeededRandom } from '../../src/core/random.ts';
+import type { CheckResult, CheckTarget } from '../../src/proxy/check/result.ts';
+import type { CheckConfig, ListenerConfig, MemberConfig, PoolConfig, ProxyConfig } from '../../src/proxy/config.ts';
+import { type MemberEvent, ProxyControl, type ProxyControlContext } from '../../src/proxy/control.ts';
+import type { MemberSnapshot, ProxySnapshot } from '../../src/proxy/snapshot.ts';
+
+const noCheck: CheckConfig = {
+  type: 'none',
+  intervalMs: 2000,
+  timeoutMs: 1000,
+  rise: 2,
+  fall: 3,
+  method: 'GET',
+  path: '/',
+  host: undefined,
+  expect: [200],
+  port: undefined,
+};
+const tcpCheck: CheckConfig = { ...noCheck, type: 'tcp' };
+
+function member(name: string, more: Partial<MemberConfig> = {}): MemberConfig {
+  const base = { address: 'fd00::1', port: 80, weight: 100, maxConnections: 0, backup: false, slowStartMs: 0 };
+  return { name, ...base, ...more };
+}
+
+function pool(name: string, members: MemberConfig[], more: Partial<PoolConfig> = {}): PoolConfig {
+  return {
+    name,
+    proxyProtocol: 'none',
+    balance: 'leastconn',
+    check: tcpCheck,
+    onMarkedDown: 'close',
+    keepaliveMs: 30_000,
+    maxAgeMs: 0,
+    retries: 3,
+    queue: { timeoutMs: 5000, length: 1000 },
+    discover: undefined,
+    ...more,
+    members,
+  };
+}
+
+function listener(name: string, poolName = 'web'): ListenerConfig {
+  const rate = { perSource: 0, windowMs: 10_000 };
+  const base = { bind: [], whenEmpty: 'reset' as const, acceptProxy: false, trusted: [], allow: [], deny: [] };
+  return { name, pool: poolName, ...base, rate, log: true };
+}
+
+function config(pools: PoolConfig[], listeners: ListenerConfig[] = [listener('http')]): ProxyConfig {
+  const timeouts = { connectMs: 3000, idleMs: 3.6e6, clientFinMs: 30_000, serverFinMs: 30_000, proxyHeaderMs: 3000 };
+  return { timeouts, maxConnections: 20_000, listeners, pools };
+}
+
+/** A control whose checks end as `healthy` says, 10 ms after they start; keyed by address. */
+function setUp(more: Partial<ProxyControlContext> = {}) {
+  const clock = new FakeClock();
+  const log = new MemoryLogger();
+  const snapshots: ProxySnapshot[] = [];
+  const events: MemberEvent[] = [];
+  const healthy = new Map<string, boolean>();
+  const targets: CheckTarget[] = [];
+  const control = new ProxyControl({
+    clock,
+    log,
+    random: new SeededRandom(1),
+    publish: (snapshot) => snapshots.push(structuredClone(snapshot)),
+    emit: (event) => events.push(event),
+    probe: (target, _clock, done) => {
+      targets.push(target);
+      const ok = healthy.get(target.address) ?? true;
+      const result: CheckResult = ok
+        ? { ok, code: 'L4OK', reason: 'connected', durationMs: 10 }
+        : { ok, code: 'L4CON', reason: 'connection refused', durationMs: 10 };
+      const timer = clock.after(10, () => done(result));
+      return { cancel: () => timer.cancel() };
+    },
+    ...more,
+  });
+  const last = () => snapshots.at(-1)!;
+  const members = (name = 'web') => last().pools.find((p) => p.name === name)!.members;
+  const states = (name = 'web') => Object.fromEntries(members(name).map((m: MemberSnapshot) => [m.name, m.state]));
+  const told = () =>
+    log.lines
+      .filter((line) => line.level !== 'debug')
+      .map((line) => `${line.level} ${line.fields['member']} ${line.message}: ${line.fields['reason']}`);
+  return { clock, log, snapshots, events, healthy, targets, control, last, members, states, told };
+}
+
+t.test('the first snapshot is there at once; one check decides about each member', (t) => {
+  const { control, clock, snapshots, healthy, states, told, events, last } = setUp();
+  healthy.set('fd00::2', false);
+  control.start(config([pool('web', [member('a'), member('b', { address: 'fd00::2' })])]));
+  t.equal(snapshots.length, 1);
+  t.strictSame(states(), { a: 'down', b: 'down' }, 'nobody is known to be up yet');
+  clock.advance(10);
+  t.strictSame(states(), { a: 'up', b: 'down' });
+  t.strictSame(told(), ['info a member is up: connected', 'warn b member is down: connection refused']);
+  t.strictSame(
+    events.map(({ pool, member, from, to, reason }) => [pool, member, from, to, reason]),
+    [
+      ['web', 'a', 'unknown', 'up', 'connected'],
+      ['web', 'b', 'unknown', 'down', 'connection refused'],
+    ],
+  );
+  t.strictSame(
+    snapshots.map(({ version }) => version),
+    snapshots.map((_, i) => i + 1),
+    'versions increase by one',
+  );
+  t.equal(last().listeners[0]!.slot, 0);
+  clock.advance(60_000);
+  t.equal(events.length, 2, 'more of the same says nothing');
+  control.stop();
+  t.equal(clock.pending, 0, 'no timer is left');
+  t.end();
+});
+
+t.test('without a check members are up in the first snapshot', (t) => {
+  const { control, clock, snapshots, states, targets } = setUp();
+  control.start(config([pool('web', [member('a'), member('b')], { check: noCheck })]));
+  t.strictSame(states(), { a: 'up', b: 'up' });
+  t.equal(snapshots.length, 1, 'one snapshot, not one a member');
+  clock.advance(60_000);
+  t.strictSame(targets, []);
+  control.reportConnectFailure('web', 'a', 'ECONNREFUSED');
+  clock.advance(0);
+  t.strictSame(states(), { a: 'up', b: 'up' }, 'who has no check is not taken down by traffic');
+  t.end();
+});
+
+t.test('fall failures take a member down, rise successes bring it back; each told once', (t) => {
+  const { control, clock, healthy, states, told } = setUp();
+  control.start(config([pool('web', [member('a')])]));
+  clock.advance(100);
+  healthy.set('fd00::1', false);
+  clock.advance(2 * 2200 + 20);
+  t.strictSame(states(), { a: 'up' }, 'two failures are not three');
+  clock.advance(2200);
+  t.strictSame(states(), { a: 'down' });
+  clock.advance(30_000);
+  healthy.set('fd00::1', true);
+  clock.advance(3 * 2200 + 20);
+  t.strictSame(states(), { a: 'up' });
+  t.strictSame(told(), [
+    'info a member is up: connected',
+    'warn a member is down: connection refused',
+    'info a member is up: connected',
+  ]);
+  t.end();
+});
+
+t.test('live failures bring the checks forward: a dead member is down within a fraction of fall × interval', (t) => {
+  const { control, clock, healthy, states } = setUp();
+  control.start(config([pool('web', [member('a')])]));
+  clock.advance(1000);
+  healthy.set('fd00::1', false);
+  for (let i = 0; i < 60; i++) {
+    control.reportConnectFailure('web', 'a', 'ECONNREFUSED');
+    clock.advance(10);
+  }
+  t.strictSame(states(), { a: 'down' }, 'after 600 ms, not 6 s');
+  control.reportConnectFailure('web', 'nobody', 'ECONNREFUSED');
+  control.reportConnectFailure('nowhere', 'a', 'ECONNREFUSED');
+  t.end();
+});
+
+t.test('one failure of traffic does not take a healthy member down', (t) => {
+  const { control, clock, states, events } = setUp();
+  control.start(config([pool('web', [member('a')])]));
+  clock.advance(1000);
+  for (let i = 0; i < 100; i++) {
+    control.reportConnectFailure('web', 'a', 'ETIMEDOUT');
+    clock.advance(10);
+  }
+  t.strictSame(states(), { a: 'up' });
+  t.equal(events.length, 1);
+  t.end();
+});
+
+t.test("the operator's word", (t) => {
+  const { control, clock, healthy, states, told, members, targets } = setUp();
+  control.start(config([pool('web', [member('a')])]));
+  clock.advance(100);
+  t.equal(control.setMember('web', 'a', { state: 'drain' }).state, 'drain');
+  t.strictSame(states(), { a: 'drain' });
+  healthy.set('fd00::1', false);
+  clock.advance(10_000);
+  t.strictSame(states(), { a: 'down' }, 'a draining member that fails its checks is down');
+  healthy.set('fd00::1', true);
+  clock.advance(10_000);
+  t.strictSame(states(), { a: 'drain' });
+  control.setMember('web', 'a', { state: 'ready', weight: 7 });
+  t.match(members()[0], { state: 'up', weight: 7 });
+  control.setMember('web', 'a', { state: 'maint' });
+  const count = targets.length;
+  clock.advance(60_000);
+  t.equal(targets.length, count, 'nothing is checked in maintenance');
+  t.strictSame(states(), { a: 'maint' });
+  control.setMember('web', 'a', { state: 'ready' });
+  t.strictSame(states(), { a: 'down' }, 'what was known before is stale');
+  clock.advance(10);
+  t.strictSame(states(), { a: 'up' }, 'one check decides');
+  t.strictSame(told(), [
+    'info a member is up: connected',
+    'info a member drains: set to drain by the operator',
+    'warn a member is down: connection refused',
+    'info a member drains: set to drain by the operator',
+    'info a member is up: set to ready by the operator',
+    'info a member is in maintenance: set to maint by the operator',
+    'info a member is up: connected',
+  ]);
+  t.match(control.pools(), [
+    {
+      name: 'web',
+      check: 'tcp',
+      up: 1,
+      members: [
+        {
+          name: 'a',
+          weight: 7,
+          configuredWeight: 100,
+          admin: 'ready',
+          health: 'up',
+          origin: 'config',
+          inStateMs: 0,
+          reason: 'connected',
+          lastCheck: { ok: true, code: 'L4OK', reason: 'connected', durationMs: 10, at: clock.wall() },
+        },
+      ],
+    },
+  ]);
+  t.end();
+});
+
+t.test('what the control refuses, and that nothing has changed then', (t) => {
+  const { control, snapshots } = setUp({ memberSlots: { capacity: 2 }, listenerSlots: { capacity: 1 } });
+  control.start(config([pool('web', [member('a')])]));
+  const orders: [string, () => unknown][] = [
+    ['V6_POOL_UNKNOWN', () => control.setMember('nope', 'a', {})],
+    ['V6_POOL_UNKNOWN', () => control.addMember('nope', member('x'))],
+    ['V6_POOL_UNKNOWN', () => control.removeMember('nope', 'a')],
+    ['V6_POOL_UNKNOWN', () => control.setDiscovered('nope', [])],
+    ['V6_MEMBER_UNKNOWN', () => control.setMember('web', 'nope', {})],
+    ['V6_MEMBER_UNKNOWN', () => control.removeMember('web', 'nope')],
+    ['V6_MEMBER_EXISTS', () => control.addMember('web', member('a'))],
+    ['V6_MEMBER_INVALID', () => control.setMember('web', 'a', { state: 'off' as 'maint' })],
+    ['V6_MEMBER_INVALID', () => control.setMember('web', 'a', { weight: -1 })],
+    ['V6_MEMBER_INVALID', () => control.setMember('web', 'a', { weight: 257 })],
+    ['V6_MEMBER_INVALID', () => control.setMember('web', 'a', { weight: 1.5 })],
+    ['V6_MEMBER_INVALID', () => control.addMember('web', member('b', { address: 'node1.example' }))],
+    ['V6_MEMBER_INVALID', () => control.addMember('web', member('b', { port: 0 }))],
+    ['V6_MEMBER_INVALID', () => control.addMember('web', member('b c'))],
+    ['V6_MEMBER_INVALID', () => control.setDiscovered('web', [member('b', { weight: Number.NaN })])],
+    ['V6_PROXY_SLOTS', () => control.apply(config([pool('web', [member('a'), member('b'), member('c')])]))],
+    ['V6_PROXY_SLOTS', () => control.apply(config([pool('web', [])], [listener('http'), listener('https')]))],
+    ['V6_PROXY_SLOTS', () => control.setDiscovered('web', [member('b'), member('c')])],
+  ];
+  for (const [code, order] of orders) t.throws(order, { name: 'ProxyError', code }, code);
+  t.equal(snapshots.length, 1);
+  t.throws(() => control.start(config([])), { code: 'V6_ASSERT' });
+  control.stop();
+  t.end();
+});
+
+t.test('reload: who stays keeps slot, state and results; who changed address is another', (t) => {
+  const { control, clock, last, members, states, events } = setUp();
+  const before = config(
+    [pool('web', [member('a'), member('b'), member('c')]), pool('old', [member('x')])],
+    [listener('http'), listener('https')],
+  );
+  control.start(before);
+  clock.advance(100);
+  control.setMember('web', 'a', { state: 'drain', weight: 5 });
+  control.setMember('web', 'b', { weight: 6 });
+  const told = events.length;
+  const change = control.apply(
+    config(
+      [
+        pool('web', [member('d'), member('b', { weight: 50 }), member('a'), member('c', { port: 81 })], {
+          balance: 'source',
+        }),
+        pool('new', []),
+      ],
+      [listener('https'), listener('third')],
+    ),
+  );
+  t.strictSame(change, {
+    added: ['web/d', 'web/c', 'third'],
+    removed: ['old/x', 'web/c', 'http'],
+    overridden: ['web/b: weight 6 is 50 again'],
+  });
+  t.strictSame(
+    members().map((m) => [m.name, m.slot, m.state, m.weight]),
+    [
+      ['d', 4, 'down', 100],
+      ['b', 1, 'up', 50],
+      ['a', 0, 'drain', 5],
+      ['c', 5, 'down', 100],
+    ],
+    'in the order of the configuration',
+  );
+  t.strictSame(
+    last().pools.map((p) => [p.name, p.balance]),
+    [
+      ['web', 'source'],
+      ['new', 'leastconn'],
+    ],
+  );
+  t.strictSame(
+    last().listeners.map((l) => [l.name, l.slot]),
+    [
+      ['https', 1],
+      ['third', 2],
+    ],
+  );
+  t.equal(events.length, told, 'nobody changed state by it');
+  clock.advance(10);
+  t.strictSame(states(), { d: 'up', b: 'up', a: 'drain', c: 'up' });
+  t.ok(control.pools()[0]!.members.every((m) => m.lastCheck?.ok));
+  control.stop();
+  t.equal(clock.pending, 0, 'checks of those gone have ended');
+  t.end();
+});
+
+t.test('a changed check takes effect at once and does not take the member down', (t) => {
+  const { control, clock, targets, states } = setUp();
+  control.start(config([pool('web', [member('a')])]));
+  clock.advance(100);
+  const https: CheckConfig = { ...tcpCheck, type: 'https', port: 6443, path: '/readyz', host: 'api.test' };
+  control.apply(config([pool('web', [member('a')], { check: https })]));
+  t.strictSame(states(), { a: 'up' });
+  t.match(targets.at(-1), { type: 'https', port: 6443, path: '/readyz', host: 'api.test' });
+  const count = targets.length;
+  control.apply(config([pool('web', [member('a')], { check: { ...https } })]));
+  t.equal(targets.length, count, 'the same check goes on as it was');
+  control.apply(config([pool('web', [member('a')], { check: noCheck })]));
+  t.strictSame(states(), { a: 'up' });
+  t.equal(clock.pending, 0);
+  t.end();
+});
+
+t.test('the PROXY header of a check: as traffic has it, unless the check has a port of its own', (t) => {
+  const { control, targets } = setUp();
+  control.start(
+    config([
+      pool('v2', [member('a')], { proxyProtocol: 'v2' }),
+      pool('own', [member('a')], { proxyProtocol: 'v2', check: { ...tcpCheck, port: 10254 } }),
+    ]),
+  );
+  t.match(targets, [
+    { proxyProtocol: 'v2', port: 80 },
+    { proxyProtocol: 'none', port: 10254 },
+  ]);
+  control.stop();
+  t.end();
+});
+
+t.test('adding and removing: sessions end first, unless forced', (t) => {
+  const busy = new Set<number>();
+  const { control, clock, members, states, snapshots } = setUp({
+    memberSlots: { capacity: 10, busy: (slot) => busy.has(slot) },
+  });
+  control.start(config([pool('web', [member('a')])]));
+  t.match(control.addMember('web', member('b', { backup: true, maxConnections: 9 })), { origin: 'api', slot: 1 });
+  clock.advance(10);
+  t.match(members()[1], { name: 'b', slot: 1, state: 'up', backup: true, maxConnections: 9 });
+  busy.add(1);
+  control.removeMember('web', 'b');
+  t.strictSame(states(), { a: 'up', b: 'drain' });
+  t.match(control.pools()[0]!.members[1], { leaving: true, reason: 'is being removed' });
+  clock.advance(5000);
+  t.strictSame(states(), { a: 'up', b: 'drain' });
+  busy.clear();
+  clock.advance(1000);
+  t.strictSame(states(), { a: 'up' }, 'gone when the last session has ended');
+  busy.add(0);
+  control.removeMember('web', 'a', { force: true });
+  t.strictSame(states(), {});
+  t.equal(clock.pending, 0);
+  control.addMember('web', member('a', { port: 81 }));
+  t.equal(members()[0]!.slot, 2, 'the slot that still counts sessions is not given out');
+  busy.add(2);
+  control.removeMember('web', 'a');
+  t.match(
+    control.addMember('web', member('a', { port: 82 })),
+    { slot: 3, port: 82 },
+    'the name of one that leaves is free',
+  );
+  t.strictSame(control.apply(config([pool('web', [])])), {
+    added: [],
+    removed: ['web/a'],
+    overridden: ['web/a: added at run time, is gone'],
+  });
+  const count = snapshots.length;
+  control.stop();
+  clock.advance(60_000);
+  t.equal(snapshots.length, count);
+  t.end();
+});
+
+t.test('members that discovery finds and loses', (t) => {
+  const busy = new Set<number>();
+  const { control, clock, states, members } = setUp({ memberSlots: { capacity: 10, busy: (slot) => busy.has(slot) } });
+  const discover = { discover: { kind: 'srv' as const, name: '_http._tcp.cluster.test' } };
+  control.start(config([pool('web', [member('fixed')], discover)]));
+  control.setDiscovered('web', [
+    member('n1', { address: 'fd00::a' }),
+    member('n2', { address: 'fd00::b' }),
+    member('fixed'),
+  ]);
+  clock.advance(10);
+  t.strictSame(states(), { fixed: 'up', n1: 'up', n2: 'up' });
+  busy.add(1);
+  control.setDiscovered('web', [member('n2', { address: 'fd00::b', weight: 9 })]);
+  t.strictSame(states(), { fixed: 'up', n1: 'drain', n2: 'up' }, 'who is no longer found drains');
+  t.equal(members()[2]!.weight, 9);
+  control.setDiscovered('web', [member('n1', { address: 'fd00::a' }), member('n2', { address: 'fd00::b' })]);
+  t.strictSame(states(), { fixed: 'up', n1: 'up', n2: 'up' }, 'who is found again is back');
+  control.apply(config([pool('web', [member('fixed')], discover)]));
+  t.strictSame(states(), { fixed: 'up', n1: 'up', n2: 'up' }, 'a reload keeps them');
+  control.setDiscovered('web', [member('n1', { address: 'fd00::c' }), member('n2', { address: 'fd00::b' })]);
+  t.strictSame(states(), { fixed: 'up', n2: 'up', n1: 'down' }, 'who comes with another address is another');
+  control.setDiscovered('web', []);
+  busy.clear();
+  clock.advance(1000);
+  t.strictSame(states(), { fixed: 'up' });
+  control.stop();
+  t.end();
+});
+
+t.test('slow start: a member that came back gets its weight in ten steps', (t) => {
+  const { control, clock, healthy, members, states } = setUp();
+  control.start(config([pool('web', [member('a', { slowStartMs: 10_000, weight: 200 })])]));
+  clock.advance(10);
+  t.equal(members()[0]!.weight, 200, 'not at the first start: nobody else could carry the load');
+  healthy.set('fd00::1', false);
+  clock.advance(10_000);
+  healthy.set('fd00::1', true);
+  while (states()['a'] === 'down') clock.advance(1);
+  const weights = [members()[0]!.weight];
+  for (let i = 0; i < 10; i++) {
+    clock.advance(1000);
+    weights.push(members()[0]!.weight);
+  }
+  t.strictSame(weights, [1, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200]);
+  t.end();
+});
+
+t.test('real servers: one that listens, one that refuses, and one that comes back', async (t) => {
+  const server = createServer((socket) => socket.on('error', () => {}).resume());
+  await once(server.listen(0, '::1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  // The clock's timers keep no process alive; this does while the other is closed.
+  const awake = createServer();
+  await once(awake.listen(0, '::1'), 'listening');
+  t.teardown(() => awake.close());
+  const snapshots: ProxySnapshot[] = [];
+  const waiting: (() => void)[] = [];
+  const control = new ProxyControl({
+    clock: systemClock,
+    random: new SeededRandom(1),
+    log: new MemoryLogger(),
+    publish: (snapshot) => snapshots.push(snapshot),
+    emit: () => {
+      for (const done of waiting.splice(0)) done();
+    },
+  });
+  const event = () => new Promise<void>((done) => waiting.push(done));
+  const check = { ...tcpCheck, intervalMs: 40, rise: 1, fall: 2 };
+  const first = event();
+  control.start(config([pool('web', [member('a', { address: '::1', port })], { check })]));
+  await first;
+  t.equal(snapshots.at(-1)!.pools[0]!.members[0]!.state, 'up');
+  const down = event();
+  server.close();
+  await down;
+  t.match(control.pools()[0]!.members[0], {
+    state: 'down',
+    lastCheck: { code: 'L4CON', reason: 'connection refused' },
+  });
+  const up = event();
+  await once(server.listen(port, '::1'), 'listening');
+  await up;
+  t.equal(snapshots.at(-1)!.pools[0]!.members[0]!.state, 'up');
+  control.stop();
+  server.close();
+});
