@@ -1,0 +1,191 @@
+/** A pool as one data thread sees it: its members, the choice among them, and the sessions that wait for one. */
+import { parseAddress } from '../core/address.ts';
+import type { CounterStripe } from '../core/counters.ts';
+import type { Random } from '../core/random.ts';
+import { AF_INET, AF_INET6 } from '../linux/constants.ts';
+import { encodeSockaddr } from '../linux/sockaddr.ts';
+import { Memory } from '../linux/tcp.ts';
+import { balances, type Candidate, hashBytes } from './balance.ts';
+import { memberCounterBase, memberGaugeBase } from './counters.ts';
+import type { MemberSnapshot, MemberState, PoolSnapshot } from './snapshot.ts';
+import { spanBytes } from './span.ts';
+import type { AddressSpan } from './wire/header.ts';
+
+/** A member; lives as long as a session of its does, even when its pool has let go of it. */
+export class Member implements Candidate {
+  readonly name: string;
+  readonly slot: number;
+  readonly counterBase: number;
+  readonly family: number;
+  readonly sockaddr: Memory;
+  readonly hash: number;
+  readonly address: string;
+  readonly port: number;
+  credit = 0;
+  weight = 0;
+  maxConnections = 0;
+  backup = false;
+  state: MemberState = 'up';
+  /** When a failed connect was last reported. */
+  reportedAt = Number.NEGATIVE_INFINITY;
+  readonly #gauge: number;
+  readonly #counters: CounterStripe;
+
+  constructor(snapshot: MemberSnapshot, counters: CounterStripe) {
+    const address = parseAddress(snapshot.address);
+    this.name = snapshot.name;
+    this.slot = snapshot.slot;
+    this.address = snapshot.address;
+    this.port = snapshot.port;
+    this.counterBase = memberCounterBase(snapshot.slot);
+    this.#gauge = memberGaugeBase(snapshot.slot);
+    this.family = address.family === 4 ? AF_INET : AF_INET6;
+    this.sockaddr = Memory.of(encodeSockaddr(address, snapshot.port));
+    this.hash = hashBytes(Buffer.from(snapshot.name));
+    this.#counters = counters;
+    this.update(snapshot);
+  }
+
+  /** Whether the snapshot speaks of this very member, so that it can be updated in place. */
+  is(snapshot: MemberSnapshot): boolean {
+    return this.address === snapshot.address && this.port === snapshot.port && this.slot === snapshot.slot;
+  }
+
+  update(snapshot: MemberSnapshot): void {
+    this.weight = snapshot.weight;
+    this.maxConnections = snapshot.maxConnections;
+    this.backup = snapshot.backup;
+    this.state = snapshot.state;
+  }
+
+  get eligible(): boolean {
+    return this.state === 'up' && this.weight > 0;
+  }
+
+  /** Sessions over all threads, connects under way included. */
+  get active(): number {
+    return this.#counters.gauge(this.#gauge);
+  }
+
+  /** Takes a place; false, and nothing taken, when the member is at its limit: exact over all threads. */
+  occupy(): boolean {
+    const before = this.#counters.gaugeAdd(this.#gauge, 1);
+    if (this.maxConnections === 0 || before < this.maxConnections) return true;
+    this.#counters.gaugeAdd(this.#gauge, -1);
+    return false;
+  }
+
+  vacate(): void {
+    this.#counters.gaugeAdd(this.#gauge, -1);
+  }
+}
+
+/** A session that waits until a member has a place. */
+export interface Waiting {
+  /** A place may be there now. */
+  proceed(): void;
+}
+
+/** Why there is no member: every one is down, tried already, or at its limit. */
+export type NoMember = 'down' | 'tried' | 'full';
+
+export class Backend {
+  readonly name: string;
+  settings: PoolSnapshot;
+  members: Member[] = [];
+  #regular: Member[] = [];
+  #backups: Member[] = [];
+  #turn = 0;
+  readonly #waiting: Waiting[] = [];
+  readonly #counters: CounterStripe;
+  readonly #random: Random;
+
+  constructor(snapshot: PoolSnapshot, counters: CounterStripe, random: Random) {
+    this.name = snapshot.name;
+    this.settings = snapshot;
+    this.#counters = counters;
+    this.#random = random;
+    this.apply(snapshot);
+  }
+
+  /** Takes over new settings and members; a member that stays keeps its object. Returns those that went down by it. */
+  apply(snapshot: PoolSnapshot): Member[] {
+    const before = new Map(this.members.map((member) => [member.name, member]));
+    const wentDown: Member[] = [];
+    this.settings = snapshot;
+    this.members = snapshot.members.map((each) => {
+      const known = before.get(each.name);
+      if (known === undefined || !known.is(each)) return new Member(each, this.#counters);
+      if (known.state !== 'down' && each.state === 'down') wentDown.push(known);
+      known.update(each);
+      return known;
+    });
+    this.#regular = this.members.filter((member) => member.eligible && !member.backup);
+    this.#backups = this.members.filter((member) => member.eligible && member.backup);
+    return wentDown;
+  }
+
+  /** Whether any member gets new sessions. */
+  get up(): boolean {
+    return this.#regular.length > 0 || this.#backups.length > 0;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Takes a place at a member that is not in `tried`: backup members only when no other will do. */
+  take(client: AddressSpan, tried: readonly Member[]): Member | NoMember {
+    if (!this.up) return 'down';
+    const regular = this.#takeFrom(this.#regular, client, tried);
+    // Members that are full stay the choice: a backup stands in for members that fail, not for busy ones.
+    if (typeof regular !== 'string' || regular === 'full') return regular;
+    return this.#takeFrom(this.#backups, client, tried);
+  }
+
+  /** Gives a place back and lets whoever waits longest have it. */
+  vacate(member: Member): void {
+    member.vacate();
+    this.#waiting[0]?.proceed();
+  }
+
+  /** Queues a session; false when the queue is full. */
+  enqueue(session: Waiting): boolean {
+    if (this.#waiting.length >= this.settings.queue.length) return false;
+    this.#waiting.push(session);
+    return true;
+  }
+
+  dequeue(session: Waiting): void {
+    const at = this.#waiting.indexOf(session);
+    if (at >= 0) this.#waiting.splice(at, 1);
+  }
+
+  /** Whether others wait before `session`. */
+  mustQueue(session: Waiting): boolean {
+    return this.#waiting.length > 0 && this.#waiting[0] !== session;
+  }
+
+  /** Lets all that wait try once more, in their order: after members came up or grew. */
+  wake(): void {
+    for (const session of [...this.#waiting]) session.proceed();
+  }
+
+  #takeFrom(members: readonly Member[], client: AddressSpan, tried: readonly Member[]): Member | NoMember {
+    let candidates = members;
+    if (tried.length > 0) candidates = members.filter((member) => !tried.includes(member));
+    if (candidates.length === 0) return members.length === 0 ? 'down' : 'tried';
+    const balance = balances[this.settings.balance];
+    const context = {
+      random: this.#random,
+      client: this.settings.balance === 'source' ? hashBytes(spanBytes(client)) : 0,
+      turn: this.#turn++,
+    };
+    for (;;) {
+      const member = balance(candidates, context);
+      if (member.occupy()) return member;
+      candidates = candidates.filter((other) => other !== member);
+      if (candidates.length === 0) return 'full';
+    }
+  }
+}

@@ -1,0 +1,312 @@
+/** The TCP proxy of one data thread: listeners, pools and sessions, brought in line with each snapshot. */
+import { cidrContains } from '../core/address.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import type { CounterStripe } from '../core/counters.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Random } from '../core/random.ts';
+import { errnoName } from '../linux/errors.ts';
+import { PipePool } from '../linux/pipes.ts';
+import type { Reactor } from '../linux/reactor.ts';
+import { SockaddrSlot } from '../linux/tcp.ts';
+import { Backend, type Member } from './backend.ts';
+import type { ProxyTimeouts } from './config.ts';
+import { ProxyCounter, ProxyGauge } from './counters.ts';
+import { Listener, type ListenerOwner, type ListenerStatus } from './listener.ts';
+import { SourceRates } from './rates.ts';
+import { RelayIo } from './relay.ts';
+import { Session, type SessionHost, type SessionInfo } from './session.ts';
+import type { ListenerSnapshot, ProxySnapshot } from './snapshot.ts';
+import { spanBytes } from './span.ts';
+import { Ended, type Termination } from './termination.ts';
+import { TimerWheel } from './timers.ts';
+import type { AddressSpan } from './wire/header.ts';
+
+/** What the control thread is told as it happens. */
+export type ProxyEvent =
+  | { readonly kind: 'connect-failed'; readonly pool: string; readonly member: string; readonly code: string }
+  | { readonly kind: 'listening'; readonly listeners: readonly ListenerStatus[] };
+
+export interface ProxyContext {
+  readonly reactor: Reactor;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** The proxy's window, of `proxyCounters` and `proxyGauges` (counters.ts). */
+  readonly counters: CounterStripe;
+  readonly report: (event: ProxyEvent) => void;
+}
+
+/** Pipes of 256 KiB: as many as the 64 MiB that the kernel allows one user hold. */
+const pipeLimit = 256;
+const pipeBytes = 256 * 1024;
+/** How long accepting rests when descriptors or sessions have run out, unless a session ends before. */
+const pauseMs = 100;
+/** How often a bind that failed is tried again. */
+const reopenMs = 1000;
+/** A member's failed connects are reported this often at most. */
+const reportMs = 1000;
+
+export class ProxyEngine implements SessionHost, ListenerOwner {
+  readonly reactor: Reactor;
+  readonly wheel: TimerWheel;
+  readonly counters: CounterStripe;
+  readonly io = new RelayIo(new PipePool(pipeLimit, pipeBytes));
+  readonly peer = new SockaddrSlot();
+  timeouts: ProxyTimeouts = { connectMs: 3000, idleMs: 0, clientFinMs: 0, serverFinMs: 0, proxyHeaderMs: 3000 };
+  readonly #context: ProxyContext;
+  readonly #rates: SourceRates;
+  readonly #backends = new Map<string, Backend>();
+  readonly #listeners = new Map<string, Listener>();
+  readonly #sessions: Session[] = [];
+  #maxConnections = 0;
+  #nextId = 1;
+  #paused = false;
+  #pauseTimer: Timer | undefined;
+  #reopenTimer: Timer | undefined;
+  #stopping = false;
+  #onDrained: (() => void) | undefined;
+
+  constructor(context: ProxyContext) {
+    this.#context = context;
+    this.reactor = context.reactor;
+    this.counters = context.counters;
+    this.wheel = new TimerWheel(context.clock);
+    this.#rates = new SourceRates(context.clock);
+  }
+
+  /** Brings listeners, pools and members in line; sessions of what did not change go on. */
+  apply(snapshot: ProxySnapshot): void {
+    if (this.#stopping) return;
+    this.timeouts = snapshot.timeouts;
+    this.#maxConnections = snapshot.maxConnections;
+    const wentDown = this.#applyPools(snapshot);
+    this.#applyListeners(snapshot);
+    if (wentDown.size > 0) {
+      for (const session of [...this.#sessions]) {
+        if (session.member !== undefined && wentDown.has(session.member)) session.memberDown();
+      }
+    }
+    for (const backend of this.#backends.values()) backend.wake();
+  }
+
+  /** Each bind of the configuration, with why it is not served if so. */
+  get listening(): ListenerStatus[] {
+    return [...this.#listeners.values()].map((listener) => listener.status);
+  }
+
+  /** Live sessions. */
+  sessions(): SessionInfo[] {
+    return this.#sessions.map((session) => session.info);
+  }
+
+  /** Closes one session. False when there is none of that id. */
+  closeSession(id: number): boolean {
+    const session = this.#sessions.find((each) => each.id === id);
+    session?.end(Ended.killed);
+    return session !== undefined;
+  }
+
+  /** Accepts no more; sessions may finish until `graceMs` is over and are closed then. */
+  async stop(graceMs: number): Promise<void> {
+    if (!this.#stopping) {
+      this.#stopping = true;
+      this.#reopenTimer?.cancel();
+      for (const listener of this.#listeners.values()) listener.close(true);
+    }
+    if (this.#sessions.length > 0 && graceMs > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#context.clock.after(graceMs, resolve);
+        this.#onDrained = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+    }
+    this.close();
+  }
+
+  /** Closes every descriptor now. */
+  close(): void {
+    this.#stopping = true;
+    this.#reopenTimer?.cancel();
+    this.#pauseTimer?.cancel();
+    for (const listener of this.#listeners.values()) listener.close(false);
+    this.#listeners.clear();
+    for (const session of [...this.#sessions]) session.end(Ended.stopped);
+    this.wheel.close();
+    this.io.pipes.close();
+  }
+
+  // --- snapshots ---
+
+  #applyPools(snapshot: ProxySnapshot): Set<Member> {
+    const wentDown = new Set<Member>();
+    const wanted = new Set(snapshot.pools.map((pool) => pool.name));
+    for (const name of this.#backends.keys()) if (!wanted.has(name)) this.#backends.delete(name);
+    for (const pool of snapshot.pools) {
+      const backend = this.#backends.get(pool.name);
+      if (backend === undefined) {
+        this.#backends.set(pool.name, new Backend(pool, this.counters, this.#context.random));
+      } else for (const member of backend.apply(pool)) wentDown.add(member);
+    }
+    return wentDown;
+  }
+
+  #applyListeners(snapshot: ProxySnapshot): void {
+    const wanted = new Map<string, Listener>();
+    const kept = new Set<Listener>();
+    for (const config of snapshot.listeners) {
+      const keepaliveMs = this.#backends.get(config.pool)?.settings.keepaliveMs ?? 0;
+      for (const endpoint of config.bind) {
+        const key = Listener.key(config.name, endpoint);
+        const known = this.#listeners.get(key);
+        const listener = known ?? new Listener(this, config, endpoint, keepaliveMs);
+        listener.config = config;
+        listener.keepaliveMs = keepaliveMs;
+        if (known !== undefined) kept.add(known);
+        wanted.set(key, listener);
+      }
+    }
+    for (const listener of this.#listeners.values()) if (!kept.has(listener)) listener.close(true);
+    this.#listeners.clear();
+    for (const [key, listener] of wanted) this.#listeners.set(key, listener);
+    this.#openListeners();
+  }
+
+  #openListeners(): void {
+    this.#reopenTimer?.cancel();
+    this.#reopenTimer = undefined;
+    let changed = false;
+    let failed = false;
+    for (const listener of this.#listeners.values()) {
+      if (listener.isOpen) continue;
+      const before = listener.status.code;
+      const open = listener.open();
+      const { status } = listener;
+      changed ||= open || before !== status.code;
+      failed ||= !open;
+      if (open) this.#context.log.info({ listener: status.listener, bind: status.endpoint }, 'listening');
+      else if (before !== status.code) {
+        this.#context.log.error(
+          { listener: status.listener, bind: status.endpoint, code: status.code },
+          'cannot listen',
+        );
+      }
+      if (open && this.#paused) listener.pause();
+    }
+    if (failed) this.#reopenTimer = this.#context.clock.after(reopenMs, () => this.#openListeners());
+    if (changed) this.#context.report({ kind: 'listening', listeners: this.listening });
+  }
+
+  // --- what listeners ask ---
+
+  mayAccept(): boolean {
+    if (this.#maxConnections === 0) return true;
+    if (this.counters.gauge(ProxyGauge.sessions) < this.#maxConnections) return true;
+    this.#pause(ProxyCounter.limitPauses);
+    return false;
+  }
+
+  onAccepted(listener: Listener, fd: number, source: AddressSpan): void {
+    const { clock } = this.#context;
+    this.counters.gaugeAdd(ProxyGauge.sessions, 1);
+    const session = new Session(this, this.#nextId++, listener.config, fd, source, listener.destination, clock.now());
+    session.index = this.#sessions.length;
+    this.#sessions.push(session);
+    session.start();
+  }
+
+  onAcceptError(listener: Listener, errno: number, exhausted: boolean): void {
+    this.counters.add(ProxyCounter.acceptErrors);
+    if (!exhausted) return;
+    if (!this.#paused) {
+      const fields = { listener: listener.config.name, code: errnoName(errno) };
+      this.#context.log.warn(fields, 'out of descriptors or memory: accepting rests');
+    }
+    this.#pause(ProxyCounter.acceptPauses);
+  }
+
+  /** Waiting clients stay in the kernel's queue; a busy loop over accept would help nobody. */
+  #pause(counter: number): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.counters.add(counter);
+    for (const listener of this.#listeners.values()) listener.pause();
+    this.#pauseTimer = this.#context.clock.after(pauseMs, () => this.#resume());
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#pauseTimer?.cancel();
+    for (const listener of this.#listeners.values()) listener.resume();
+  }
+
+  // --- what sessions ask ---
+
+  now(): number {
+    return this.#context.clock.now();
+  }
+
+  fraction(): number {
+    return this.#context.random.fraction();
+  }
+
+  backend(name: string): Backend | undefined {
+    return this.#backends.get(name);
+  }
+
+  refusal(listener: ListenerSnapshot, client: AddressSpan): Termination | undefined {
+    if (listener.deny.length > 0 || listener.allow.length > 0) {
+      const bytes = spanBytes(client);
+      if (listener.deny.some((cidr) => cidrContains(cidr, bytes))) return Ended.denied;
+      if (listener.allow.length > 0 && !listener.allow.some((cidr) => cidrContains(cidr, bytes))) return Ended.denied;
+    }
+    if (listener.rate.perSource > 0 && !this.#rates.admit(listener, client)) return Ended.rateLimited;
+    return undefined;
+  }
+
+  onConnectFailed(backend: Backend, member: Member, code: string): void {
+    const now = this.now();
+    if (now - member.reportedAt < reportMs) return;
+    member.reportedAt = now;
+    this.#context.report({ kind: 'connect-failed', pool: backend.name, member: member.name, code });
+  }
+
+  onEnd(session: Session, termination: Termination): void {
+    const last = this.#sessions.pop()!;
+    if (last !== session) {
+      this.#sessions[session.index] = last;
+      last.index = session.index;
+    }
+    if (session.listener.log) this.#log(session, termination);
+    if (this.#paused) this.#resume();
+    if (this.#sessions.length === 0) this.#onDrained?.();
+  }
+
+  #log(session: Session, termination: Termination): void {
+    const info = session.info;
+    const { acceptedAt, connectedAt, retries } = session;
+    this.#context.log.info(
+      {
+        id: info.id,
+        listener: info.listener,
+        client: info.client,
+        pool: info.pool,
+        member: info.member,
+        connectMs: connectedAt === 0 ? undefined : tenths(connectedAt - acceptedAt),
+        totalMs: tenths(this.now() - acceptedAt),
+        bytesIn: info.bytesIn,
+        bytesOut: info.bytesOut,
+        retries,
+        state: termination.code,
+        cause: termination.cause,
+      },
+      'session',
+    );
+  }
+}
+
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

@@ -1,0 +1,154 @@
+/** One listening socket of one thread: accepts in batches and pauses when descriptors or sessions run out. */
+import { formatEndpoint, type InetEndpoint, isUnspecified } from '../core/address.ts';
+import { errorCode } from '../core/errors.ts';
+import { EAGAIN, EMFILE, ENFILE } from '../linux/constants.ts';
+import { closeFd } from '../linux/libc.ts';
+import { EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
+import { acceptTcp, listenTcp, type SockaddrSlot } from '../linux/tcp.ts';
+import type { ListenerSnapshot } from './snapshot.ts';
+import { spanOfAddress, spanOfSockaddr } from './span.ts';
+import type { AddressSpan } from './wire/header.ts';
+
+/** Completed connections the kernel keeps until they are accepted; it caps this at net.core.somaxconn. */
+const backlog = 4096;
+/** Connections accepted in a row before others get their turn. */
+const maxBatch = 64;
+/** Accepts of what still waits in the queue of a socket about to be closed. */
+const maxFarewell = 4096;
+
+const ENOBUFS = 105;
+const ENOMEM = 12;
+
+/** What a listener tells the engine. */
+export interface ListenerOwner {
+  readonly reactor: Reactor;
+  readonly peer: SockaddrSlot;
+  /** False when no more sessions are allowed at this moment: the listener is then paused and asks no more. */
+  mayAccept(listener: Listener): boolean;
+  onAccepted(listener: Listener, fd: number, source: AddressSpan): void;
+  onAcceptError(listener: Listener, errno: number, exhausted: boolean): void;
+}
+
+/** Whether a bind of the configuration is served, and if not, why. */
+export interface ListenerStatus {
+  readonly listener: string;
+  readonly endpoint: string;
+  readonly open: boolean;
+  /** EADDRINUSE and the like; undefined when open. */
+  readonly code: string | undefined;
+}
+
+export class Listener implements EventHandler {
+  readonly endpoint: InetEndpoint;
+  config: ListenerSnapshot;
+  keepaliveMs: number;
+  /** The address clients connected to, when the bind address says it for all of them. */
+  readonly destination: AddressSpan | undefined;
+  readonly #owner: ListenerOwner;
+  #fd = -1;
+  #code: string | undefined;
+  #paused = false;
+  #batch = 1;
+
+  constructor(owner: ListenerOwner, config: ListenerSnapshot, endpoint: InetEndpoint, keepaliveMs: number) {
+    this.#owner = owner;
+    this.config = config;
+    this.endpoint = endpoint;
+    this.keepaliveMs = keepaliveMs;
+    this.destination = isUnspecified(endpoint.address) ? undefined : spanOfAddress(endpoint.address, endpoint.port);
+  }
+
+  /** What tells one listening socket from another over changes of configuration. */
+  static key(name: string, endpoint: InetEndpoint): string {
+    return `${name} ${formatEndpoint(endpoint)}`;
+  }
+
+  get key(): string {
+    return Listener.key(this.config.name, this.endpoint);
+  }
+
+  get isOpen(): boolean {
+    return this.#fd >= 0;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  get status(): ListenerStatus {
+    const { config, endpoint } = this;
+    return { listener: config.name, endpoint: formatEndpoint(endpoint), open: this.isOpen, code: this.#code };
+  }
+
+  /** Binds and listens; on failure `status` says why, and `open` may be called again. */
+  open(): boolean {
+    if (this.isOpen) return true;
+    let fd = -1;
+    try {
+      fd = listenTcp(this.endpoint, { backlog, keepaliveSeconds: this.keepaliveMs / 1000 });
+      this.#owner.reactor.add(fd, EPOLLIN, this);
+      this.#fd = fd;
+      this.#code = undefined;
+    } catch (error) {
+      if (fd >= 0) closeFd(fd);
+      this.#code = errorCode(error) ?? 'V6_UNKNOWN';
+    }
+    return this.isOpen;
+  }
+
+  /** Stops accepting and leaves the kernel's queue to fill, until `resume`. */
+  pause(): void {
+    if (!this.isOpen || this.#paused) return;
+    this.#paused = true;
+    this.#owner.reactor.remove(this.#fd);
+  }
+
+  resume(): void {
+    if (!this.isOpen || !this.#paused) return;
+    this.#paused = false;
+    this.#owner.reactor.add(this.#fd, EPOLLIN, this);
+  }
+
+  /**
+   * Closes the socket.
+   * @param accept whether connections that wait in its queue become sessions first, instead of being reset by the kernel
+   */
+  close(accept: boolean): void {
+    if (!this.isOpen) return;
+    if (accept && !this.#paused) for (let i = 0; i < maxFarewell && this.isOpen && this.#acceptOne(); i++);
+    if (!this.isOpen) return;
+    this.#owner.reactor.forget(this.#fd);
+    closeFd(this.#fd);
+    this.#fd = -1;
+    this.#paused = false;
+  }
+
+  onEvents(): void {
+    // Watched level-triggered, so what is left is reported again. The batch grows while connections queue and is one when
+    // they come singly, which saves the accept that finds nothing.
+    for (let i = 0; i < this.#batch; i++) {
+      if (!this.isOpen || this.#paused) return;
+      if (!this.#acceptOne()) {
+        this.#batch = Math.max(1, i);
+        return;
+      }
+    }
+    this.#batch = Math.min(maxBatch, this.#batch * 2);
+  }
+
+  /** False when there is nothing to accept, or nothing may be accepted now. */
+  #acceptOne(): boolean {
+    const owner = this.#owner;
+    if (!owner.mayAccept(this)) return false;
+    const fd = acceptTcp(this.#fd, owner.peer);
+    if (fd >= 0) {
+      owner.onAccepted(this, fd, spanOfSockaddr(Uint8Array.from(owner.peer.bytes)));
+      return true;
+    }
+    if (fd === -EAGAIN) return false;
+    const exhausted = fd === -EMFILE || fd === -ENFILE || fd === -ENOBUFS || fd === -ENOMEM;
+    owner.onAcceptError(this, -fd, exhausted);
+    // Anything else is one connection's own error (accept(2): "treat them like EAGAIN by retrying").
+    return !exhausted;
+  }
+}

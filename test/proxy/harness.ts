@@ -1,0 +1,173 @@
+/** A proxy engine on loopback for tests, with plain TCP servers as members. */
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import net from 'node:net';
+import { parseInetEndpoint } from '../../src/core/address.ts';
+import { type Clock, systemClock } from '../../src/core/clock.ts';
+import { CounterStripe } from '../../src/core/counters.ts';
+import { type LogLine, MemoryLogger } from '../../src/core/logger.ts';
+import { SeededRandom } from '../../src/core/random.ts';
+import { Reactor } from '../../src/linux/reactor.ts';
+import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
+import { ProxyEngine, type ProxyEvent } from '../../src/proxy/engine.ts';
+import type { ListenerSnapshot, MemberSnapshot, PoolSnapshot, ProxySnapshot } from '../../src/proxy/snapshot.ts';
+
+/** Descriptors this process has open. */
+export function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+/** A port that nothing listens on at this moment. */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
+  const server = net.createServer();
+  server.listen(0, host);
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Resolves when `holds` does, looked at each time the loop turns; rejects after 5 s. */
+export async function until(holds: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 5000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`waited 5 s for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+export function member(name: string, port: number, more: Partial<MemberSnapshot> = {}): MemberSnapshot {
+  const slot = Number(/\d+$/.exec(name)?.[0] ?? 0);
+  const base = { name, slot, address: '127.0.0.1', port, weight: 1, maxConnections: 0, backup: false } as const;
+  return { ...base, state: 'up', ...more };
+}
+
+export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnapshot> = {}): PoolSnapshot {
+  return {
+    name: 'pool',
+    proxyProtocol: 'none',
+    balance: 'roundrobin',
+    onMarkedDown: 'close',
+    keepaliveMs: 0,
+    maxAgeMs: 0,
+    retries: 3,
+    queue: { timeoutMs: 5000, length: 1000 },
+    members,
+    ...more,
+  };
+}
+
+export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): ListenerSnapshot {
+  return {
+    name: 'front',
+    slot: 0,
+    bind: [parseInetEndpoint(bind)],
+    pool: 'pool',
+    whenEmpty: 'reset',
+    acceptProxy: false,
+    trusted: [],
+    allow: [],
+    deny: [],
+    rate: { perSource: 0, windowMs: 10_000 },
+    log: true,
+    ...more,
+  };
+}
+
+export function snapshot(
+  listeners: readonly ListenerSnapshot[],
+  pools: readonly PoolSnapshot[],
+  more: Partial<ProxySnapshot> = {},
+): ProxySnapshot {
+  const timeouts = { connectMs: 3000, idleMs: 60_000, clientFinMs: 10_000, serverFinMs: 10_000, proxyHeaderMs: 3000 };
+  return { version: 1, timeouts, maxConnections: 0, listeners, pools, ...more };
+}
+
+/** An engine with what it needs, and what it told. */
+export class Harness {
+  readonly reactor = new Reactor();
+  readonly counters = CounterStripe.alone(proxyCounters, proxyGauges);
+  readonly log = new MemoryLogger();
+  readonly events: ProxyEvent[] = [];
+  readonly engine: ProxyEngine;
+
+  constructor(clock: Clock = systemClock) {
+    this.engine = new ProxyEngine({
+      reactor: this.reactor,
+      clock,
+      random: new SeededRandom(1),
+      log: this.log,
+      counters: this.counters,
+      report: (event) => this.events.push(event),
+    });
+  }
+
+  /** The session log lines so far. */
+  get sessions(): LogLine['fields'][] {
+    return this.log.lines.filter((line) => line.message === 'session').map((line) => line.fields);
+  }
+
+  /** The `count`th session's line, waited for. */
+  async session(count = 1): Promise<LogLine['fields']> {
+    await until(() => this.sessions.length >= count, `session ${count} in the log`);
+    return this.sessions[count - 1]!;
+  }
+
+  close(): void {
+    this.engine.close();
+    this.reactor.close();
+  }
+}
+
+/** A TCP server whose connections are kept, with what each sent. */
+export class Upstream {
+  readonly server: net.Server;
+  readonly sockets: net.Socket[] = [];
+  readonly received: Buffer[] = [];
+  port = 0;
+
+  /** @param onConnection what the member does with each connection */
+  constructor(onConnection: (socket: net.Socket, index: number) => void = () => {}) {
+    this.server = net.createServer({ allowHalfOpen: true }, (socket) => {
+      const index = this.sockets.length;
+      this.sockets.push(socket);
+      this.received.push(Buffer.alloc(0));
+      socket.on('error', () => {});
+      socket.on('data', (chunk) => {
+        this.received[index] = Buffer.concat([this.received[index]!, chunk]);
+      });
+      onConnection(socket, index);
+    });
+  }
+
+  async listen(host = '127.0.0.1', port = 0): Promise<this> {
+    this.server.listen(port, host);
+    await once(this.server, 'listening');
+    this.port = (this.server.address() as net.AddressInfo).port;
+    return this;
+  }
+
+  close(): void {
+    for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+  }
+}
+
+/** How a client's connection ended, with all it received. */
+export interface Outcome {
+  readonly data: Buffer;
+  readonly code: string | undefined;
+}
+
+/** Collects what a socket receives until it closes. */
+export async function outcome(socket: net.Socket): Promise<Outcome> {
+  const chunks: Buffer[] = [];
+  let code: string | undefined;
+  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    code = error.code;
+  });
+  await new Promise((resolve) => socket.on('close', resolve));
+  return { data: Buffer.concat(chunks), code };
+}
