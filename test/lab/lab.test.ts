@@ -39,7 +39,7 @@ else {
     });
     t.match(address, { scope: 'link', local: /^fe80::/ });
     t.strictSame(more, []);
-    t.match(slaacAddress('worker1'), /^fd00:6:6:0:/);
+    t.match(slaacAddress('worker1'), /^fd00:6:6::ff:fe06:6/);
   });
 
   t.test('nothing is left after close, not even programs and files', async (t) => {

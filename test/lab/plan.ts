@@ -62,5 +62,5 @@ export function macOf(plan: NodePlan, network: 'public' | 'private'): string {
 
 /** The address the kernel makes of our prefix and the private interface's MAC (modified EUI-64, RFC 4291 appendix A). */
 export function slaacAddress(name: NodeName): string {
-  return `fd00:6:6:0:0:ff:fe06:6${planOf(name).host.toString(16).padStart(2, '0')}`;
+  return `fd00:6:6::ff:fe06:6${planOf(name).host.toString(16).padStart(2, '0')}`;
 }
