@@ -37,7 +37,7 @@ export function wrongDirection(path: string, target: string): string | undefined
       .split('/')
       .slice(0, target.startsWith('@') ? 2 : 1)
       .join('/');
-    const allowed = inWire ? packages['wire'] : packages[layer];
+    const allowed = inWire ? packages.wire : packages[layer];
     return allowed === undefined || allowed.includes(name) ? undefined : `${path} uses the package ${name}`;
   }
   const to = target.split('/')[0]!;

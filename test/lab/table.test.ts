@@ -16,6 +16,7 @@ class Paper {
   }
 }
 
+const esc = String.fromCharCode(27);
 const row = { chapter: 'c', tried: 'something', got: 'a result', ok: true, ms: 1 };
 
 t.test('rows are aligned, and long ones go on below their column', (t) => {
@@ -44,7 +45,8 @@ t.test(
       table.title('title');
       table.progress('working');
       table.row(row);
-      t.notMatch(paper.text, /\x1b|working/);
+      t.notOk(paper.text.includes(esc), 'no escape');
+      t.notOk(paper.text.includes('working'), 'no progress');
     }
     t.end();
   },
@@ -55,7 +57,8 @@ t.test('on a terminal progress is replaced by what comes next', (t) => {
   const table = new Table(paper, {});
   table.progress('working');
   table.row(row);
-  t.match(paper.text, /working.*\r\x1b\[K.*something/s);
+  const erased = paper.text.indexOf(`\r${esc}[K`);
+  t.ok(paper.text.indexOf('working') < erased && erased < paper.text.indexOf('something'), paper.text);
   t.end();
 });
 
