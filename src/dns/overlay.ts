@@ -22,7 +22,7 @@ interface Entry {
 
 /** A `ZoneView` that can be written; what it lies over stays as it is. */
 export class Overlay implements ZoneView {
-  readonly #base: ZoneView;
+  #base: ZoneView;
   readonly #entries = new Map<NameKey, Map<number, Entry>>();
 
   constructor(base: ZoneView) {
@@ -58,6 +58,11 @@ export class Overlay implements ZoneView {
   /** Lays the changes of a transaction on top. */
   apply(changes: readonly ZoneChange[]): void {
     for (const { owner, type, rrset } of changes) this.set(owner, type, rrset);
+  }
+
+  /** Lays it over another view that shows the same: the old one and what lies below can go. */
+  rebase(base: ZoneView): void {
+    this.#base = base;
   }
 
   /** What differs from the base; what was changed and changed back is not among it. */

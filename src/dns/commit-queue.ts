@@ -1,0 +1,143 @@
+/**
+ * Brings transactions to disk in groups: while one group is being written, the next is collected, so parallel updates
+ * share an fsync and a lone one waits for nobody.
+ *
+ * Between them stand two overlays a zone. Updates see zone + group being written + group being collected; queries see the
+ * zone alone, which takes a group in when it is on disk. If a write fails, both groups are dropped and their updates
+ * answered with SERVFAIL: the second was worked out on top of the first.
+ */
+import type { Clock } from '../core/clock.ts';
+import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
+import type { ZoneDelta } from './snapshot.ts';
+import type { ZoneCommit, ZoneStore } from './store.ts';
+import type { NameKey } from './wire/name.ts';
+import type { Zone } from './zone.ts';
+
+/** A reply waits no longer than this for data threads to have taken the change in. */
+const PUBLISH_WAIT_MS = 250;
+
+/** Changes of one zone in one transaction. */
+export interface ZoneTransaction {
+  readonly zone: Zone;
+  readonly changes: readonly RRsetChange[];
+  readonly seed?: string;
+}
+
+interface Pending {
+  readonly zone: Zone;
+  readonly overlay: Overlay;
+  seed: string | undefined;
+}
+
+interface Waiter {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+class Group {
+  readonly zones = new Map<NameKey, Pending>();
+  readonly waiters: Waiter[] = [];
+}
+
+export interface CommitQueueOptions {
+  readonly store: ZoneStore;
+  readonly clock: Clock;
+  /** Hands a delta to the data threads; resolves when they have it. */
+  readonly publish: (delta: ZoneDelta) => void | Promise<void>;
+  /** Told of every group: an error, or nothing. */
+  readonly onCommit: (error: unknown) => void;
+}
+
+/** The queue; there is one for all zones, so that a transaction may span several. */
+export class CommitQueue {
+  readonly #options: CommitQueueOptions;
+  #writing: Group | undefined;
+  #collecting = new Group();
+  #running: Promise<void> | undefined;
+
+  constructor(options: CommitQueueOptions) {
+    this.#options = options;
+  }
+
+  /** The zone with every transaction that was submitted: what the next one is worked out on. */
+  view(zone: Zone): ZoneView {
+    const pending = this.#collecting.zones.get(zone.key) ?? this.#writing?.zones.get(zone.key);
+    return pending?.overlay ?? zone;
+  }
+
+  /**
+   * Submits one transaction; resolves when it is on disk and the data threads have it.
+   * @throws {StoreError}
+   */
+  submit(transactions: readonly ZoneTransaction[]): Promise<void> {
+    for (const { zone, changes, seed } of transactions) {
+      let pending = this.#collecting.zones.get(zone.key);
+      if (pending === undefined) {
+        pending = { zone, overlay: new Overlay(this.view(zone)), seed: undefined };
+        this.#collecting.zones.set(zone.key, pending);
+      }
+      pending.overlay.apply(changes);
+      pending.seed = seed ?? pending.seed;
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#collecting.waiters.push({ resolve, reject });
+    this.#running ??= this.#run();
+    return promise;
+  }
+
+  /** Resolves when nothing is left to write. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // What arrives in this turn of the event loop goes into the first group.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (this.#collecting.waiters.length > 0) {
+      const group = this.#collecting;
+      this.#writing = group;
+      this.#collecting = new Group();
+      try {
+        await this.#write(group);
+      } catch (error) {
+        const waiters = [...group.waiters, ...this.#collecting.waiters];
+        this.#collecting = new Group();
+        this.#writing = undefined;
+        this.#options.onCommit(error);
+        for (const waiter of waiters) waiter.reject(error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #write(group: Group): Promise<void> {
+    const commits: (ZoneCommit & { pending: Pending })[] = [];
+    for (const pending of group.zones.values()) {
+      const changes = pending.overlay.changes();
+      const { seed } = pending;
+      const commit = { zone: pending.zone.key, changes, pending };
+      if (changes.length > 0 || seed !== undefined) commits.push(seed === undefined ? commit : { ...commit, seed });
+    }
+    await this.#options.store.commit(commits);
+    const published: (void | Promise<void>)[] = [];
+    for (const { pending, changes } of commits) {
+      const { zone } = pending;
+      zone.apply(changes);
+      this.#collecting.zones.get(zone.key)?.overlay.rebase(zone);
+      const plain = changes.map(({ owner, type, rrset }) => ({ owner, type, rrset }));
+      if (plain.length > 0) published.push(this.#options.publish({ name: zone.name, changes: plain }));
+    }
+    this.#writing = undefined;
+    this.#options.onCommit(undefined);
+    // The next group is written while data threads take this one in.
+    void this.#release(group.waiters, published);
+  }
+
+  async #release(waiters: readonly Waiter[], published: readonly (void | Promise<void>)[]): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = this.#options.clock.after(PUBLISH_WAIT_MS, resolve);
+    await Promise.race([Promise.allSettled(published), late]);
+    timer.cancel();
+    for (const waiter of waiters) waiter.resolve();
+  }
+}

@@ -1,0 +1,489 @@
+/**
+ * The control thread's part of DNS: owns the zones and their store, answers what data threads hand over (updates,
+ * transfers, anything signed), and tells data threads what changed.
+ *
+ * An update passes: TSIG → zone section → policy and RFC 2136 (update.ts) → commit queue → disk → data threads → reply.
+ * A client that has NOERROR finds its records on disk and in answers.
+ */
+import { formatEndpoint } from '../core/address.ts';
+import type { Clock } from '../core/clock.ts';
+import type { CounterStripe } from '../core/counters.ts';
+import { errorMessage, ValueError, WireError } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Random } from '../core/random.ts';
+import { answerFromZone, errorReply } from './answer.ts';
+import { CommitQueue, type ZoneTransaction } from './commit-queue.ts';
+import type { DnsConfig, ZoneConfig } from './config.ts';
+import { STORE_COMMITS, STORE_FAILURES, transferCounter, tsigCounter, updateCounter } from './control-counters.ts';
+import { Overlay, type RRsetChange } from './overlay.ts';
+import { UpdatePolicy } from './policy.ts';
+import { applyPtrChanges, ptrChanges } from './reverse.ts';
+import type { HandoffRequest, OwnedRRset, ZoneData, ZoneDelta } from './snapshot.ts';
+import { soaSerial } from './soa.ts';
+import { type ZoneCommit, ZoneStore } from './store.ts';
+import {
+  axfrRecords,
+  isCurrent,
+  ixfrRecords,
+  ixfrSerial,
+  mayTransfer,
+  soaRecords,
+  transferMessages,
+} from './transfer.ts';
+import { Keyring, type ReplySigner, type TsigOutcome, verifyRequest } from './tsig.ts';
+import { checkZoneSection, finishChanges, processUpdate } from './update.ts';
+import { replaceRRset, withdrawRRset } from './update-apply.ts';
+import { copyBytes, readUint16, writeUint16 } from './wire/bytes.ts';
+import { encodeMessage, type Message, MessageWriter, type ParsedMessage, parseMessage } from './wire/message.ts';
+import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
+import { Query, VERDICT } from './wire/query.ts';
+import { CLASS, FLAG, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from './wire/types.ts';
+import { type Zone, ZoneTable } from './zone.ts';
+import { seedText, startZone } from './zone-seed.ts';
+
+/** What goes to the data threads. */
+export type ZonePublication =
+  | { readonly kind: 'zone'; readonly data: ZoneData }
+  | { readonly kind: 'delta'; readonly delta: ZoneDelta }
+  | { readonly kind: 'zone-removed'; readonly name: Name };
+
+/** A zone changed: for the event stream. */
+export interface ZoneEvent {
+  readonly type: 'zone-updated';
+  readonly zone: string;
+  readonly serial: number;
+  /** Who: a key's name, or `api`. */
+  readonly by: string;
+  readonly client: string | undefined;
+  /** The RRsets that changed, `name type`. */
+  readonly changed: readonly string[];
+}
+
+/** What the control part needs from above. */
+export interface DnsControlContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Window for `controlCounters`. */
+  readonly counters?: CounterStripe;
+  readonly stateDir: string;
+  /** May return a promise that resolves when data threads have it: replies wait for it, a short while. */
+  readonly publish: (publication: ZonePublication) => void | Promise<void>;
+  readonly emit: (event: ZoneEvent) => void;
+}
+
+/** A zone in short, for the admin API. */
+export interface ZoneStatus {
+  /** Without the final dot. */
+  readonly name: string;
+  readonly serial: number;
+  readonly rrsets: number;
+  /** Wall-clock milliseconds of the last change since the start; undefined: none. */
+  readonly lastUpdate: number | undefined;
+}
+
+interface Served {
+  readonly config: ZoneConfig;
+  readonly zone: Zone;
+  readonly policy: UpdatePolicy;
+  lastUpdate: number | undefined;
+}
+
+/** The control part of DNS; one for the process. */
+export class DnsControl {
+  readonly #context: DnsControlContext;
+  readonly #log: Logger;
+  readonly #query = new Query();
+  readonly #writer = new MessageWriter();
+  #store: ZoneStore | undefined;
+  #queue: CommitQueue | undefined;
+  #keys = new Keyring([]);
+  #recursion = false;
+  /** Set while a configuration is being taken over. */
+  #gate: Promise<void> | undefined;
+  #served = new Map<NameKey, Served>();
+  #zones = new ZoneTable();
+
+  constructor(context: DnsControlContext) {
+    this.#context = context;
+    this.#log = context.log;
+  }
+
+  /**
+   * Opens the store and loads the zones.
+   * @throws {StoreError} the store cannot be used
+   * @throws {ValueError} a zone's file or policy cannot be used
+   */
+  async start(config: DnsConfig): Promise<void> {
+    this.#store = await ZoneStore.open(this.#context.stateDir);
+    this.#queue = new CommitQueue({
+      store: this.#store,
+      clock: this.#context.clock,
+      publish: (delta) => this.#context.publish({ kind: 'delta', delta }),
+      onCommit: (error) => this.#committed(error),
+    });
+    try {
+      await this.apply(config);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes over a changed configuration: keys, policies, zones. Zones that are gone stay in the store.
+   * @throws {ValueError} and nothing has changed
+   */
+  async apply(config: DnsConfig): Promise<void> {
+    // Updates wait meanwhile: what they would be worked out on may be about to be replaced.
+    const { promise, resolve } = Promise.withResolvers<void>();
+    while (this.#gate !== undefined) await this.#gate;
+    this.#gate = promise;
+    try {
+      await this.#queue!.idle();
+      await this.#applyIdle(config);
+    } finally {
+      this.#gate = undefined;
+      resolve();
+    }
+  }
+
+  async #applyIdle(config: DnsConfig): Promise<void> {
+    const served = new Map<NameKey, Served>();
+    const commits: ZoneCommit[] = [];
+    const fresh: Zone[] = [];
+    for (const zoneConfig of config.zones) {
+      const key = nameKey(nameFromText(zoneConfig.name));
+      const policy = new UpdatePolicy(key, zoneConfig.update);
+      const old = this.#served.get(key);
+      if (old !== undefined && seedText(old.config) === seedText(zoneConfig)) {
+        served.set(key, { config: zoneConfig, zone: old.zone, policy, lastUpdate: old.lastUpdate });
+        continue;
+      }
+      const stored = this.#store!.load(key);
+      const serial = Math.floor(this.#context.clock.wall() / 1000);
+      const { zone, changes, seed } = startZone(zoneConfig, stored, () => [], serial);
+      if (changes.length > 0) {
+        const what = stored === undefined ? 'zone seeded' : 'configuration changed the zone';
+        this.#log.info({ zone: zoneConfig.name, serial: zone.serial, rrsets: zone.size }, what);
+      }
+      if (changes.length > 0 || stored?.seed !== seed) commits.push({ zone: key, changes, seed });
+      served.set(key, { config: zoneConfig, zone, policy, lastUpdate: old?.lastUpdate });
+      fresh.push(zone);
+    }
+    if (commits.length > 0) await this.#store!.commit(commits);
+    const gone = [...this.#served.values()].filter(({ zone }) => !served.has(zone.key));
+    this.#keys = new Keyring(config.keys);
+    this.#recursion = config.forward !== undefined;
+    this.#served = served;
+    this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
+    for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
+    for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toData() });
+  }
+
+  /** Every zone whole, as data threads have them: for one that starts later. */
+  snapshots(): ZoneData[] {
+    return [...this.#zones.values()].map((zone) => zone.toData());
+  }
+
+  /** Waits for updates under way and closes the store. */
+  async stop(): Promise<void> {
+    await this.#queue?.idle();
+    await this.#store?.close();
+    this.#queue = undefined;
+    this.#store = undefined;
+  }
+
+  /** Answers a message that a data thread handed over. */
+  async handle(request: HandoffRequest): Promise<readonly Uint8Array[]> {
+    const { message } = request;
+    if (message.length < 12 || (message[2]! & 0x80) !== 0) return [];
+    const outcome = verifyRequest(message, this.#keys, this.#context.clock);
+    const opcode = (message[2]! >> 3) & 15;
+    if (outcome.kind === 'malformed' || outcome.kind === 'failed') return [this.#refuseSignature(request, outcome)];
+    const inner = outcome.kind === 'verified' ? outcome.message : message;
+    const sign = (reply: Uint8Array) => (outcome.kind === 'verified' ? outcome.signer.sign(reply) : reply);
+    let parsed: ParsedMessage;
+    try {
+      parsed = parseMessage(inner);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#log.debug({ client: formatEndpoint(request.client), reason: error.message }, 'message does not parse');
+      if (opcode === OPCODE.UPDATE) this.#context.counters?.add(updateCounter(RCODE.FORMERR));
+      return [sign(emptyReply(message, RCODE.FORMERR))];
+    }
+    switch (opcode) {
+      case OPCODE.UPDATE: {
+        while (this.#gate !== undefined) await this.#gate;
+        const rcode = await this.#update(parsed, request, outcome);
+        this.#context.counters?.add(updateCounter(rcode));
+        return [sign(replyTo(message, parsed, rcode))];
+      }
+      case OPCODE.QUERY:
+        return this.#answer(inner, parsed, request, outcome);
+      case OPCODE.NOTIFY:
+        // We are no secondary of any zone (RFC 1996 §3.10 speaks to those).
+        return [sign(replyTo(message, parsed, this.#zoneOf(parsed) === undefined ? RCODE.NOTAUTH : RCODE.REFUSED))];
+      default:
+        return [sign(replyTo(message, parsed, RCODE.NOTIMP))];
+    }
+  }
+
+  /** All zones, in the order of the configuration. */
+  zones(): ZoneStatus[] {
+    return [...this.#served.values()].map(statusOf);
+  }
+
+  zone(name: string): ZoneStatus | undefined {
+    const served = this.#find(name);
+    return served === undefined ? undefined : statusOf(served);
+  }
+
+  /**
+   * The records of a zone, or those of a name or type in it.
+   * @throws {ValueError} if there is no such zone
+   */
+  records(zone: string, filter: { name?: Name; type?: number } = {}): OwnedRRset[] {
+    const served = this.#mustFind(zone);
+    const sets = filter.name === undefined ? [...served.zone.all()] : served.zone.rrsets(nameKey(filter.name));
+    return sets.filter(({ rrset }) => filter.type === undefined || rrset.type === filter.type);
+  }
+
+  /**
+   * Puts an RRset in place of what is there; resolves when it is on disk.
+   * @returns the zone's serial
+   * @throws {ValueError} if the zone's rules do not allow it
+   */
+  setRRset(zone: string, owner: Name, type: number, ttl: number, rdata: readonly Uint8Array[]): Promise<number> {
+    return this.#edit(zone, (key, overlay) => replaceRRset(owner, type, ttl, rdata, key, overlay));
+  }
+
+  /**
+   * Deletes an RRset, or with no type all of a name; resolves when it is on disk.
+   * @returns the zone's serial
+   * @throws {ValueError} if the zone's rules do not allow it
+   */
+  deleteRRset(zone: string, owner: Name, type?: number): Promise<number> {
+    return this.#edit(zone, (key, overlay) => withdrawRRset(owner, type ?? TYPE.ANY, key, overlay));
+  }
+
+  async #edit(zone: string, change: (key: NameKey, overlay: Overlay) => void): Promise<number> {
+    while (this.#gate !== undefined) await this.#gate;
+    const served = this.#mustFind(zone);
+    const view = this.#queue!.view(served.zone);
+    const overlay = new Overlay(view);
+    change(served.zone.key, overlay);
+    await this.#commit(served, finishChanges(served.zone.key, view, overlay), 'api', undefined);
+    return served.zone.serial;
+  }
+
+  /** RFC 2136 §3. */
+  async #update(message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Promise<number> {
+    const section = checkZoneSection(message);
+    if (section !== RCODE.NOERROR) return section;
+    const [zoneSection] = message.questions;
+    const zone = nameToText(zoneSection!.name);
+    const client = formatEndpoint(request.client);
+    const key = outcome.kind === 'verified' ? outcome.key : undefined;
+    const log = this.#log.child({ zone, client, key: key?.name });
+    const refuse = (rcode: number, reason: string): number => {
+      log.warn({ rcode: rcodeToText(rcode), reason }, 'update refused');
+      return rcode;
+    };
+    if (zoneSection!.class !== CLASS.IN) return refuse(RCODE.NOTIMP, 'the class is not IN');
+    const served = this.#zoneOf(message);
+    if (served === undefined) return refuse(RCODE.NOTAUTH, 'no zone of ours has this name');
+    if (key === undefined) return refuse(RCODE.REFUSED, 'it is not signed');
+    const view = this.#queue!.view(served.zone);
+    const result = processUpdate(message, served.zone.key, view, served.policy, nameKey(nameFromText(key.name)));
+    if (result.reason !== undefined) return refuse(result.rcode, result.reason);
+    if (result.ignored.length > 0) log.info({ ignored: result.ignored }, 'records of an update were passed over');
+    if (result.changes.length === 0) {
+      log.debug({}, 'update changes nothing');
+      return RCODE.NOERROR;
+    }
+    try {
+      await this.#commit(served, result.changes, key.name, client);
+    } catch (error) {
+      return refuse(RCODE.SERVFAIL, errorMessage(error));
+    }
+    return RCODE.NOERROR;
+  }
+
+  /** Submits changes with the PTR records that follow from them, and tells of them when they are durable. */
+  async #commit(
+    served: Served,
+    changes: readonly RRsetChange[],
+    by: string,
+    client: string | undefined,
+  ): Promise<void> {
+    const transactions = [{ zone: served.zone, changes }];
+    if (served.config.reverse) transactions.push(...this.#reverse(changes));
+    if (changes.length === 0) return;
+    await this.#queue!.submit(transactions);
+    const now = this.#context.clock.wall();
+    for (const { zone, changes } of transactions) {
+      const entry = this.#served.get(zone.key);
+      if (entry !== undefined) entry.lastUpdate = now;
+      const soa = changes.find(({ type }) => type === TYPE.SOA);
+      const event: ZoneEvent = {
+        type: 'zone-updated',
+        zone: nameToText(zone.name),
+        serial: soa?.rrset === undefined ? zone.serial : soaSerial(soa.rrset.rdata[0]!),
+        by,
+        client,
+        changed: changes
+          .filter(({ type }) => type !== TYPE.SOA)
+          .map(({ owner, type }) => `${nameToText(owner)} ${typeToText(type)}`),
+      };
+      const { type: _, ...fields } = event;
+      this.#log.info(fields, 'zone updated');
+      this.#context.emit(event);
+    }
+  }
+
+  #reverse(changes: readonly RRsetChange[]): ZoneTransaction[] {
+    const perZone = new Map<Zone, ReturnType<typeof ptrChanges>>();
+    for (const change of ptrChanges(changes)) {
+      const zone = this.#zones.find(nameKey(change.owner));
+      if (zone !== undefined) perZone.set(zone, [...(perZone.get(zone) ?? []), change]);
+    }
+    const transactions: ZoneTransaction[] = [];
+    for (const [zone, ptrs] of perZone) {
+      const view = this.#queue!.view(zone);
+      const overlay = new Overlay(view);
+      applyPtrChanges(ptrs, overlay);
+      const changes = finishChanges(zone.key, view, overlay);
+      if (changes.length > 0) transactions.push({ zone, changes });
+    }
+    return transactions;
+  }
+
+  /** A query that is signed or asks for a transfer. */
+  #answer(inner: Uint8Array, message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Uint8Array[] {
+    const signer = outcome.kind === 'verified' ? outcome.signer : undefined;
+    const query = this.#query;
+    const verdict = query.read(inner);
+    if (verdict === VERDICT.DROP) return [];
+    if (verdict === VERDICT.HANDOFF && (query.type === TYPE.AXFR || query.type === TYPE.IXFR)) {
+      return this.#transfer(message, request, outcome);
+    }
+    const overhead = signer?.overhead ?? 0;
+    const limit = (request.transport === 'udp' ? query.udpLimit : 65535) - overhead;
+    const options = { limit, recursionAvailable: this.#recursion };
+    // SIG(0) is not spoken here: such a query counts as unsigned.
+    const rcode = verdict === VERDICT.HANDOFF ? RCODE.NOERROR : verdict;
+    const answer =
+      rcode === RCODE.NOERROR ? answerFromZone(this.#zones, query, options, this.#writer)?.bytes : undefined;
+    const reply = answer ?? errorReply(query, rcode || RCODE.REFUSED, this.#recursion, this.#writer);
+    return [finish(reply, request.message, signer)];
+  }
+
+  #transfer(message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Uint8Array[] {
+    const key = outcome.kind === 'verified' ? outcome.key : undefined;
+    const signer = outcome.kind === 'verified' ? outcome.signer : undefined;
+    const [question] = message.questions;
+    const zone = nameToText(question!.name);
+    const log = this.#log.child({ zone, client: formatEndpoint(request.client), key: key?.name });
+    const refuse = (rcode: number): Uint8Array[] => {
+      this.#context.counters?.add(transferCounter('refused'));
+      log.warn({ rcode: rcodeToText(rcode) }, 'zone transfer refused');
+      return [finish(replyTo(request.message, message, rcode), request.message, signer)];
+    };
+    const served = this.#zoneOf(message);
+    if (served === undefined) return refuse(RCODE.NOTAUTH);
+    if (!mayTransfer(served.config, request, key)) return refuse(RCODE.REFUSED);
+    const udp = request.transport === 'udp';
+    const ixfr = question!.type === TYPE.IXFR;
+    // RFC 5936 §4.2: AXFR is not for UDP.
+    if (udp && !ixfr) return refuse(RCODE.FORMERR);
+    const serial = ixfr ? ixfrSerial(message.authority) : undefined;
+    if (ixfr && serial === undefined) return refuse(RCODE.FORMERR);
+    const current = serial !== undefined && isCurrent(served.zone, serial);
+    const journal = serial === undefined || current || udp ? undefined : this.#store!.journal(served.zone.key, serial);
+    const content =
+      current || udp
+        ? soaRecords(served.zone)
+        : journal === undefined
+          ? axfrRecords(served.zone)
+          : ixfrRecords(served.zone, journal);
+    this.#context.counters?.add(transferCounter(ixfr ? 'ixfr' : 'axfr'));
+    log.info({ serial: served.zone.serial, from: serial }, 'zone transfer');
+    const messages = transferMessages(readUint16(request.message, 0), question!, content, signer?.overhead ?? 0);
+    return messages.map((reply) => signer?.sign(reply) ?? reply);
+  }
+
+  #refuseSignature(request: HandoffRequest, outcome: TsigOutcome & { kind: 'malformed' | 'failed' }): Uint8Array {
+    const failed = outcome.kind === 'failed' ? outcome : undefined;
+    this.#context.counters?.add(tsigCounter(failed?.error ?? RCODE.FORMERR));
+    const rcode = failed === undefined ? RCODE.FORMERR : RCODE.NOTAUTH;
+    const error = failed === undefined ? 'FORMERR' : tsigErrorText(failed.error);
+    this.#log.warn({ client: formatEndpoint(request.client), error, reason: outcome.reason }, 'signature refused');
+    if (((request.message[2]! >> 3) & 15) === OPCODE.UPDATE) this.#context.counters?.add(updateCounter(rcode));
+    const reply = emptyReply(request.message, rcode);
+    return failed?.signer.sign(reply) ?? reply;
+  }
+
+  /** The zone of ours whose name is the one in the first section. */
+  #zoneOf(message: Message): Served | undefined {
+    const [entry] = message.questions;
+    return entry === undefined || entry.class !== CLASS.IN ? undefined : this.#served.get(nameKey(entry.name));
+  }
+
+  #find(name: string): Served | undefined {
+    return this.#served.get(nameKey(nameFromText(name)));
+  }
+
+  #mustFind(name: string): Served {
+    const served = this.#find(name);
+    if (served === undefined) throw new ValueError(`there is no zone "${name}"`);
+    return served;
+  }
+
+  #committed(error: unknown): void {
+    this.#context.counters?.add(error === undefined ? STORE_COMMITS : STORE_FAILURES);
+    if (error !== undefined) this.#log.error({ err: error }, 'updates could not be stored');
+  }
+}
+
+function statusOf({ zone, lastUpdate }: Served): ZoneStatus {
+  return { name: nameToText(zone.name), serial: zone.serial, rrsets: zone.size, lastUpdate };
+}
+
+/** TSIG's 16 is BADSIG. */
+function tsigErrorText(error: number): string {
+  return error === RCODE.BADSIG ? 'BADSIG' : rcodeToText(error);
+}
+
+/** The reply to a message that parsed: its first section again, and OPT if it had one (RFC 6891 §6.1.1). */
+function replyTo(request: Uint8Array, message: Message, rcode: number): Uint8Array {
+  return encodeMessage({
+    id: readUint16(request, 0),
+    flags: FLAG.QR | (message.opcode === OPCODE.QUERY ? message.flags & FLAG.RD : 0),
+    opcode: message.opcode,
+    rcode,
+    questions: message.questions,
+    answers: [],
+    authority: [],
+    additional: [],
+    ...(message.edns === undefined
+      ? {}
+      : { edns: { udpSize: 1232, extendedRcode: 0, version: 0, do: message.edns.do, options: [] } }),
+  });
+}
+
+/** The reply to a message of which only the header is to be trusted. */
+function emptyReply(request: Uint8Array, rcode: number): Uint8Array {
+  const reply = new Uint8Array(12);
+  writeUint16(reply, 0, readUint16(request, 0));
+  reply[2] = 0x80 | (request[2]! & 0x78);
+  reply[3] = rcode;
+  return reply;
+}
+
+/** A reply out of a writer's buffer, with the id that the request came with, signed if the request was. */
+function finish(reply: Uint8Array, request: Uint8Array, signer: ReplySigner | undefined): Uint8Array {
+  const copy = copyBytes(reply);
+  writeUint16(copy, 0, readUint16(request, 0));
+  return signer?.sign(copy) ?? copy;
+}

@@ -1,0 +1,60 @@
+/** PTR records kept in step with AAAA and A records: for zones with `reverse: true`. */
+import type { Overlay, RRsetChange } from './overlay.ts';
+import { equalBytes } from './wire/bytes.ts';
+import { type Name, type NameKey, nameFromText, nameKey } from './wire/name.ts';
+import { equalRdata } from './wire/rdata.ts';
+import { TYPE } from './wire/types.ts';
+
+/** One PTR record to be there, or not. */
+export interface PtrChange {
+  readonly owner: Name;
+  readonly target: Name;
+  /** undefined: the record goes. */
+  readonly ttl: number | undefined;
+}
+
+/** The PTR records that follow from changes of a forward zone; removals first. */
+export function ptrChanges(changes: readonly RRsetChange[]): PtrChange[] {
+  const removed: PtrChange[] = [];
+  const added: PtrChange[] = [];
+  for (const { owner, type, rrset, before } of changes) {
+    // A wildcard is no host.
+    if ((type !== TYPE.AAAA && type !== TYPE.A) || (owner[0] === 1 && owner[1] === 0x2a)) continue;
+    const now = rrset?.rdata ?? [];
+    for (const address of before?.rrset.rdata ?? []) {
+      if (now.some((other) => equalBytes(address, other))) continue;
+      removed.push({ owner: reverseName(address), target: owner, ttl: undefined });
+    }
+    for (const address of now) added.push({ owner: reverseName(address), target: owner, ttl: rrset!.ttl });
+  }
+  return [...removed, ...added];
+}
+
+/** Applies PTR changes to the overlay of a reverse zone; other PTR records of an address stay. */
+export function applyPtrChanges(changes: readonly PtrChange[], overlay: Overlay): void {
+  for (const { owner, target, ttl } of changes) {
+    const set = overlay.rrset(nameKey(owner), TYPE.PTR);
+    const others = (set?.rrset.rdata ?? []).filter((rdata) => !equalRdata(TYPE.PTR, rdata, target));
+    const rdata = ttl === undefined ? others : [...others, target];
+    if (rdata.length === 0) {
+      if (set !== undefined) overlay.set(owner, TYPE.PTR, undefined);
+    } else if (ttl !== undefined || rdata.length !== set?.rrset.rdata.length) {
+      overlay.set(set?.owner ?? owner, TYPE.PTR, { type: TYPE.PTR, ttl: ttl ?? set!.rrset.ttl, rdata });
+    }
+  }
+}
+
+/** The name of an address in ip6.arpa (RFC 3596 §2.5) or in-addr.arpa (RFC 1035 §3.5). */
+export function reverseName(address: Uint8Array): Name {
+  const labels: string[] = [];
+  for (const octet of address) {
+    if (address.length === 4) labels.unshift(String(octet));
+    else labels.unshift((octet & 15).toString(16), (octet >> 4).toString(16));
+  }
+  return nameFromText(`${labels.join('.')}.${address.length === 4 ? 'in-addr' : 'ip6'}.arpa`);
+}
+
+/** Whether a name is that of a reverse zone. */
+export function isReverseZone(key: NameKey): boolean {
+  return key.endsWith('\x03ip6\x04arpa\x00') || key.endsWith('\x07in-addr\x04arpa\x00');
+}

@@ -1,0 +1,134 @@
+/**
+ * A `DnsControl` behind a real UDP and TCP socket, for tests and as a child process:
+ *
+ *   node test/dns/control-server.ts STATE_DIR   prints its port, serves until it is killed
+ *
+ * Everything goes to the control part: there are no data threads here.
+ */
+
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import net from 'node:net';
+import { parseInetEndpoint } from '../../src/core/address.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { type Logger, nullLogger } from '../../src/core/logger.ts';
+import { cryptoRandom } from '../../src/core/random.ts';
+import type { DnsConfig, TsigKey, UpdateRule, ZoneConfig } from '../../src/dns/config.ts';
+import { DnsControl, type ZonePublication } from '../../src/dns/control.ts';
+
+/** The key that `testConfig` grants everything. */
+export const testKey: TsigKey = {
+  name: 'node-key',
+  algorithm: 'hmac-sha256',
+  secret: Uint8Array.from(Buffer.from('c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ==', 'base64')),
+};
+
+export const reverseZoneName = '0.0.0.0.6.0.0.0.6.0.0.0.0.0.d.f.ip6.arpa';
+
+export function zoneConfig(name: string, overrides: Partial<ZoneConfig> = {}): ZoneConfig {
+  const everything: UpdateRule = { key: 'node-key', match: 'zonesub', name: undefined, types: ['ANY'] };
+  return {
+    name,
+    ns: ['edge.cluster.test'],
+    soa: {
+      mname: 'edge.cluster.test',
+      rname: 'hostmaster.cluster.test',
+      refreshSeconds: 3600,
+      retrySeconds: 600,
+      expireSeconds: 86400,
+      minimumSeconds: 60,
+    },
+    ttlSeconds: 300,
+    file: undefined,
+    update: [everything],
+    transfer: { allow: [], key: 'node-key', notify: [] },
+    reverse: false,
+    ...overrides,
+  };
+}
+
+export function testConfig(overrides: Partial<DnsConfig> = {}): DnsConfig {
+  return {
+    listen: [],
+    allow: [],
+    rateLimit: { responsesPerSecond: 0, slip: 0 },
+    forward: undefined,
+    dns64: { mode: 'off', prefix: 'auto', exclude: [] },
+    keys: [testKey],
+    zones: [zoneConfig('cluster.test', { reverse: true }), zoneConfig(reverseZoneName)],
+    ...overrides,
+  };
+}
+
+/** A running server. */
+export interface ControlServer {
+  readonly control: DnsControl;
+  readonly port: number;
+  readonly published: ZonePublication[];
+  close(): Promise<void>;
+}
+
+export async function startControlServer(
+  stateDir: string,
+  config = testConfig(),
+  log: Logger = nullLogger,
+): Promise<ControlServer> {
+  const published: ZonePublication[] = [];
+  const control = new DnsControl({
+    clock: systemClock,
+    random: cryptoRandom,
+    log,
+    stateDir,
+    publish: (publication) => void published.push(publication),
+    emit() {},
+  });
+  await control.start(config);
+  const udp = dgram.createSocket('udp6');
+  udp.bind(0, '::1');
+  await once(udp, 'listening');
+  const { port } = udp.address();
+  const local = parseInetEndpoint(`[::1]:${port}`);
+  udp.on('message', async (message, from) => {
+    const client = parseInetEndpoint(`[${from.address}]:${from.port}`);
+    const copy = Uint8Array.from(message);
+    for (const reply of await control.handle({ message: copy, client, local, transport: 'udp' })) {
+      udp.send(reply, from.port, from.address);
+    }
+  });
+  const sockets = new Set<net.Socket>();
+  const tcp = net.createServer((socket) => {
+    sockets.add(socket);
+    const client = parseInetEndpoint(`[${socket.remoteAddress}]:${socket.remotePort}`);
+    let held = Buffer.alloc(0);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('data', async (data) => {
+      held = Buffer.concat([held, data]);
+      while (held.length >= 2 && held.length >= 2 + held.readUInt16BE(0)) {
+        const message = Uint8Array.from(held.subarray(2, 2 + held.readUInt16BE(0)));
+        held = held.subarray(2 + message.length);
+        for (const reply of await control.handle({ message, client, local, transport: 'tcp' })) {
+          socket.write(Buffer.concat([Buffer.of(reply.length >> 8, reply.length), reply]));
+        }
+      }
+    });
+  });
+  tcp.listen(port, '::1');
+  await once(tcp, 'listening');
+  return {
+    control,
+    port,
+    published,
+    async close() {
+      udp.close();
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => tcp.close(resolve));
+      await control.stop();
+    },
+  };
+}
+
+if (import.meta.main) {
+  const server = await startControlServer(process.argv[2]!);
+  process.stdout.write(`${server.port}\n`);
+}
