@@ -1,0 +1,127 @@
+/** What the admin API shows, and where it gets it: plain data, times in wall-clock milliseconds. */
+import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.ts';
+
+export interface ThreadReport {
+  readonly name: string;
+  readonly state: 'starting' | 'running' | 'restarting' | 'stopping';
+  readonly restarts: number;
+}
+
+export interface ListenerReport {
+  readonly kind: 'proxy' | 'dns' | 'admin';
+  /** The listener's name; for DNS and admin the kind again. */
+  readonly name: string;
+  /** As `formatEndpoint` writes it. */
+  readonly endpoint: string;
+}
+
+export interface StatusReport {
+  readonly version: string;
+  readonly pid: number;
+  readonly configFile: string;
+  readonly startedAt: number;
+  readonly uptimeSeconds: number;
+  readonly threads: readonly ThreadReport[];
+  readonly listeners: readonly ListenerReport[];
+  /** Sums since the start, by name: `sessions`, `bytesIn`, `queries`. */
+  readonly totals: Readonly<Record<string, number>>;
+}
+
+export interface ReadyReport {
+  readonly ready: boolean;
+  /** What is missing, in plain words: `zone cluster.test is not loaded`. */
+  readonly waitingFor: readonly string[];
+}
+
+export interface MemberReport extends MemberStatus {
+  /** Sessions now, over all threads. */
+  readonly active: number;
+  /** Sums since the member was added, by name. */
+  readonly totals: Readonly<Record<string, number>>;
+}
+
+export interface PoolReport extends Omit<PoolStatus, 'members'> {
+  readonly members: readonly MemberReport[];
+}
+
+export interface ZoneReport {
+  readonly name: string;
+  readonly serial: number;
+  /** Resource records. */
+  readonly records: number;
+  /** Of the last change by DNS UPDATE; undefined = none since the zone was made. */
+  readonly lastUpdate: number | undefined;
+}
+
+/** An RRset in text form; names absolute, without the final dot. */
+export interface RecordReport {
+  readonly name: string;
+  readonly type: string;
+  readonly ttl: number;
+  readonly data: readonly string[];
+}
+
+export interface RecordFilter {
+  /** Absolute, lower case, without the final dot. */
+  readonly name: string | undefined;
+  /** Mnemonic or TYPEnnn, upper case. */
+  readonly type: string | undefined;
+}
+
+export interface RaReport {
+  readonly interface: string;
+  /** `advertising`, or what the interface waits for. */
+  readonly state: string;
+  readonly lastSent: number | undefined;
+  readonly lastSolicitation: number | undefined;
+  /** Source address of the last solicitation. */
+  readonly lastSolicitedBy: string | undefined;
+  /** Sums since the start, by name. */
+  readonly totals: Readonly<Record<string, number>>;
+  /** What the advertisements hold, as the configuration names it. */
+  readonly advertised?: unknown;
+}
+
+export interface UpstreamReport {
+  readonly endpoint: string;
+  readonly transport: 'udp' | 'tls';
+  readonly healthy: boolean;
+  /** Smoothed; undefined before the first answer. */
+  readonly rttMs: number | undefined;
+  readonly totals: Readonly<Record<string, number>>;
+}
+
+export interface DnsReport {
+  readonly upstreams: readonly UpstreamReport[];
+  /** Figures of the cache, by name; none without a forwarder. */
+  readonly cache: Readonly<Record<string, number>>;
+  readonly totals: Readonly<Record<string, number>>;
+}
+
+/** What came of a reload: `errors` empty = the new configuration is in effect. */
+export interface ReloadReport {
+  readonly errors: readonly string[];
+  /** What by-hand settings the new configuration replaced. */
+  readonly overridden: readonly string[];
+}
+
+/** The daemon as the admin API sees it. Unknown pools, members and zones are `undefined`, not errors. */
+export interface AdminSource {
+  status(): StatusReport;
+  ready(): ReadyReport;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+  pools(): readonly PoolReport[];
+  zones(): readonly ZoneReport[];
+  records(zone: string, filter: RecordFilter): readonly RecordReport[] | undefined;
+  /** The zone as a zone file (RFC 1035 §5). */
+  exportZone(zone: string): string | undefined;
+  ra(): readonly RaReport[];
+  dns(): DnsReport;
+  setMember(
+    pool: string,
+    member: string,
+    order: { readonly state?: AdminState; readonly weight?: number },
+  ): MemberReport | undefined;
+  reload(): Promise<ReloadReport>;
+}

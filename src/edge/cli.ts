@@ -1,0 +1,286 @@
+/**
+ * The command line. Each command's work is imported when it is asked for, so that `--help` and `version` are quick.
+ * Exit codes: 0 done, 1 the daemon said no or cannot be reached, 2 bad usage or configuration.
+ */
+import yargs, { type Argv } from 'yargs';
+import type { TsigAlgorithm } from '../dns/config.ts';
+import type { MemberReport, PoolReport, RaReport, RecordReport, StatusReport, ZoneReport } from './admin/source.ts';
+import type { ApiTarget } from './cli/client.ts';
+import type { Paint } from './cli/table.ts';
+import type { LoadResult } from './config/types.ts';
+
+const defaultConfig = '/etc/v6edge/v6edge.yaml';
+/** Where the packaged daemon listens. */
+const defaultApi = 'unix:/run/v6edge/admin.sock';
+const algorithms = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512', 'hmac-sha224', 'hmac-sha1'] as const;
+
+/** Where a command writes, and what it knows of its surroundings. */
+export interface CliContext {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  readonly isTerminal: boolean;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Wrong usage: exit code 2, and a pointer to the help. */
+class UsageError extends Error {}
+
+interface ApiArguments {
+  readonly api: string;
+  readonly tokenFile: string | undefined;
+  readonly json: boolean;
+}
+
+/** Runs one command line; resolves to the exit code. */
+export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
+  let code = 0;
+  const parser = commands(yargs([...argv]), context, (value) => {
+    code = value;
+  });
+  try {
+    await parser.parseAsync();
+    return code;
+  } catch (error) {
+    return await explain(error, context);
+  }
+}
+
+function commands(parser: Argv, context: CliContext, exit: (code: number) => void): Argv {
+  return parser
+    .scriptName('v6edge')
+    .usage('$0 COMMAND\n\nTCP proxy, DNS server and router advertisements for the edge of an IPv6-only cluster.')
+    .command(
+      'run',
+      'run the daemon',
+      (y) => configOption(y),
+      async ({ config }) => exit(await run(config)),
+    )
+    .command(
+      'check',
+      'check a configuration and say everything that is wrong with it',
+      (y) => configOption(y),
+      async ({ config }) => exit(await check(config, context)),
+    )
+    .command(
+      'status',
+      'what the daemon does',
+      (y) => apiOptions(y),
+      (args) => show<StatusReport>(args, context, '/v1/status', (s, paint, { showStatus }) => showStatus(s, paint)),
+    )
+    .command(
+      'pools [pool]',
+      'members of the proxy’s pools, with state, sessions and why',
+      (y) => apiOptions(y.positional('pool', { type: 'string', describe: 'this pool alone' })),
+      (args) =>
+        args.pool === undefined
+          ? show<PoolReport[]>(args, context, '/v1/pools', (p, paint, { showPools }) => showPools(p, paint))
+          : show<PoolReport>(args, context, `/v1/pools/${encodeURIComponent(args.pool)}`, (p, paint, { showPools }) =>
+              showPools([p], paint),
+            ),
+    )
+    .command(
+      'member <pool> <name>',
+      'give a pool’s member an order: ready, drain or maint, or a weight',
+      (y) =>
+        apiOptions(
+          y
+            .positional('pool', { type: 'string', demandOption: true })
+            .positional('name', { type: 'string', demandOption: true })
+            .option('state', { choices: ['ready', 'drain', 'maint'] as const })
+            .option('weight', { type: 'number', describe: '0 to 256' }),
+        ),
+      async (args) => {
+        const { state, weight } = args;
+        if (state === undefined && weight === undefined) throw new UsageError('member: give --state or --weight');
+        const path = `/v1/pools/${encodeURIComponent(args.pool)}/members/${encodeURIComponent(args.name)}`;
+        const body = { ...(state && { state }), ...(weight !== undefined && { weight }) };
+        await show<MemberReport>(
+          args,
+          context,
+          path,
+          (m) => `${args.pool}/${m.name}: ${m.admin}, ${m.state}, weight ${m.weight}\n`,
+          { method: 'PATCH', body },
+        );
+      },
+    )
+    .command(
+      'zones',
+      'zones we are authoritative for',
+      (y) => apiOptions(y),
+      (args) =>
+        show<ZoneReport[]>(args, context, '/v1/zones', (z, paint, { showZones }) => showZones(z, Date.now(), paint)),
+    )
+    .command(
+      'records <zone>',
+      'records of a zone',
+      (y) =>
+        apiOptions(
+          y
+            .positional('zone', { type: 'string', demandOption: true })
+            .option('name', { type: 'string', describe: 'of this owner alone' })
+            .option('type', { type: 'string', describe: 'of this type alone' })
+            .option('export', { type: 'boolean', default: false, describe: 'as a zone file' }),
+        ),
+      async (args) => {
+        const filter = new URLSearchParams();
+        if (args.name !== undefined) filter.set('name', args.name);
+        if (args.type !== undefined) filter.set('type', args.type);
+        const path = `/v1/zones/${encodeURIComponent(args.zone)}/records${filter.size > 0 ? `?${filter}` : ''}`;
+        if (!args.export) {
+          await show<RecordReport[]>(args, context, path, (r, paint, { showRecords }) => showRecords(r, paint));
+          return;
+        }
+        if (filter.size > 0 || args.json)
+          throw new UsageError('records: --export writes the whole zone as a zone file');
+        const { callApi } = await import('./cli/client.ts');
+        context.stdout(await callApi(await target(args), path, { accept: 'text/dns' }));
+      },
+    )
+    .command(
+      'ra',
+      'router advertisements by interface',
+      (y) => apiOptions(y),
+      (args) => show<RaReport[]>(args, context, '/v1/ra', (r, paint, { showRa }) => showRa(r, Date.now(), paint)),
+    )
+    .command(
+      'reload',
+      'make the daemon read its configuration again',
+      (y) => apiOptions(y),
+      (args) =>
+        show<{ overridden: string[] }>(
+          args,
+          context,
+          '/v1/reload',
+          ({ overridden }) => `reloaded\n${overridden.map((each) => `no longer in effect: ${each}\n`).join('')}`,
+          { method: 'POST' },
+        ),
+    )
+    .command('key', 'TSIG keys', (y) =>
+      y
+        .command(
+          'new <name>',
+          'make a key and print it as a key file, for `nsupdate -k` and for dns.keys',
+          (y) =>
+            y
+              .positional('name', { type: 'string', demandOption: true, describe: 'the key’s name' })
+              .option('algorithm', { choices: algorithms, default: 'hmac-sha256' as const }),
+          ({ name, algorithm }) => newKey(name, algorithm, context),
+        )
+        .demandCommand(1, 'key: say what to do, as in: v6edge key new NAME'),
+    )
+    .command(
+      'version',
+      'print the version',
+      (y) => y,
+      async () => {
+        const { version } = await import('./version.ts');
+        context.stdout(`v6edge ${version()} (Node.js ${process.versions.node})\n`);
+      },
+    )
+    .demandCommand(1, 'say what to do')
+    .strict()
+    .help()
+    .alias('help', 'h')
+    .version(false)
+    .wrap(context.isTerminal ? Math.min(110, process.stdout.columns ?? 80) : 100)
+    .epilogue('Exit codes: 0 done, 1 the daemon said no or cannot be reached, 2 bad usage or configuration.')
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(message);
+    });
+}
+
+function configOption(parser: Argv) {
+  return parser.option('config', {
+    type: 'string',
+    default: defaultConfig,
+    alias: 'c',
+    describe: 'configuration file',
+  });
+}
+
+function apiOptions<T>(parser: Argv<T>) {
+  return parser
+    .option('api', { type: 'string', default: defaultApi, describe: 'admin API: unix:PATH or http://HOST:PORT' })
+    .option('token-file', { type: 'string', describe: 'file with the bearer token, for TCP' })
+    .option('json', { type: 'boolean', default: false, describe: 'print what the API answers' });
+}
+
+async function run(config: string): Promise<number> {
+  const { loadConfig } = await import('./config/load.ts');
+  const place = './daemon.ts';
+  const { runDaemon } = (await import(place)) as {
+    runDaemon: (load: () => LoadResult, options: { configPath: string }) => Promise<number>;
+  };
+  return await runDaemon(() => loadConfig(config), { configPath: config });
+}
+
+async function check(config: string, context: CliContext): Promise<number> {
+  const { loadConfig } = await import('./config/load.ts');
+  const result = loadConfig(config);
+  if ('errors' in result) {
+    const { formatProblem } = await import('./config/problems.ts');
+    context.stderr(result.errors.map((each) => `${formatProblem(each)}\n`).join(''));
+    return 2;
+  }
+  context.stdout(`${config}: good\n`);
+  return 0;
+}
+
+/** Asks the API and prints the answer: as it is for `--json`, else as `format` has it. */
+async function show<T>(
+  args: ApiArguments,
+  context: CliContext,
+  path: string,
+  format: (answer: T, paint: Paint, show: typeof import('./cli/show.ts')) => string,
+  request: { method?: 'PATCH' | 'POST'; body?: unknown } = {},
+): Promise<void> {
+  const { getJson } = await import('./cli/client.ts');
+  const answer = await getJson<T>(await target(args), path, request);
+  if (args.json) {
+    context.stdout(`${JSON.stringify(answer, undefined, 2)}\n`);
+    return;
+  }
+  const { paintFor } = await import('./cli/table.ts');
+  context.stdout(format(answer, paintFor(context.isTerminal, context.env), await import('./cli/show.ts')));
+}
+
+async function target(args: ApiArguments): Promise<ApiTarget> {
+  const { api, tokenFile } = args;
+  if (!/^unix:\//.test(api) && !(/^http:\/\//.test(api) && URL.canParse(api))) {
+    throw new UsageError(`--api ${api}: write unix:/path or http://host:port`);
+  }
+  if (tokenFile === undefined) return { api, token: undefined };
+  const { readFileSync } = await import('node:fs');
+  try {
+    return { api, token: readFileSync(tokenFile, 'utf8').trim() };
+  } catch (error) {
+    throw new UsageError(`--token-file: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
+async function newKey(name: string, algorithm: TsigAlgorithm, context: CliContext): Promise<void> {
+  const { formatKeyFile, generateKey } = await import('../dns/keyfile.ts');
+  const { cryptoRandom } = await import('../core/random.ts');
+  context.stdout(formatKeyFile(generateKey(name, algorithm, cryptoRandom)));
+}
+
+async function explain(error: unknown, context: CliContext): Promise<number> {
+  const { ApiError } = await import('./cli/client.ts');
+  const { ValueError, errorMessage } = await import('../core/errors.ts');
+  if (error instanceof ApiError) {
+    context.stderr(`v6edge: ${error.message}\n`);
+    return 1;
+  }
+  if (error instanceof UsageError) {
+    context.stderr(`v6edge: ${error.message}\nSee: v6edge --help\n`);
+    return 2;
+  }
+  if (error instanceof ValueError) {
+    context.stderr(`v6edge: ${error.message}\n`);
+    return 2;
+  }
+  context.stderr(`v6edge: ${error instanceof Error ? error.stack : errorMessage(error)}\n`);
+  return 1;
+}

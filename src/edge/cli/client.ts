@@ -1,0 +1,98 @@
+/** HTTP client of the admin API for the command line: over its UNIX socket or TCP. */
+import { request } from 'node:http';
+import { errorCode, errorMessage, V6edgeError } from '../../core/errors.ts';
+
+const timeoutMs = 10_000;
+
+/** The daemon said no, or cannot be reached: exit code 1. The message says what to do. */
+export class ApiError extends V6edgeError {}
+
+export interface ApiTarget {
+  /** `unix:/path` or `http://host:port`. */
+  readonly api: string;
+  readonly token: string | undefined;
+}
+
+export interface ApiRequest {
+  readonly method?: 'GET' | 'PATCH' | 'POST';
+  readonly body?: unknown;
+  readonly accept?: string;
+}
+
+/**
+ * Sends a request and returns the body's text.
+ * @throws {ApiError}
+ */
+export async function callApi(target: ApiTarget, path: string, options: ApiRequest = {}): Promise<string> {
+  const { status, body } = await send(target, path, options).catch((error: unknown) => {
+    throw new ApiError('V6_API_UNREACHABLE', explainFailure(target.api, error), { cause: error });
+  });
+  if (status >= 200 && status < 300) return body;
+  throw new ApiError(`V6_API_${status}`, explainProblem(status, body));
+}
+
+/**
+ * `callApi` for answers in JSON.
+ * @throws {ApiError}
+ */
+export async function getJson<T>(target: ApiTarget, path: string, options: ApiRequest = {}): Promise<T> {
+  const body = await callApi(target, path, options);
+  try {
+    return JSON.parse(body) as T;
+  } catch (error) {
+    throw new ApiError('V6_API_ANSWER', `${target.api} answered something that is no JSON; is this v6edge?`, {
+      cause: error,
+    });
+  }
+}
+
+function send(target: ApiTarget, path: string, options: ApiRequest): Promise<{ status: number; body: string }> {
+  const payload = options.body === undefined ? undefined : JSON.stringify(options.body);
+  const headers: Record<string, string> = { accept: options.accept ?? 'application/json' };
+  if (payload !== undefined) headers['content-type'] = 'application/json';
+  if (target.token !== undefined) headers.authorization = `Bearer ${target.token}`;
+  const place = target.api.startsWith('unix:')
+    ? { socketPath: target.api.slice(5), path, host: 'localhost' }
+    : urlPlace(new URL(path, target.api));
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
+  const req = request({ ...place, method: options.method ?? 'GET', headers, agent: false }, (res) => {
+    const chunks: Buffer[] = [];
+    res.on('data', (chunk: Buffer) => chunks.push(chunk));
+    res.on('end', () => resolve({ status: res.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }));
+    res.on('error', reject);
+  });
+  req.setTimeout(timeoutMs, () => req.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
+  req.on('error', reject);
+  req.end(payload);
+  return promise;
+}
+
+function urlPlace(url: URL) {
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port || 80, path: url.pathname + url.search };
+}
+
+function explainFailure(api: string, error: unknown): string {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      return `there is no ${api.slice(5)}: is v6edge running? (systemctl status v6edge; another place: --api)`;
+    case 'ECONNREFUSED':
+      return `nobody listens on ${api}: is v6edge running? (systemctl status v6edge; another place: --api)`;
+    case 'EACCES':
+    case 'EPERM':
+      return `no permission to use ${api}: be root or a member of the group v6edge`;
+    default:
+      return `${api}: ${errorMessage(error)}`;
+  }
+}
+
+/** The text of an RFC 9457 problem, or what there is. */
+function explainProblem(status: number, body: string): string {
+  const hint = status === 401 ? ' (give the token with --token-file)' : '';
+  try {
+    const problem = JSON.parse(body) as { title?: string; detail?: string; errors?: string[] };
+    const lines = [problem.detail ?? problem.title ?? `status ${status}`, ...(problem.errors ?? [])];
+    return lines.join('\n') + hint;
+  } catch {
+    return `status ${status}${hint}`;
+  }
+}

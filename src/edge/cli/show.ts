@@ -1,0 +1,112 @@
+/** Turns what the admin API answers into text for people. */
+import { formatEndpoint, parseAddress } from '../../core/address.ts';
+import type { MemberReport, PoolReport, RaReport, RecordReport, StatusReport, ZoneReport } from '../admin/source.ts';
+import { type Colour, formatAge, formatBytes, formatTable, type Paint } from './table.ts';
+
+const stateColour: Readonly<Record<MemberReport['state'], Colour>> = {
+  up: 'green',
+  down: 'red',
+  drain: 'yellow',
+  maint: 'yellow',
+};
+
+export function showStatus(status: StatusReport, paint: Paint): string {
+  const threads = status.threads.map(
+    (each) => `${each.name} ${each.state}${each.restarts > 0 ? ` (restarted ${each.restarts} times)` : ''}`,
+  );
+  const head = [
+    `v6edge ${status.version}, pid ${status.pid}, up ${formatAge(status.uptimeSeconds * 1000)}`,
+    `configuration  ${status.configFile}`,
+    `threads        ${threads.join(', ')}`,
+  ];
+  const listeners = formatTable(
+    [{ title: 'LISTENER' }, { title: 'KIND' }, { title: 'ADDRESS' }],
+    status.listeners.map((each) => [each.name, each.kind, each.endpoint]),
+    paint,
+  );
+  const totals = formatTable(
+    [{ title: 'TOTAL' }, { title: 'SINCE START', right: true }],
+    Object.entries(status.totals).map(([name, value]) => [
+      name,
+      /bytes/i.test(name) ? formatBytes(value) : String(value),
+    ]),
+    paint,
+  );
+  return `${head.join('\n')}\n\n${listeners}\n${totals}`;
+}
+
+export function showPools(pools: readonly PoolReport[], paint: Paint): string {
+  if (pools.length === 0) return 'no pools are configured\n';
+  const rows = pools.flatMap((pool) =>
+    pool.members.length === 0
+      ? [[pool.name, paint('dim', 'no members'), '', '', '', '', '', '']]
+      : pool.members.map((each, i) => memberRow(i === 0 ? pool.name : '', each, paint)),
+  );
+  const columns = [
+    { title: 'POOL' },
+    { title: 'MEMBER' },
+    { title: 'ADDRESS' },
+    { title: 'STATE' },
+    { title: 'FOR', right: true },
+    { title: 'WEIGHT', right: true },
+    { title: 'ACTIVE', right: true },
+    { title: 'WHY' },
+  ];
+  return formatTable(columns, rows, paint);
+}
+
+function memberRow(pool: string, member: MemberReport, paint: Paint): string[] {
+  const endpoint = formatEndpoint({ kind: 'inet', address: parseAddress(member.address), port: member.port });
+  return [
+    pool,
+    member.backup ? `${member.name} (backup)` : member.name,
+    endpoint,
+    paint(stateColour[member.state], member.state),
+    formatAge(member.inStateMs),
+    String(member.weight),
+    String(member.active),
+    member.reason,
+  ];
+}
+
+export function showZones(zones: readonly ZoneReport[], now: number, paint: Paint): string {
+  if (zones.length === 0) return 'no zones are configured\n';
+  return formatTable(
+    [{ title: 'ZONE' }, { title: 'SERIAL', right: true }, { title: 'RECORDS', right: true }, { title: 'LAST UPDATE' }],
+    zones.map((each) => [each.name, String(each.serial), String(each.records), ago(each.lastUpdate, now)]),
+    paint,
+  );
+}
+
+export function showRecords(records: readonly RecordReport[], paint: Paint): string {
+  return formatTable(
+    [{ title: 'NAME' }, { title: 'TTL', right: true }, { title: 'TYPE' }, { title: 'DATA' }],
+    records.flatMap((each) => each.data.map((data) => [each.name, String(each.ttl), each.type, data])),
+    paint,
+  );
+}
+
+export function showRa(interfaces: readonly RaReport[], now: number, paint: Paint): string {
+  if (interfaces.length === 0) return 'no router advertisements are configured\n';
+  return formatTable(
+    [
+      { title: 'INTERFACE' },
+      { title: 'STATE' },
+      { title: 'LAST SENT' },
+      { title: 'LAST SOLICITATION' },
+      { title: 'FROM' },
+    ],
+    interfaces.map((each) => [
+      each.interface,
+      paint(each.state === 'advertising' ? 'green' : 'yellow', each.state),
+      ago(each.lastSent, now),
+      ago(each.lastSolicitation, now),
+      each.lastSolicitedBy ?? '',
+    ]),
+    paint,
+  );
+}
+
+function ago(at: number | undefined, now: number): string {
+  return at === undefined ? 'never' : `${formatAge(now - at)} ago`;
+}

@@ -1,0 +1,247 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { runCli } from '../../src/edge/cli.ts';
+import { loadKey } from '../../src/edge/config/keys.ts';
+
+const root = join(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'v6edge-cli-'));
+t.teardown(() => rmSync(folder, { recursive: true }));
+
+async function cli(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await runCli(argv, {
+    stdout: (text) => {
+      out += text;
+    },
+    stderr: (text) => {
+      err += text;
+    },
+    isTerminal: false,
+    env: {},
+  });
+  return { code, out, err };
+}
+
+/** An admin API that answers what it is told to. */
+async function listen(
+  t: Test,
+  answer: (req: IncomingMessage, res: ServerResponse, body: string) => void,
+): Promise<string> {
+  const server = createServer((req, res) => {
+    let body = '';
+    req.on('data', (chunk) => {
+      body += chunk;
+    });
+    req.on('end', () => answer(req, res, body));
+  });
+  const path = join(folder, `${Math.random().toString(36).slice(2)}.sock`);
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  t.teardown(() => server.close());
+  return `unix:${path}`;
+}
+
+t.test('wrong usage: exit code 2, a reason and a pointer', async (t) => {
+  const cases: [argv: string[], reason: RegExp][] = [
+    [[], /say what to do/],
+    [['frobnicate'], /Unknown argument: frobnicate/],
+    [['status', '--jsno'], /Unknown argument: jsno/],
+    [['status', '--api', 'localhost:8653'], /--api localhost:8653: write unix:/],
+    [['status', '--token-file', '/nonexistent'], /--token-file: ENOENT/],
+    [['records'], /Not enough/],
+    [['records', 'a.test', '--export', '--type', 'A'], /--export writes the whole zone/],
+    [['member', 'p', 'm'], /--state or --weight/],
+    [['member', 'p', 'm', '--state', 'on'], /Invalid values/],
+    [['key'], /v6edge key new NAME/],
+    [['key', 'new', 'k', '--algorithm', 'rot13'], /Invalid values/],
+    [['key', 'new', 'a..b'], /empty label/],
+  ];
+  for (const [argv, reason] of cases) {
+    const { code, out, err } = await cli(...argv);
+    t.equal(code, 2, argv.join(' '));
+    t.match(err, reason);
+    t.equal(out, '');
+  }
+});
+
+t.test('a daemon that is not there: exit code 1 and what to do', async (t) => {
+  t.match(await cli('status', '--api', 'unix:/nonexistent/s'), {
+    code: 1,
+    err: /there is no \/nonexistent\/s: is v6edge running\?/,
+  });
+  t.match(await cli('zones', '--api', 'http://127.0.0.1:1'), {
+    code: 1,
+    err: /nobody listens on http:\/\/127.0.0.1:1/,
+  });
+  if (process.getuid?.() !== 0) return;
+  const api = await listen(t, (_, res) => res.end('{}'));
+  chmodSync(api.slice(5), 0o600);
+  chmodSync(folder, 0o755);
+  const nobody = spawnSync(
+    join(root, 'node_modules/node/bin/node'),
+    [
+      '-e',
+      `
+    process.setgid(65534); process.setuid(65534);
+    const { runCli } = await import(${JSON.stringify(join(root, 'src/edge/cli.ts'))});
+    process.exitCode = await runCli(['status', '--api', ${JSON.stringify(api)}], { stdout() {}, stderr: (x) => process.stderr.write(x), env: {} });
+  `,
+      '--input-type=module',
+    ],
+    { encoding: 'utf8' },
+  );
+  t.match(nobody.stderr, /no permission to use .*group v6edge/);
+  t.equal(nobody.status, 1);
+});
+
+t.test('a daemon that says no', async (t) => {
+  const problem = (status: number, body: string) =>
+    listen(t, (_, res) => res.writeHead(status, { 'content-type': 'application/problem+json' }).end(body));
+  t.match(
+    await cli('pools', 'x', '--api', await problem(404, '{"title":"Not Found","detail":"there is no pool \\"x\\""}')),
+    {
+      code: 1,
+      err: 'v6edge: there is no pool "x"\n',
+    },
+  );
+  t.match(await cli('status', '--api', await problem(401, '{"title":"Unauthorized"}')), {
+    code: 1,
+    err: /Unauthorized.*--token-file/,
+  });
+  t.match(await cli('reload', '--api', await problem(422, '{"detail":"nothing changed","errors":["a.yaml:1:1: x"]}')), {
+    code: 1,
+    err: 'v6edge: nothing changed\na.yaml:1:1: x\n',
+  });
+  t.match(await cli('status', '--api', await problem(502, '<html>')), { code: 1, err: 'v6edge: status 502\n' });
+  t.match(await cli('status', '--api', await problem(200, '<html>')), { code: 1, err: /no JSON; is this v6edge\?/ });
+});
+
+t.test('what is asked of the daemon, and what people see', async (t) => {
+  const seen: string[] = [];
+  const member = {
+    name: 'w1',
+    address: 'fd00::21',
+    port: 80,
+    state: 'up',
+    admin: 'ready',
+    weight: 100,
+    active: 3,
+    inStateMs: 3_723_000,
+    reason: 'check passed',
+    backup: false,
+  };
+  const answers: Record<string, unknown> = {
+    '/v1/status': {
+      version: '9.9.9',
+      pid: 7,
+      uptimeSeconds: 61,
+      configFile: '/c.yaml',
+      threads: [{ name: 'data-0', state: 'running', restarts: 2 }],
+      listeners: [{ name: 'http', kind: 'proxy', endpoint: '[::]:80' }],
+      totals: { sessions: 5, bytesIn: 1500 },
+    },
+    '/v1/pools': [
+      { name: 'workers', members: [member, { ...member, name: 'w2', state: 'down', reason: 'connect: refused' }] },
+      { name: 'none', members: [] },
+    ],
+    '/v1/pools/workers': { name: 'workers', members: [member] },
+    '/v1/pools/a%2Fb/members/w1': { ...member, admin: 'drain' },
+    '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined }],
+    '/v1/zones/a.test/records?type=A': [{ name: 'x.a.test', type: 'A', ttl: 60, data: ['192.0.2.1', '192.0.2.2'] }],
+    '/v1/ra': [{ interface: 'eth1', state: 'advertising', lastSent: Date.now() - 5000 }],
+  };
+  const api = await listen(t, (req, res, body) => {
+    seen.push(`${req.method} ${req.url} ${req.headers.authorization ?? '-'} ${req.headers.accept} ${body}`.trim());
+    if (req.headers.accept === 'text/dns') res.end('$ORIGIN a.test.\n');
+    else res.end(JSON.stringify(answers[req.url!]));
+  });
+  const see = async (...argv: string[]) => {
+    const result = await cli(...argv, '--api', api);
+    t.match(result, { code: 0, err: '' }, argv.join(' '));
+    return result.out;
+  };
+  t.match(
+    await see('status'),
+    /v6edge 9\.9\.9, pid 7, up 1m 1s\n[\s\S]*restarted 2 times[\s\S]*http +proxy +\[::\]:80\n[\s\S]*bytesIn +1\.5 kB/,
+  );
+  t.equal(
+    await see('pools'),
+    [
+      'POOL     MEMBER      ADDRESS        STATE    FOR  WEIGHT  ACTIVE  WHY',
+      'workers  w1          [fd00::21]:80  up     1h 2m     100       3  check passed',
+      '         w2          [fd00::21]:80  down   1h 2m     100       3  connect: refused',
+      'none     no members',
+      '',
+    ].join('\n'),
+  );
+  t.match(await see('pools', 'workers'), /w1/);
+  t.equal(await see('member', 'a/b', 'w1', '--state', 'drain', '--weight', '5'), 'a/b/w1: drain, up, weight 100\n');
+  t.equal(seen.at(-1), 'PATCH /v1/pools/a%2Fb/members/w1 - application/json {"state":"drain","weight":5}');
+  t.match(await see('zones'), /a\.test +12 +3 +never\n/);
+  t.match(
+    await see('records', 'a.test', '--type', 'A'),
+    /x\.a\.test +60 +A +192\.0\.2\.1\nx\.a\.test +60 +A +192\.0\.2\.2\n/,
+  );
+  t.equal(await see('records', 'a.test', '--export'), '$ORIGIN a.test.\n');
+  t.match(await see('ra'), /eth1 +advertising +5s ago +never\n/);
+  t.strictSame(JSON.parse(await see('zones', '--json')), [{ name: 'a.test', serial: 12, records: 3 }]);
+  writeFileSync(join(folder, 'token'), 'a-token-of-some-length\n');
+  await see('zones', '--token-file', join(folder, 'token'));
+  t.match(seen.at(-1), /GET \/v1\/zones Bearer a-token-of-some-length/);
+});
+
+t.test('check', async (t) => {
+  const good = join(root, 'examples/reference.yaml');
+  t.strictSame(await cli('check', '--config', good), { code: 0, out: `${good}: good\n`, err: '' });
+  const bad = join(folder, 'bad.yaml');
+  writeFileSync(bad, 'workers: 0\nra: 1\n');
+  t.match(await cli('check', '-c', bad), {
+    code: 2,
+    out: '',
+    err: /^.*bad.yaml:1:10: workers: .*\n.*bad.yaml:2:5: ra: .*\n$/,
+  });
+  t.match(await cli('check'), { code: 2, err: '/etc/v6edge/v6edge.yaml: /etc/v6edge/v6edge.yaml does not exist\n' });
+});
+
+t.test('key new prints what dns.keys and nsupdate -k read', async (t) => {
+  const { code, out } = await cli('key', 'new', 'Node-1.Example.', '--algorithm', 'hmac-sha384');
+  t.equal(code, 0);
+  const key = loadKey('node-1.example', { kind: 'file', file: '/k' }, () => out);
+  t.equal(key.algorithm, 'hmac-sha384');
+  t.equal(key.secret.length, 48);
+  t.not((await cli('key', 'new', 'a')).out, (await cli('key', 'new', 'a')).out, 'no two are the same');
+});
+
+t.test('help of every command', async (t) => {
+  for (const command of [
+    'run',
+    'check',
+    'status',
+    'pools',
+    'member',
+    'zones',
+    'records',
+    'ra',
+    'reload',
+    'key',
+    'version',
+  ]) {
+    const { stdout, status } = spawnSync(join(root, 'bin/v6edge'), [command, '--help'], { encoding: 'utf8' });
+    t.equal(status, 0, command);
+    t.match(stdout, new RegExp(`v6edge ${command}`));
+  }
+});
+
+t.test('bin/v6edge through a symbolic link, from any folder', (t) => {
+  const link = join(folder, 'v6edge');
+  symlinkSync(join(root, 'bin/v6edge'), link);
+  const { stdout, stderr, status } = spawnSync(link, ['version'], { encoding: 'utf8', cwd: '/' });
+  t.match(stdout, /^v6edge \d+\.\d+\.\d+ \(Node\.js 24\./);
+  t.equal(stderr, '');
+  t.equal(status, 0);
+  t.end();
+});

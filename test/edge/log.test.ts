@@ -1,0 +1,141 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { openLog } from '../../src/edge/log.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'v6edge-log-'));
+t.teardown(() => rmSync(folder, { recursive: true }));
+const module = join(import.meta.dirname, '../../src/edge/log.ts');
+
+function file(t: Test, name: string) {
+  const path = join(folder, name);
+  const fd = openSync(path, 'w');
+  t.teardown(() => closeSync(fd));
+  return { fd, read: () => readFileSync(path, 'utf8') };
+}
+
+t.test('a line has level, time, fields of thread and child, and the message', async (t) => {
+  const { fd, read } = file(t, 'json');
+  const sink = await openLog({ level: 'info', format: 'json' }, { fd, fields: { thread: 'data-1' } });
+  const before = Date.now();
+  const log = sink.log.child({ module: 'proxy' });
+  log.debug({}, 'not asked for');
+  log.info({ client: 'fd00::1', bytes: 5 }, 'session');
+  log.error({ err: new Error('no', { cause: new Error('because') }) }, 'failed');
+  t.equal(log.debugEnabled, false);
+  sink.flush();
+  const [first, second, ...rest] = read()
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.strictSame(rest, []);
+  const { time, ...fields } = first;
+  t.strictSame(fields, {
+    level: 'info',
+    thread: 'data-1',
+    module: 'proxy',
+    client: 'fd00::1',
+    bytes: 5,
+    msg: 'session',
+  });
+  t.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  t.ok(Math.abs(Date.parse(time) - before) < 1000, time);
+  t.match(second, { level: 'error', err: { message: /no/, stack: /log\.test/ } });
+});
+
+t.test('secrets are hidden', async (t) => {
+  const { fd, read } = file(t, 'secrets');
+  const sink = await openLog({ level: 'debug', format: 'json' }, { fd });
+  sink.log.debug({ secret: 'hunter2', token: 'hunter2', authorization: 'Bearer hunter2' }, 'a request');
+  sink.flush();
+  t.notMatch(read(), /hunter2/);
+  t.match(read(), /"secret":"\[hidden\]"/);
+});
+
+t.test('pretty lines are for people', async (t) => {
+  const { fd, read } = file(t, 'pretty');
+  const sink = await openLog({ level: 'info', format: 'pretty' }, { fd });
+  sink.log.warn({ zone: 'a.test' }, 'not loaded');
+  sink.flush();
+  t.match(read(), /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: not loaded\n +zone: "a\.test"\n$/);
+});
+
+/** A module file whose code may use `openLog` and `Worker`. */
+function script(name: string, code: string): string {
+  const path = join(folder, name);
+  writeFileSync(
+    path,
+    `import { Worker, workerData } from 'node:worker_threads';
+     import { openLog } from ${JSON.stringify(module)};
+     ${code}`,
+  );
+  return path;
+}
+
+t.test('what is gathered leaves when the process or a thread exits', (t) => {
+  const logger = script(
+    'logger.mjs',
+    `const { log } = await openLog({ level: 'info', format: 'json' });
+     for (let i = 0; i < 300; i++) log.info({ i }, 'line');
+     process.exit(3);`,
+  );
+  const parent = script('parent.mjs', `new Worker(${JSON.stringify(logger)});`);
+  for (const [name, path, status] of [
+    ['process', logger, 3],
+    ['thread', parent, 0],
+  ] as const) {
+    const run = spawnSync(process.execPath, [path], { encoding: 'utf8' });
+    t.equal(run.status, status, run.stderr);
+    const lines = run.stdout.trimEnd().split('\n');
+    t.strictSame(
+      lines.map((line) => JSON.parse(line).i),
+      Array.from({ length: 300 }, (_, i) => i),
+      name,
+    );
+  }
+  t.end();
+});
+
+t.test('lines of threads that write to one pipe stay whole', (t) => {
+  const logger = script(
+    'two-loggers.mjs',
+    `const { log } = await openLog({ level: 'info', format: 'json' }, { fields: { thread: workerData } });
+     for (let i = 0; i < 2000; i++) {
+       log.info({ i, text: 'x'.repeat(150) }, 'line');
+       if (i % 10 === 0) await new Promise(setImmediate);
+     }`,
+  );
+  const parent = script(
+    'two-threads.mjs',
+    `for (const workerData of ['a', 'b']) new Worker(${JSON.stringify(logger)}, { workerData });`,
+  );
+  // A shell's pipe, so that it is a FIFO: Node gives its children socket pairs.
+  const out = execFileSync('sh', ['-c', '"$0" "$1" | cat', process.execPath, parent], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 24,
+  });
+  const lines = out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.equal(lines.length, 4000);
+  t.end();
+});
+
+t.test('a reader that does not read costs lines, not memory or time', async (t) => {
+  const path = join(folder, 'fifo');
+  execFileSync('mkfifo', [path]);
+  // Opened for both directions, so that neither end waits for the other.
+  const fd = openSync(path, 'r+');
+  const sink = await openLog({ level: 'info', format: 'json' }, { fd });
+  const text = 'x'.repeat(1000);
+  for (let i = 0; i < 3000; i++) sink.log.info({ text }, 'line');
+  t.ok(sink.dropped() > 1000, `${sink.dropped()} dropped`);
+  // Reads all that was kept, so that the writer in the thread pool ends.
+  const reader = spawn('cat', [path], { stdio: ['ignore', 'ignore', 'inherit'] });
+  sink.flush();
+  reader.kill();
+  closeSync(fd);
+});
