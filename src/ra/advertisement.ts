@@ -1,0 +1,232 @@
+/** What an interface advertises, from its configuration and what the kernel says of it; and what it withdraws. */
+import { type Address, type Cidr, equalAddress, formatAddress, formatCidr, maskAddress } from '../core/address.ts';
+import { unreachable } from '../core/errors.ts';
+import type { InterfaceAddress, Link } from '../linux/netlink.ts';
+import type { PrefixConfig, RaInterfaceConfig } from './config.ts';
+import { IPV6_HEADER_BYTES, IPV6_MIN_MTU, withdrawnValidSeconds } from './constants.ts';
+import { encodeOption, type NdOption } from './wire/options.ts';
+import type { PrefixInformation } from './wire/prefix-information.ts';
+import {
+  ADVERTISEMENT_HEADER_BYTES,
+  encodeRouterAdvertisement,
+  type RouterAdvertisement,
+} from './wire/router-advertisement.ts';
+
+/** Servers in one option: 8 + 16 × 60 octets fit any link beside the header; more go into a second option. */
+const serversPerOption = 60;
+/** Octets of names in one option, for the same reason. */
+const domainOctetsPerOption = 960;
+
+/**
+ * The whole advertisement, options in radvd's order. It may be larger than a packet: `encodePackets` splits it.
+ * @param link gives the source link-layer address
+ * @param addresses what `::/64` and an empty list of DNS servers stand for
+ */
+export function buildAdvertisement(
+  config: RaInterfaceConfig,
+  link: Link,
+  addresses: readonly InterfaceAddress[],
+): RouterAdvertisement {
+  const options: NdOption[] = config.prefixes.flatMap((prefix) => prefixOptions(prefix, addresses));
+  for (const route of config.routes) {
+    options.push({ kind: 'route-information', ...route });
+  }
+  if (config.rdnss !== undefined) {
+    const servers = config.rdnss.servers.length > 0 ? config.rdnss.servers : ownServer(addresses);
+    options.push(...rdnssOptions(servers, config.rdnss.lifetimeSeconds));
+  }
+  if (config.dnssl !== undefined) options.push(...dnsslOptions(config.dnssl.domains, config.dnssl.lifetimeSeconds));
+  if (config.mtu !== 0) options.push({ kind: 'mtu', mtu: config.mtu });
+  if (config.sourceLinkLayer && link.mac.length > 0) {
+    options.push({ kind: 'source-link-layer-address', address: link.mac });
+  }
+  if (config.pref64 !== undefined) options.push({ kind: 'pref64', ...config.pref64 });
+  if (config.captivePortal !== '') options.push({ kind: 'captive-portal', uri: config.captivePortal });
+  return {
+    hopLimit: config.hopLimit,
+    managed: config.managed,
+    other: config.other,
+    // RFC 4191 §2.2: "If the Router Lifetime is zero, the preference value MUST be set to (00)."
+    preference: config.defaultLifetimeSeconds === 0 ? 'medium' : config.preference,
+    lifetimeSeconds: config.defaultLifetimeSeconds,
+    reachableTimeMs: config.reachableTimeMs,
+    retransTimerMs: config.retransTimerMs,
+    options: uniquePrefixes(options),
+  };
+}
+
+/**
+ * The advertisement of a router that ceases (RFC 4861 §6.2.5): router lifetime 0, and lifetime 0 for all that has its own.
+ * @param deprecated which prefixes to deprecate; the others stay as they were: another router may announce them too
+ */
+export function finalAdvertisement(
+  advertisement: RouterAdvertisement,
+  deprecated: (prefix: Cidr) => boolean,
+): RouterAdvertisement {
+  return {
+    ...advertisement,
+    preference: 'medium',
+    lifetimeSeconds: 0,
+    options: advertisement.options.map((option) =>
+      option.kind === 'prefix-information' && !deprecated(option.prefix) ? option : (withdrawOption(option) ?? option),
+    ),
+  };
+}
+
+/** Lifetime-0 forms of what `before` said and `after` does not say any more (RFC 9096 §3.5 for prefixes). */
+export function withdrawnOptions(before: readonly NdOption[], after: readonly NdOption[]): NdOption[] {
+  const kept = new Set(after.flatMap(optionItems).map(itemKey));
+  return before
+    .flatMap(optionItems)
+    .filter((item) => !kept.has(itemKey(item)))
+    .map(withdrawOption)
+    .filter((option) => option !== undefined);
+}
+
+/**
+ * Encodes an advertisement into as many packets as it needs, none larger than the link carries: Neighbor Discovery
+ * messages are not fragmented (RFC 6980). Each has the header and the source link-layer address.
+ */
+export function encodePackets(advertisement: RouterAdvertisement, linkMtu: number): Uint8Array[] {
+  const announced = advertisement.options.find((option) => option.kind === 'mtu')?.mtu ?? linkMtu;
+  const room = Math.max(IPV6_MIN_MTU, Math.min(linkMtu, announced)) - IPV6_HEADER_BYTES;
+  const whole = encodeRouterAdvertisement(advertisement);
+  if (whole.length <= room) return [whole];
+  const repeated = advertisement.options.filter((option) => option.kind === 'source-link-layer-address');
+  const start = ADVERTISEMENT_HEADER_BYTES + sizeOf(repeated);
+  const packets: NdOption[][] = [];
+  let size = Number.POSITIVE_INFINITY;
+  for (const option of advertisement.options) {
+    if (option.kind === 'source-link-layer-address') continue;
+    const length = encodeOption(option).length;
+    if (size + length > room) {
+      packets.push([]);
+      size = start;
+    }
+    packets.at(-1)!.push(option);
+    size += length;
+  }
+  return packets.map((options) => encodeRouterAdvertisement({ ...advertisement, options: [...options, ...repeated] }));
+}
+
+/** The address that nodes shall ask when the configuration names none: a stable one of this interface, ULA before global. */
+export function ownServer(addresses: readonly InterfaceAddress[]): Address[] {
+  const usable = addresses.filter(isUsable);
+  const isUla = (address: Address): boolean => (address.bytes[0]! & 0xfe) === 0xfc;
+  const best = usable.find((a) => isUla(a.address)) ?? usable[0];
+  return best === undefined ? [] : [best.address];
+}
+
+function prefixOptions(config: PrefixConfig, addresses: readonly InterfaceAddress[]): PrefixInformation[] {
+  const { onLink, autonomous, validSeconds, preferredSeconds } = config;
+  const rest = { kind: 'prefix-information' as const, onLink, autonomous, validSeconds, preferredSeconds };
+  if (!isEachPrefix(config.prefix)) return [{ ...rest, prefix: config.prefix }];
+  return addresses
+    .filter((a) => isUsable(a) && a.prefixLength === 64)
+    .map((a) => ({ ...rest, prefix: { base: maskAddress(a.address, 64), length: 64 } }));
+}
+
+/** Whether the configured prefix is `::/64`, each /64 of the interface. */
+export function isEachPrefix(prefix: Cidr): boolean {
+  return prefix.length === 64 && prefix.base.bytes.every((byte) => byte === 0);
+}
+
+function isUsable(address: InterfaceAddress): boolean {
+  return (
+    address.address.family === 6 &&
+    address.scope === 'global' &&
+    !address.tentative &&
+    !address.deprecated &&
+    !address.temporary &&
+    !address.dadFailed
+  );
+}
+
+/** The first of each prefix: two addresses in one /64, or `::/64` beside a prefix of its own, say it once. */
+function uniquePrefixes(options: readonly NdOption[]): NdOption[] {
+  const seen = new Set<string>();
+  return options.filter((option) => {
+    if (option.kind !== 'prefix-information') return true;
+    const key = formatCidr(option.prefix);
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function rdnssOptions(servers: readonly Address[], lifetimeSeconds: number): NdOption[] {
+  const options: NdOption[] = [];
+  for (let at = 0; at < servers.length; at += serversPerOption) {
+    options.push({ kind: 'rdnss', lifetimeSeconds, servers: servers.slice(at, at + serversPerOption) });
+  }
+  return options;
+}
+
+function dnsslOptions(domains: readonly string[], lifetimeSeconds: number): NdOption[] {
+  const groups: string[][] = [];
+  let octets = Number.POSITIVE_INFINITY;
+  for (const domain of domains) {
+    // A name takes its text, one length octet more and the root's.
+    if (octets + domain.length + 2 > domainOctetsPerOption) {
+      groups.push([]);
+      octets = 0;
+    }
+    groups.at(-1)!.push(domain);
+    octets += domain.length + 2;
+  }
+  return groups.map((group) => ({ kind: 'dnssl', lifetimeSeconds, domains: group }));
+}
+
+/** The option with lifetime 0; undefined for those that have no lifetime. */
+function withdrawOption(option: NdOption): NdOption | undefined {
+  switch (option.kind) {
+    case 'prefix-information':
+      return { ...option, preferredSeconds: 0, validSeconds: Math.min(option.validSeconds, withdrawnValidSeconds) };
+    case 'route-information':
+    case 'rdnss':
+    case 'dnssl':
+    case 'pref64':
+      return { ...option, lifetimeSeconds: 0 };
+    case 'mtu':
+    case 'source-link-layer-address':
+    case 'captive-portal':
+    case 'raw':
+      return undefined;
+    default:
+      return unreachable(option);
+  }
+}
+
+/** Options of several items as one option each, so that single items can be compared. */
+function optionItems(option: NdOption): NdOption[] {
+  if (option.kind === 'rdnss') return option.servers.map((server) => ({ ...option, servers: [server] }));
+  if (option.kind === 'dnssl') return option.domains.map((domain) => ({ ...option, domains: [domain] }));
+  return [option];
+}
+
+function itemKey(option: NdOption): string {
+  switch (option.kind) {
+    case 'prefix-information':
+    case 'route-information':
+    case 'pref64':
+      return `${option.kind} ${formatCidr(option.prefix)}`;
+    case 'rdnss':
+      return `rdnss ${option.servers.map(formatAddress).join(' ')}`;
+    case 'dnssl':
+      return `dnssl ${option.domains.join(' ').toLowerCase()}`;
+    case 'mtu':
+    case 'source-link-layer-address':
+    case 'captive-portal':
+    case 'raw':
+      return option.kind;
+    default:
+      return unreachable(option);
+  }
+}
+
+function sizeOf(options: readonly NdOption[]): number {
+  return options.reduce((sum, option) => sum + encodeOption(option).length, 0);
+}
+
+/** Whether two lists hold the same addresses in any order. */
+export function sameAddresses(a: readonly Address[], b: readonly Address[]): boolean {
+  return a.length === b.length && a.every((address) => b.some((other) => equalAddress(address, other)));
+}

@@ -1,0 +1,33 @@
+/** RFC 4861 §10, router constants, and limits of ours. */
+import { parseAddress } from '../core/address.ts';
+
+export const MAX_INITIAL_RTR_ADVERT_INTERVAL_MS = 16_000;
+export const MAX_INITIAL_RTR_ADVERTISEMENTS = 3;
+export const MAX_FINAL_RTR_ADVERTISEMENTS = 3;
+export const MIN_DELAY_BETWEEN_RAS_MS = 3_000;
+
+export const ALL_NODES = parseAddress('ff02::1');
+export const ALL_ROUTERS = parseAddress('ff02::2');
+
+/** Every IPv6 link carries packets of this size (RFC 8200 §5). */
+export const IPV6_MIN_MTU = 1_280;
+export const IPV6_HEADER_BYTES = 40;
+
+/** A node may ask this often at once (it may be several programs, or reboot quickly), then once a second. */
+export const sourceBurst = 4;
+export const sourceIntervalMs = 1_000;
+/** Sources remembered an interface; the one unheard of for longest is forgotten first. */
+export const maxSources = 1_024;
+/** Unicast replies an interface sends at once, and each second; beyond, one multicast answers all. */
+export const interfaceBurst = 200;
+export const interfaceRepliesPerSecond = 100;
+
+/** A multicast that could not be sent is tried again after this, doubled each time up to the second. */
+export const retryMinMs = 250;
+export const retryMaxMs = 16_000;
+
+/** RFC 4862 §5.5.3(e): an advertisement cannot shorten a valid lifetime below two hours. */
+export const withdrawnValidSeconds = 7_200;
+
+/** Other routers remembered an interface. */
+export const maxOtherRouters = 32;

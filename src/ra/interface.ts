@@ -1,0 +1,394 @@
+/**
+ * One advertising interface (RFC 4861 §6.2).
+ *
+ * `look` asks the network what there is, and is called on every change of it. From that follows the state: `missing`,
+ * `down`, `no-link-local` (there is none yet, or duplicate address detection has not ended), `duplicate-address`,
+ * `tentative-address` (an address that is to be announced has not left DAD), else `advertising`. On entering
+ * `advertising` the first advertisement leaves at that very moment. `ceasing` sends the final advertisements, `stopped`
+ * is the end.
+ */
+import { type Address, equalAddress, formatAddress, isUnspecified } from '../core/address.ts';
+import type { Timer } from '../core/clock.ts';
+import { errnoName } from '../linux/errors.ts';
+import type { Icmp6Sender } from '../linux/icmp6.ts';
+import type { InterfaceAddress, Link } from '../linux/netlink.ts';
+import {
+  buildAdvertisement,
+  encodePackets,
+  finalAdvertisement,
+  isEachPrefix,
+  withdrawnOptions,
+} from './advertisement.ts';
+import type { RaInterfaceConfig } from './config.ts';
+import {
+  ALL_NODES,
+  ALL_ROUTERS,
+  MAX_FINAL_RTR_ADVERTISEMENTS,
+  MIN_DELAY_BETWEEN_RAS_MS,
+  maxSources,
+  retryMaxMs,
+  retryMinMs,
+} from './constants.ts';
+import type { RaContext } from './context.ts';
+import { RaCounter, RaGauge } from './counters.ts';
+import { checkKernelSettings } from './kernel-settings.ts';
+import { OtherRouters } from './monitor.ts';
+import { ReplyLimit } from './rate-limit.ts';
+import { MulticastSchedule } from './schedule.ts';
+import { lookAt, stateReasons } from './sight.ts';
+import { advertisementJson, type RaInterfaceCounters, type RaInterfaceStatus, type RaState } from './status.ts';
+import type { NdOption } from './wire/options.ts';
+import type { RouterAdvertisement } from './wire/router-advertisement.ts';
+
+export class RaInterface {
+  readonly name: string;
+  readonly #context: RaContext;
+  readonly #socket: Icmp6Sender;
+  readonly #schedule: MulticastSchedule;
+  readonly #limit = new ReplyLimit();
+  readonly #routers = new OtherRouters();
+  readonly #counters: RaInterfaceCounters = {
+    sentMulticast: 0,
+    sentUnicast: 0,
+    sendFailures: 0,
+    solicitations: 0,
+    invalid: 0,
+    rateLimited: 0,
+    notAClient: 0,
+    otherAdvertisements: 0,
+  };
+  #config: RaInterfaceConfig;
+  #state: RaState = 'missing';
+  #told = false;
+  #link: Link | undefined;
+  #source: Address | undefined;
+  #joined: number | undefined;
+  #advertisement: RouterAdvertisement | undefined;
+  #packets: Uint8Array[] = [];
+  /** What we said before and withdraw now, in this many multicast advertisements still. */
+  #withdrawn: { readonly options: readonly NdOption[]; left: number } = { options: [], left: 0 };
+  /** Unicast replies that wait for their random delay. */
+  readonly #replies = new Map<string, Timer>();
+  #retryMs = retryMinMs;
+  #lastError: string | undefined;
+  #lastSent: { readonly at: number; readonly to: string } | undefined;
+  #lastSolicitation: { readonly at: number; readonly from: string } | undefined;
+  #ceased: (() => void) | undefined;
+  #finalTimer: Timer | undefined;
+
+  constructor(context: RaContext, socket: Icmp6Sender, config: RaInterfaceConfig) {
+    this.name = config.interface;
+    this.#context = { ...context, log: context.log.child({ interface: config.interface }) };
+    this.#socket = socket;
+    this.#config = config;
+    this.#schedule = new MulticastSchedule(context.clock, context.random, config.interval, () => this.#sendPeriodic());
+  }
+
+  /** Index of the interface, while there is one. */
+  get ifindex(): number | undefined {
+    return this.#link?.index;
+  }
+
+  get state(): RaState {
+    return this.#state;
+  }
+
+  /** Looks at the network again and does what follows from it. */
+  look(): void {
+    if (this.#state === 'ceasing' || this.#state === 'stopped') return;
+    const sight = lookAt(this.#context.network, this.#config, this.#source);
+    if (this.#link?.index !== sight.link?.index) this.#pause();
+    this.#link = sight.link;
+    if (sight.state !== 'advertising') {
+      this.#pause();
+      this.#enter(sight.state);
+      return;
+    }
+    const begins = this.#source === undefined || !equalAddress(this.#source, sight.source);
+    this.#source = sight.source;
+    const changed = this.#rebuild(sight.link, sight.addresses);
+    if (begins) {
+      this.#join(sight.link.index);
+      this.#enter('advertising');
+    }
+    if ((begins || changed) && this.#sendsUnsolicited) this.#schedule.begin();
+  }
+
+  /** Takes a new configuration of the same interface; what it lacks is withdrawn. */
+  configure(config: RaInterfaceConfig): void {
+    const changed = JSON.stringify(config) !== JSON.stringify(this.#config);
+    this.#config = config;
+    this.#schedule.interval = config.interval;
+    if (!this.#sendsUnsolicited) this.#schedule.stop();
+    this.look();
+    if (changed && this.#state === 'advertising' && this.#sendsUnsolicited) this.#schedule.begin();
+  }
+
+  /** Answers a valid solicitation (§6.2.6). */
+  solicited(source: Address): void {
+    const { clock, random } = this.#context;
+    const from = formatAddress(source);
+    this.#count('solicitations', RaCounter.solicitations);
+    this.#lastSolicitation = { at: clock.wall(), from };
+    if (this.#state !== 'advertising') return;
+    const delay = random.fraction() * this.#config.maxDelayMs;
+    const anonymous = isUnspecified(source);
+    if (this.#config.clients.length > 0 && !this.#config.clients.some((client) => equalAddress(client, source))) {
+      this.#count('notAClient', RaCounter.notAClient);
+    } else if (anonymous) {
+      // Nothing to send a unicast to, and no multicast wanted here.
+      if (this.#config.unicastOnly) this.#count('notAClient', RaCounter.notAClient);
+      else this.#schedule.within(delay);
+    } else {
+      this.#replyTo(source, from, delay);
+    }
+  }
+
+  /** Counts a message that the checks of §6.1 discarded. */
+  invalid(counter: number): void {
+    this.#count('invalid', counter);
+  }
+
+  /** Remembers a valid advertisement of another router, and tells once what contradicts ours. */
+  heard(source: Address, advertisement: RouterAdvertisement): void {
+    if (this.#source !== undefined && equalAddress(source, this.#source)) return;
+    const { clock, log, emit, counters } = this.#context;
+    this.#count('otherAdvertisements', RaCounter.otherAdvertisements);
+    const before = this.#routers.size;
+    const { isNew, newContradictions } = this.#routers.hear(source, advertisement, this.#advertisement, clock.wall());
+    if (this.#routers.size !== before) counters.gaugeAdd(RaGauge.otherRouters, 1);
+    const router = formatAddress(source);
+    // With a full table somebody invents routers: no line for each of those.
+    if (isNew && this.#routers.size > before) {
+      const { lifetimeSeconds } = advertisement;
+      log.info({ router, lifetimeSeconds }, 'another router advertises here');
+      emit({ kind: 'ra-router-seen', interface: this.name, router, lifetimeSeconds });
+    }
+    for (const one of newContradictions) {
+      counters.add(RaCounter.contradictions);
+      log.warn({ router, ...one }, `another router's ${one.what} differs from ours`);
+      emit({ kind: 'ra-contradiction', interface: this.name, router, ...one });
+    }
+  }
+
+  /**
+   * Ends with final advertisements (§6.2.5) if we have advertised, the first at once.
+   * @param deprecateAll also prefixes that are not marked so: this interface's configuration is gone
+   */
+  async cease(deprecateAll: boolean, graceMs: number): Promise<void> {
+    if (this.#state !== 'advertising' || this.#advertisement === undefined) {
+      this.stop();
+      return;
+    }
+    const { clock } = this.#context;
+    const marked = this.#config.prefixes.filter((prefix) => prefix.deprecateOnStop);
+    const own = this.#advertisement;
+    this.#setAdvertisement(
+      finalAdvertisement(own, (prefix) =>
+        deprecateAll
+          ? true
+          : marked.some(
+              (one) =>
+                isEachPrefix(one.prefix) ||
+                (equalAddress(one.prefix.base, prefix.base) && one.prefix.length === prefix.length),
+            ),
+      ),
+      this.#link!,
+    );
+    this.#schedule.stop();
+    this.#cancelReplies();
+    this.#enter('ceasing');
+    let left = Math.min(MAX_FINAL_RTR_ADVERTISEMENTS, 1 + Math.floor(graceMs / MIN_DELAY_BETWEEN_RAS_MS));
+    await new Promise<void>((resolve) => {
+      this.#ceased = resolve;
+      const next = (): void => {
+        this.#transmitUnsolicited();
+        if (--left > 0 && this.#state === 'ceasing') this.#finalTimer = clock.after(MIN_DELAY_BETWEEN_RAS_MS, next);
+        else this.stop();
+      };
+      next();
+    });
+  }
+
+  /** Ends at once, silently. */
+  stop(): void {
+    if (this.#state === 'stopped') return;
+    this.#pause();
+    this.#finalTimer?.cancel();
+    this.#context.counters.gaugeAdd(RaGauge.otherRouters, -this.#routers.size);
+    this.#enter('stopped');
+    this.#ceased?.();
+  }
+
+  status(): RaInterfaceStatus {
+    const iso = (at: number): string => new Date(at).toISOString();
+    return {
+      interface: this.name,
+      ifindex: this.#link?.index,
+      state: this.#state,
+      reason: stateReasons[this.#state],
+      source: this.#source === undefined ? undefined : formatAddress(this.#source),
+      lastSent: this.#lastSent === undefined ? undefined : { at: iso(this.#lastSent.at), to: this.#lastSent.to },
+      nextMulticastInMs: this.#schedule.nextInMs,
+      lastSolicitation:
+        this.#lastSolicitation === undefined
+          ? undefined
+          : { at: iso(this.#lastSolicitation.at), from: this.#lastSolicitation.from },
+      lastError: this.#lastError,
+      advertisement: this.#advertisement === undefined ? undefined : advertisementJson(this.#advertisement),
+      counters: { ...this.#counters },
+      routers: this.#routers.list().map((router) => ({
+        source: formatAddress(router.source),
+        firstSeen: iso(router.firstSeen),
+        lastSeen: iso(router.lastSeen),
+        advertisement: advertisementJson(router.advertisement),
+        contradictions: router.contradictions,
+      })),
+    };
+  }
+
+  get #sendsUnsolicited(): boolean {
+    return !this.#config.unicastOnly || this.#config.clients.length > 0;
+  }
+
+  /** Builds anew; returns whether what we say has changed. What vanished is withdrawn for a while. */
+  #rebuild(link: Link, addresses: readonly InterfaceAddress[]): boolean {
+    const before = this.#advertisement;
+    const next = buildAdvertisement(this.#config, link, addresses);
+    if (before !== undefined) {
+      // What was being withdrawn and is back now must not be withdrawn any longer.
+      const gone = withdrawnOptions([...this.#withdrawn.options, ...before.options], next.options);
+      const vanished = withdrawnOptions(before.options, next.options).length > 0;
+      this.#withdrawn = { options: gone, left: vanished ? MAX_FINAL_RTR_ADVERTISEMENTS : this.#withdrawn.left };
+    }
+    return this.#setAdvertisement(next, link);
+  }
+
+  #setAdvertisement(advertisement: RouterAdvertisement, link: Link): boolean {
+    this.#advertisement = advertisement;
+    const { options, left } = this.#withdrawn;
+    const said = left === 0 ? advertisement : { ...advertisement, options: [...advertisement.options, ...options] };
+    const packets = encodePackets(said, link.mtu);
+    const same =
+      packets.length === this.#packets.length && packets.every((p, i) => Buffer.compare(p, this.#packets[i]!) === 0);
+    this.#packets = packets;
+    return !same;
+  }
+
+  #enter(state: RaState): void {
+    if (this.#state === state && this.#told) return;
+    const { log, emit, counters } = this.#context;
+    if (this.#state === 'advertising') counters.gaugeAdd(RaGauge.advertising, -1);
+    if (state === 'advertising') counters.gaugeAdd(RaGauge.advertising, 1);
+    this.#state = state;
+    this.#told = true;
+    const reason = stateReasons[state];
+    if (state === 'advertising') {
+      log.info({ source: formatAddress(this.#source!) }, 'router advertisements go out');
+      checkKernelSettings(this.#context.sysctl, log, this.#config);
+    } else if (state === 'stopped' || state === 'ceasing') log.info({ state }, reason);
+    else log.warn({ state }, `no router advertisements: ${reason}`);
+    emit({ kind: 'ra-state', interface: this.name, state, reason });
+  }
+
+  /** Stops sending until `look` finds everything in place again. What was said before is no basis for withdrawals then. */
+  #pause(): void {
+    this.#schedule.stop();
+    this.#cancelReplies();
+    if (this.#joined !== undefined) this.#socket.leave(ALL_ROUTERS, this.#joined);
+    this.#joined = undefined;
+    this.#source = undefined;
+    this.#advertisement = undefined;
+    this.#packets = [];
+    this.#withdrawn = { options: [], left: 0 };
+  }
+
+  #join(ifindex: number): void {
+    if (this.#joined === ifindex) return;
+    const result = this.#socket.join(ALL_ROUTERS, ifindex);
+    if (result < 0) {
+      this.#context.log.warn({ error: errnoName(-result) }, 'solicitations cannot be received: joining ff02::2 failed');
+    } else this.#joined = ifindex;
+  }
+
+  #replyTo(source: Address, from: string, delay: number): void {
+    if (this.#replies.has(from)) return;
+    const verdict = this.#replies.size < maxSources ? this.#limit.ask(from, this.#context.clock.now()) : 'multicast';
+    if (verdict !== 'reply') this.#count('rateLimited', RaCounter.rateLimited);
+    if (verdict === 'multicast' && !this.#config.unicastOnly && this.#config.clients.length === 0) {
+      this.#schedule.within(delay);
+    }
+    if (verdict !== 'reply') return;
+    if (delay === 0) {
+      this.#reply(source);
+      return;
+    }
+    const timer = this.#context.clock.after(delay, () => {
+      this.#replies.delete(from);
+      this.#reply(source);
+    });
+    this.#replies.set(from, timer);
+  }
+
+  #reply(source: Address): void {
+    // A node that asks again is answered then; others are helped by a multicast, which goes on trying.
+    if (!this.#transmit(source) && !this.#config.unicastOnly && this.#config.clients.length === 0) {
+      this.#schedule.within(this.#retryMs);
+    }
+  }
+
+  #sendPeriodic(): void {
+    if (this.#transmitUnsolicited()) {
+      this.#retryMs = retryMinMs;
+      this.#schedule.sent();
+      if (this.#withdrawn.left > 0 && --this.#withdrawn.left === 0) {
+        this.#withdrawn = { options: [], left: 0 };
+        this.#setAdvertisement(this.#advertisement!, this.#link!);
+      }
+    } else {
+      this.#schedule.failed(this.#retryMs);
+      this.#retryMs = Math.min(retryMaxMs, this.#retryMs * 2);
+    }
+  }
+
+  /** To all nodes, or to each client where only those are served. */
+  #transmitUnsolicited(): boolean {
+    const { clients, unicastOnly } = this.#config;
+    if (clients.length === 0) return unicastOnly || this.#transmit(ALL_NODES);
+    return clients.map((client) => this.#transmit(client)).some((sent) => sent);
+  }
+
+  #transmit(destination: Address): boolean {
+    const multicast = destination === ALL_NODES;
+    for (const packet of this.#packets) {
+      const result = this.#socket.send(packet, destination, this.#link!.index, this.#source!);
+      if (result < 0) {
+        this.#failed(-result);
+        return false;
+      }
+      if (multicast) this.#count('sentMulticast', RaCounter.sentMulticast);
+      else this.#count('sentUnicast', RaCounter.sentUnicast);
+    }
+    if (this.#lastError !== undefined) this.#context.log.info({}, 'router advertisements can be sent again');
+    this.#lastError = undefined;
+    this.#lastSent = { at: this.#context.clock.wall(), to: formatAddress(destination) };
+    return true;
+  }
+
+  #failed(errno: number): void {
+    this.#count('sendFailures', RaCounter.sendFailures);
+    const error = errnoName(errno);
+    if (this.#lastError !== error) this.#context.log.warn({ error }, 'a router advertisement could not be sent');
+    this.#lastError = error;
+  }
+
+  #cancelReplies(): void {
+    for (const timer of this.#replies.values()) timer.cancel();
+    this.#replies.clear();
+  }
+
+  #count(own: keyof RaInterfaceCounters, shared: number): void {
+    this.#counters[own]++;
+    this.#context.counters.add(shared);
+  }
+}

@@ -1,0 +1,117 @@
+/** Advertisements of other routers on the link, and what in them contradicts ours (RFC 4861 §6.2.7). */
+import { type Address, formatAddress, formatCidr } from '../core/address.ts';
+import { sameAddresses } from './advertisement.ts';
+import { maxOtherRouters } from './constants.ts';
+import type { NdOption } from './wire/options.ts';
+import type { RouterAdvertisement } from './wire/router-advertisement.ts';
+
+/** One value on which we and another router differ. */
+export interface Contradiction {
+  /** RFC 4861 §6.2.1 name, with the prefix where it is one's. */
+  readonly what: string;
+  readonly ours: string;
+  readonly theirs: string;
+}
+
+/** Another router. */
+export interface OtherRouter {
+  readonly source: Address;
+  readonly firstSeen: number;
+  lastSeen: number;
+  advertisement: RouterAdvertisement;
+  contradictions: readonly Contradiction[];
+  /** What was told of it already. */
+  readonly told: Set<string>;
+}
+
+/** What one advertisement brought that was not known before. */
+export interface Novelty {
+  readonly router: OtherRouter;
+  readonly isNew: boolean;
+  readonly newContradictions: readonly Contradiction[];
+}
+
+/** The routers of one interface, in the order of when they were last heard; the oldest gives way. */
+export class OtherRouters {
+  readonly #routers = new Map<string, OtherRouter>();
+
+  /** @param wall wall-clock milliseconds */
+  hear(
+    source: Address,
+    advertisement: RouterAdvertisement,
+    ours: RouterAdvertisement | undefined,
+    wall: number,
+  ): Novelty {
+    const key = formatAddress(source);
+    const known = this.#routers.get(key);
+    const router = known ?? {
+      source,
+      firstSeen: wall,
+      lastSeen: wall,
+      advertisement,
+      contradictions: [],
+      told: new Set<string>(),
+    };
+    this.#routers.delete(key);
+    this.#routers.set(key, router);
+    if (this.#routers.size > maxOtherRouters) this.#routers.delete(this.#routers.keys().next().value!);
+    router.lastSeen = wall;
+    router.advertisement = advertisement;
+    router.contradictions = ours === undefined ? [] : findContradictions(ours, advertisement);
+    const newContradictions = router.contradictions.filter((one) => !router.told.has(one.what));
+    for (const one of newContradictions) router.told.add(one.what);
+    return { router, isNew: known === undefined, newContradictions };
+  }
+
+  get size(): number {
+    return this.#routers.size;
+  }
+
+  list(): readonly OtherRouter[] {
+    return [...this.#routers.values()];
+  }
+}
+
+/** The checks of §6.2.7, with RDNSS and DNSSL added. A value that is "unspecified" on one side contradicts nothing. */
+export function findContradictions(ours: RouterAdvertisement, theirs: RouterAdvertisement): Contradiction[] {
+  const found: Contradiction[] = [];
+  const compare = (what: string, a: unknown, b: unknown): void => {
+    if (a !== b) found.push({ what, ours: String(a), theirs: String(b) });
+  };
+  const compareSpecified = (what: string, a: number, b: number): void => {
+    if (a !== 0 && b !== 0) compare(what, a, b);
+  };
+  compareSpecified('AdvCurHopLimit', ours.hopLimit, theirs.hopLimit);
+  compare('AdvManagedFlag', ours.managed, theirs.managed);
+  compare('AdvOtherConfigFlag', ours.other, theirs.other);
+  compareSpecified('AdvReachableTime', ours.reachableTimeMs, theirs.reachableTimeMs);
+  compareSpecified('AdvRetransTimer', ours.retransTimerMs, theirs.retransTimerMs);
+  compareSpecified('AdvLinkMTU', mtuOf(ours.options), mtuOf(theirs.options));
+  const prefixes = new Map(prefixesOf(ours.options).map((option) => [formatCidr(option.prefix), option]));
+  for (const option of prefixesOf(theirs.options)) {
+    const name = formatCidr(option.prefix);
+    const own = prefixes.get(name);
+    if (own === undefined) continue;
+    compare(`AdvValidLifetime ${name}`, own.validSeconds, option.validSeconds);
+    compare(`AdvPreferredLifetime ${name}`, own.preferredSeconds, option.preferredSeconds);
+  }
+  const servers = (options: readonly NdOption[]): Address[] =>
+    options.flatMap((option) => (option.kind === 'rdnss' && option.lifetimeSeconds > 0 ? option.servers : []));
+  const domains = (options: readonly NdOption[]): string[] =>
+    options.flatMap((option) => (option.kind === 'dnssl' && option.lifetimeSeconds > 0 ? option.domains : [])).sort();
+  const [a, b] = [servers(ours.options), servers(theirs.options)];
+  if (a.length > 0 && b.length > 0 && !sameAddresses(a, b)) {
+    found.push({ what: 'RDNSS', ours: a.map(formatAddress).join(' '), theirs: b.map(formatAddress).join(' ') });
+  }
+  const [c, d] = [domains(ours.options).join(' '), domains(theirs.options).join(' ')];
+  if (c !== '' && d !== '') compare('DNSSL', c, d);
+  return found;
+}
+
+function mtuOf(options: readonly NdOption[]): number {
+  return options.find((option) => option.kind === 'mtu')?.mtu ?? 0;
+}
+
+function prefixesOf(options: readonly NdOption[]) {
+  return options.filter((option) => option.kind === 'prefix-information');
+}
