@@ -17,6 +17,8 @@ export interface ProxyTimeouts {
   readonly serverFinMs: number;
   /** Waiting for a PROXY header from the client (`acceptProxy`). */
   readonly proxyHeaderMs: number;
+  /** How long sessions may go on after a stop was asked for (`hard-stop-after`). */
+  readonly hardStopAfterMs: number;
 }
 
 export interface ListenerConfig {

@@ -52,7 +52,14 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly counters: CounterStripe;
   readonly io = new RelayIo(new PipePool(pipeLimit, pipeBytes));
   readonly peer = new SockaddrSlot();
-  timeouts: ProxyTimeouts = { connectMs: 3000, idleMs: 0, clientFinMs: 0, serverFinMs: 0, proxyHeaderMs: 3000 };
+  timeouts: ProxyTimeouts = {
+    connectMs: 3000,
+    idleMs: 0,
+    clientFinMs: 0,
+    serverFinMs: 0,
+    proxyHeaderMs: 3000,
+    hardStopAfterMs: 0,
+  };
   readonly #context: ProxyContext;
   readonly #rates: SourceRates;
   readonly #backends = new Map<string, Backend>();

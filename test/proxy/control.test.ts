@@ -52,7 +52,14 @@ function listener(name: string, poolName = 'web'): ListenerConfig {
 }
 
 function config(pools: PoolConfig[], listeners: ListenerConfig[] = [listener('http')]): ProxyConfig {
-  const timeouts = { connectMs: 3000, idleMs: 3.6e6, clientFinMs: 30_000, serverFinMs: 30_000, proxyHeaderMs: 3000 };
+  const timeouts = {
+    connectMs: 3000,
+    idleMs: 3.6e6,
+    clientFinMs: 30_000,
+    serverFinMs: 30_000,
+    proxyHeaderMs: 3000,
+    hardStopAfterMs: 0,
+  };
   return { timeouts, maxConnections: 20_000, listeners, pools };
 }
 

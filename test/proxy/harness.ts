@@ -80,7 +80,14 @@ export function snapshot(
   pools: readonly PoolSnapshot[],
   more: Partial<ProxySnapshot> = {},
 ): ProxySnapshot {
-  const timeouts = { connectMs: 3000, idleMs: 60_000, clientFinMs: 10_000, serverFinMs: 10_000, proxyHeaderMs: 3000 };
+  const timeouts = {
+    connectMs: 3000,
+    idleMs: 60_000,
+    clientFinMs: 10_000,
+    serverFinMs: 10_000,
+    proxyHeaderMs: 3000,
+    hardStopAfterMs: 0,
+  };
   return { version: 1, timeouts, maxConnections: 0, listeners, pools, ...more };
 }
 

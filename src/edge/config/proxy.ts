@@ -33,6 +33,9 @@ const timeouts = section({
     .prefault('30s')
     .describe('longest life after the member half-closed (`timeout server-fin`)'),
   proxyHeader: milliseconds(1).prefault('3s').describe('longest wait for the PROXY header that `acceptProxy` requires'),
+  hardStopAfter: milliseconds()
+    .prefault('10s')
+    .describe('when the daemon stops, sessions may go on for this long (`hard-stop-after`)'),
 })
   .transform(
     (t): ProxyTimeouts => ({
@@ -41,6 +44,7 @@ const timeouts = section({
       clientFinMs: t.clientFin,
       serverFinMs: t.serverFin,
       proxyHeaderMs: t.proxyHeader,
+      hardStopAfterMs: t.hardStopAfter,
     }),
   )
   .prefault({})
