@@ -391,6 +391,7 @@ t.test('defaults', (t) => {
     clientFinMs: 30_000,
     serverFinMs: 30_000,
     proxyHeaderMs: 3000,
+    hardStopAfterMs: 10_000,
   });
   t.equal(proxy.maxConnections, 20_000);
   t.match(proxy.listeners[0], {
