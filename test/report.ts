@@ -1,5 +1,5 @@
 /**
- * tap's reporter of `npm test`: a line for each test file, whole output of those that fail, and in the end what tap counted,
+ * tap's reporter of `npm test`: a line for each test file, what failed in those that do, and in the end what tap counted,
  * as `N passed, N failed`. Gets tap's raw TAP stream.
  */
 import { Writable } from 'node:stream';
@@ -15,6 +15,9 @@ export function parseTotals(line: string): Readonly<Record<string, number>> | un
     }),
   );
 }
+
+/** Lines of a failing file that tell nothing: assertions that passed, plans, times. */
+const passed = /^\s*(ok \d+ .*|\d+\.\.\d+.*|# time=.*)?$/;
 
 /** Turns TAP lines into report lines. */
 export class ReportLines {
@@ -39,7 +42,7 @@ export class ReportLines {
       const summary = `${failed ? 'FAIL' : 'ok  '}  ${name!.padEnd(44)} ${String(asserts).padStart(5)}  ${seconds.padStart(7)}  ${skip}`;
       const output = this.#take();
       if (failed) this.#filesFailed++;
-      return failed ? [...output, summary.trimEnd()] : [summary.trimEnd()];
+      return failed ? [...output.filter((one) => !passed.test(one)), summary.trimEnd()] : [summary.trimEnd()];
     }
     this.#totals = parseTotals(line) ?? this.#totals;
     if (!/^(TAP version|1\.\.|# (No coverage|time=|\{|Subtest))/.test(line)) this.#file.push(line);

@@ -48,8 +48,11 @@ export const upstream6 = '2001:db8:1::53';
 export const nat64Prefix = '2001:db8:64:64::/96';
 export const zone = 'cluster.test';
 export const reverseZone = '0.0.0.0.6.0.0.0.6.0.0.0.0.0.d.f.ip6.arpa';
-/** Edge ports: the last one goes to a peer that sums what it receives until end of file. */
-export const ports = { http: 80, https: 443, kubeApi: 6443, sum: 7000 } as const;
+/**
+ * Edge ports. `sum` goes to a peer that sums what it receives until end of file, the `judge` ports to HAProxy as a receiver
+ * of PROXY headers v1 and v2.
+ */
+export const ports = { http: 80, https: 443, kubeApi: 6443, sum: 7000, judgeV1: 7001, judgeV2: 7002 } as const;
 
 export function planOf(name: NodeName): NodePlan {
   return nodePlans.find((plan) => plan.name === name)!;

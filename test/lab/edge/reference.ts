@@ -19,7 +19,7 @@ import {
 } from '../plan.ts';
 import { describe } from '../process.ts';
 import { type EdgeDaemon, firstRecords } from './edge.ts';
-import type { Keys } from './keys.ts';
+import { type Keys, updaters } from './keys.ts';
 
 export async function startReference(lab: Lab, keys: Keys): Promise<EdgeDaemon> {
   const node = lab.node('edge');
@@ -106,18 +106,26 @@ listen kube-api
 listen sum
   ${front(ports.sum)}
 ${servers(ports.sum, 'send-proxy')}
+listen judge1
+  ${front(ports.judgeV1)}
+${servers(ports.judgeV1, 'send-proxy')}
+listen judge2
+  ${front(ports.judgeV2)}
+${servers(ports.judgeV2, 'send-proxy-v2')}
 `;
 }
 
 function namedConfig(folder: string, keys: Keys): string {
-  const policy = 'update-policy { grant node-key zonesub AAAA A TXT SRV SSHFP PTR; };';
-  return `include "${keys.node.path}";
-include "${keys.stranger.path}";
+  const grants = updaters(keys).map(({ name }) => `grant ${name} zonesub AAAA A TXT SRV SSHFP PTR;`);
+  const policy = `update-policy { ${grants.join(' ')} };`;
+  return `${updaters(keys)
+    .map(({ path }) => `include "${path}";\n`)
+    .join('')}include "${keys.stranger.path}";
 options {
   directory "${folder}"; pid-file "${folder}/named.pid"; session-keyfile "${folder}/session.key"; lock-file none;
   managed-keys-directory "${folder}";
   listen-on { none; }; listen-on-v6 { ${edgePrivate}; ::1; ${edgePublic6}; };
-  allow-query { ${prefix}; ::1; }; recursion yes; forward only; forwarders { ${upstream6}; };
+  allow-query { ${prefix}; ::1; }; allow-transfer { none; }; recursion yes; forward only; forwarders { ${upstream6}; };
   // "yes" without trust anchors: the only setting with which named forwards with CD=0, which DNS64 needs.
   dnssec-validation yes;
   empty-zones-enable no;

@@ -4,7 +4,7 @@ import type { Lab } from '../lab.ts';
 import { edgePrivate, edgePublic6, ports, prefix, reverseZone, slaacAddress, upstream6, zone } from '../plan.ts';
 import { describe, waitFor } from '../process.ts';
 import { type EdgeDaemon, firstRecords } from './edge.ts';
-import type { Keys } from './keys.ts';
+import { type Keys, updaters } from './keys.ts';
 
 const program = join(import.meta.dirname, '../../../bin/v6edge');
 
@@ -48,6 +48,10 @@ export function v6edgeConfig(folder: string, keys: Keys): string {
     (['worker1', 'worker2'] as const)
       .map((name) => `        - { name: ${name}, address: "${slaacAddress(name)}", port: ${port} }`)
       .join('\n');
+  const grants = (types: string) =>
+    updaters(keys)
+      .map(({ name }) => `        - { key: ${name}, match: zonesub, types: ${types} }`)
+      .join('\n');
   const check = '{ type: tcp, interval: 500ms, timeout: 500ms, rise: 2, fall: 2 }';
   return `log: { level: info, format: json }
 state: { dir: ${folder}/state }
@@ -61,6 +65,8 @@ proxy:
     - { name: https, bind: ${bind(ports.https)}, pool: https }
     - { name: kube-api, bind: ${bind(ports.kubeApi)}, pool: masters }
     - { name: sum, bind: ${bind(ports.sum)}, pool: sum }
+    - { name: judge1, bind: ${bind(ports.judgeV1)}, pool: judge1 }
+    - { name: judge2, bind: ${bind(ports.judgeV2)}, pool: judge2 }
   pools:
     http:
       proxyProtocol: v2
@@ -84,6 +90,16 @@ ${members(443)}
       check: ${check}
       members:
 ${members(ports.sum)}
+    judge1:
+      proxyProtocol: v1
+      check: ${check}
+      members:
+${members(ports.judgeV1)}
+    judge2:
+      proxyProtocol: v2
+      check: ${check}
+      members:
+${members(ports.judgeV2)}
 
 dns:
   listen: ["[${edgePrivate}]:53", "[::1]:53", "[${edgePublic6}]:53"]
@@ -92,16 +108,20 @@ dns:
     upstreams: ["${upstream6}"]
     timeout: 2s
   keys:
-    node-key: { file: ${keys.node.path} }
+${updaters(keys)
+  .map(({ name, path }) => `    ${name}: { file: ${path} }`)
+  .join('\n')}
     stranger-key: { file: ${keys.stranger.path} }
   zones:
     - name: ${zone}
       ns: [edge.${zone}]
       file: ${folder}/node.zone
-      update: [{ key: node-key, match: zonesub, types: [AAAA, A, TXT, SRV, SSHFP] }]
+      update:
+${grants('[AAAA, A, TXT, SRV, SSHFP]')}
     - name: ${reverseZone}
       ns: [edge.${zone}]
-      update: [{ key: node-key, match: zonesub, types: [PTR] }]
+      update:
+${grants('[PTR]')}
 
 ra:
   - interface: prv0
