@@ -69,11 +69,7 @@ ${receiver(ports.judgeV1)}${receiver(ports.judgeV2)}`;
     const as = ['-o', 'tcp.try_heuristic_first:TRUE'];
     t.strictSame(await capture.complaints('proxy', as), []);
     const v1 = await capture.fields('proxy.v1.magic', ['proxy.src.ipv4', 'proxy.src.ipv6'], as);
-    const v2 = await capture.fields(
-      'proxy.v2.cmd == 1',
-      ['proxy.src.ipv4', 'proxy.src.ipv6'],
-      as,
-    );
+    const v2 = await capture.fields('proxy.v2.cmd == 1', ['proxy.src.ipv4', 'proxy.src.ipv6'], as);
     for (const rows of [v1, v2]) {
       const sources = new Set(rows.flat().filter(Boolean));
       t.ok(sources.has(client4) && sources.has(client6), [...sources].join(' '));
