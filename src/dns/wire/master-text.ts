@@ -142,6 +142,11 @@ export class RdataReader {
     return this.#at < this.#tokens.length;
   }
 
+  /** The next token, left where it is. */
+  peek(): Token | undefined {
+    return this.#tokens[this.#at];
+  }
+
   token(what: string): Token {
     const token = this.#tokens[this.#at++];
     if (token === undefined) throw new ValueError(`${what} is missing`);

@@ -9,6 +9,26 @@ import { quote, type RdataReader, ttlFromText } from '../master-text.ts';
 import { nameToText, scanPlainName } from '../name.ts';
 import { isDataType, typeFromText, typeToText } from '../types.ts';
 
+/** DNSSEC algorithms (RFC 4034 appendix A.1 and the IANA registry after it). */
+const algorithms = new Map([
+  ['RSAMD5', 1],
+  ['DH', 2],
+  ['DSA', 3],
+  ['RSASHA1', 5],
+  ['NSEC3DSA', 6],
+  ['NSEC3RSASHA1', 7],
+  ['RSASHA256', 8],
+  ['RSASHA512', 10],
+  ['ECDSAP256SHA256', 13],
+  ['ECDSAP384SHA384', 14],
+  ['ED25519', 15],
+  ['ED448', 16],
+  ['INDIRECT', 252],
+  ['PRIVATEDNS', 253],
+  ['PRIVATEOID', 254],
+]);
+
+/** One field of rdata. */
 export interface Field {
   readonly label: string;
   readonly isName: boolean;
@@ -36,6 +56,27 @@ export function uint(octets: 1 | 2 | 4, label: string): Field {
     (text, out) => pushUint(out, text.integer(2 ** (8 * octets) - 1, label), octets),
     (rdata, offset) => String(readUint(rdata, offset, octets)),
   );
+}
+
+/** An unsigned integer for which text may have a mnemonic; it is written as a number. */
+export function mnemonic(octets: 1 | 2, label: string, names: ReadonlyMap<string, number>): Field {
+  const number = uint(octets, label);
+  return {
+    ...number,
+    parse(text, out) {
+      const value = names.get(text.peek()?.text.toUpperCase() ?? '');
+      if (value === undefined) number.parse(text, out);
+      else {
+        text.token(label);
+        pushUint(out, value, octets);
+      }
+    },
+  };
+}
+
+/** A DNSSEC algorithm. */
+export function algorithm(): Field {
+  return mnemonic(1, 'the algorithm', algorithms);
 }
 
 /** Seconds in four octets; text may have units. */

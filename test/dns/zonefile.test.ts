@@ -1,0 +1,261 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import type { ZoneConfig } from '../../src/dns/config.ts';
+import { soaSerial } from '../../src/dns/soa.ts';
+import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
+import { rdataToText } from '../../src/dns/wire/rdata.ts';
+import { TYPE, typeToText } from '../../src/dns/wire/types.ts';
+import { Zone } from '../../src/dns/zone.ts';
+import { buildZone, dateSerial, readZoneFile, writeZoneFile, ZoneFileError } from '../../src/dns/zonefile.ts';
+
+const seed = 20261123;
+const zone = nameFromText('cluster.test');
+const read = (text: string) => readZoneFile(text, { zone, ttlSeconds: 300 });
+const lines = (text: string) =>
+  read(text).flatMap(({ owner, rrset }) =>
+    rrset.rdata.map(
+      (one) => `${nameToText(owner)} ${rrset.ttl} ${typeToText(rrset.type)} ${rdataToText(rrset.type, one)}`,
+    ),
+  );
+
+const bad: Array<[name: string, text: string, faults: Array<[line: number, message: RegExp]>]> = [
+  ['no owner yet', ' A 192.0.2.1', [[1, /no owner/]]],
+  ['no type', 'a 300 IN', [[1, /type/]]],
+  ['unknown type', 'a NONSENSE 1', [[1, /NONSENSE/]]],
+  ['another class', 'a CH TXT x', [[1, /class IN/]]],
+  ['out of the zone', 'a.other. A 192.0.2.1', [[1, /not in the zone/]]],
+  ['SOA below the apex', 'a SOA a b 1 2 3 4 5', [[1, /SOA/]]],
+  ['two CNAMEs', 'a CNAME b\na CNAME c', [[2, /two CNAME/]]],
+  ['CNAME and other data', 'a CNAME b\na A 192.0.2.1', [[1, /stands alone/]]],
+  ['other data and CNAME', 'a A 192.0.2.1\na CNAME b', [[2, /stands alone/]]],
+  ['$INCLUDE', '$INCLUDE /etc/passwd', [[1, /INCLUDE/]]],
+  ['$GENERATE', '$GENERATE 1-2 a$ A 192.0.2.$', [[1, /GENERATE/]]],
+  ['$TTL without a value', '$TTL', [[1, /one value/]]],
+  ['TTL of 32 bits', 'a 2147483648 A 192.0.2.1', [[1, /2147483647/]]],
+  ['bad TTL unit', 'a 1y A 192.0.2.1', [[1, /no time/]]],
+  ['open parenthesis', 'a TXT ( "x"\nb A 192.0.2.1', [[1, /opening/]]],
+  [
+    'closing parenthesis',
+    'a TXT "x" )\nb A 1',
+    [
+      [1, /closing/],
+      [2, /address/],
+    ],
+  ],
+  [
+    'open quote ends at its line',
+    'a TXT "x\nb A 1',
+    [
+      [1, /quotation/],
+      [2, /address/],
+    ],
+  ],
+  [
+    'faults in the order of lines',
+    'a A 1\n\n; note\nb AAAA ::g\nc A 192.0.2.1',
+    [
+      [1, /address/],
+      [4, /address/],
+    ],
+  ],
+  ['a fault inside an entry of several lines', '\na MX (\n x\n)', [[2, /PREFERENCE/]]],
+];
+
+for (const [name, text, faults] of bad) {
+  t.test(`bad zone file: ${name}`, (t) => {
+    try {
+      read(text);
+      t.fail('was taken');
+    } catch (error) {
+      if (!(error instanceof ZoneFileError)) throw error;
+      t.equal(error.code, 'V6_ZONE_FILE');
+      t.strictSame(
+        error.faults.map(({ line }) => line),
+        faults.map(([line]) => line),
+      );
+      for (const [i, [, message]] of faults.entries()) t.match(error.faults[i]?.message, message);
+    }
+    t.end();
+  });
+}
+
+const good: Array<[name: string, text: string, records: string[]]> = [
+  ['nothing', '; a note\n\n \t\n', []],
+  [
+    'default TTL, relative owner, apex',
+    '@ A 192.0.2.1\nw A 192.0.2.2',
+    ['cluster.test 300 A 192.0.2.1', 'w.cluster.test 300 A 192.0.2.2'],
+  ],
+  [
+    'TTL and class in either order',
+    'a 60 IN A 192.0.2.1\nb IN 70 A 192.0.2.1\nc in A 192.0.2.1',
+    ['a.cluster.test 60 A 192.0.2.1', 'b.cluster.test 70 A 192.0.2.1', 'c.cluster.test 70 A 192.0.2.1'],
+  ],
+  [
+    '$TTL rules',
+    '$TTL 1h30m\na 5 A 192.0.2.1\nb A 192.0.2.1',
+    ['a.cluster.test 5 A 192.0.2.1', 'b.cluster.test 5400 A 192.0.2.1'],
+  ],
+  [
+    '$ORIGIN',
+    '$ORIGIN x\na A 192.0.2.1\n$ORIGIN y.cluster.test.\n@ CNAME a',
+    ['a.x.cluster.test 300 A 192.0.2.1', 'y.cluster.test 300 CNAME a.y.cluster.test.'],
+  ],
+  [
+    'same owner by a blank',
+    'a A 192.0.2.1\n\tA 192.0.2.2 ; two\n  TXT ";"',
+    ['a.cluster.test 300 A 192.0.2.1', 'a.cluster.test 300 A 192.0.2.2', 'a.cluster.test 300 TXT ";"'],
+  ],
+  [
+    'owners that look like something else',
+    'IN IN A 192.0.2.1\n60 60 A 192.0.2.1\nA A 192.0.2.1',
+    ['IN.cluster.test 300 A 192.0.2.1', '60.cluster.test 60 A 192.0.2.1', 'A.cluster.test 60 A 192.0.2.1'],
+  ],
+  [
+    'parentheses',
+    '@ SOA ns root (\n 1 ; serial\n 1h 2 3\n\n4 )\nb A (192.0.2.1)',
+    ['cluster.test 300 SOA ns.cluster.test. root.cluster.test. 1 3600 2 3 4', 'b.cluster.test 300 A 192.0.2.1'],
+  ],
+  ['CR LF', 'a A 192.0.2.1\r\n\r\nb TXT "x y"\r\n', ['a.cluster.test 300 A 192.0.2.1', 'b.cluster.test 300 TXT "x y"']],
+  ['escapes', 'a\\.b\\032c TXT \\"\\065 "\\;\\\\"', ['a\\.b\\032c.cluster.test 300 TXT "\\"A" ";\\\\"']],
+  ['wildcard', '* TXT x', ['*.cluster.test 300 TXT "x"']],
+  ['UTF-8 text', 'a TXT "é"', ['a.cluster.test 300 TXT "\\195\\169"']],
+  ['the same record twice', 'a MX 1 m\nA MX 1 M', ['a.cluster.test 300 MX 1 m.cluster.test.']],
+  [
+    'one TTL for an RRset: the lowest',
+    'a 9 A 192.0.2.1\na 7 A 192.0.2.2',
+    ['a.cluster.test 7 A 192.0.2.1', 'a.cluster.test 7 A 192.0.2.2'],
+  ],
+  ['unknown type', 'a TYPE65280 \\# 4 0102 0304', ['a.cluster.test 300 TYPE65280 \\# 4 01020304']],
+  ['no newline at the end', 'a A 192.0.2.1', ['a.cluster.test 300 A 192.0.2.1']],
+];
+
+for (const [name, text, records] of good) {
+  t.test(`zone file: ${name}`, (t) => {
+    t.strictSame(lines(text), records);
+    const written = writeZoneFile({ name: zone, rrsets: read(text) });
+    t.strictSame(writeZoneFile({ name: zone, rrsets: read(written) }), written, 'reads back');
+    t.end();
+  });
+}
+
+const config: ZoneConfig = {
+  name: 'cluster.test',
+  ns: ['edge.cluster.test', 'ns2.example', 'EDGE.cluster.test'],
+  soa: {
+    mname: 'edge.cluster.test',
+    rname: 'root.cluster.test',
+    refreshSeconds: 1,
+    retrySeconds: 2,
+    expireSeconds: 3,
+    minimumSeconds: 4,
+  },
+  ttlSeconds: 120,
+  file: undefined,
+  update: [],
+  transfer: { allow: [], key: undefined, notify: [] },
+  reverse: false,
+};
+const day = Date.UTC(2026, 2, 5, 23, 59);
+
+t.test('a zone from configuration alone', (t) => {
+  t.equal(dateSerial(day), 2026030501);
+  const data = buildZone(config, undefined, day);
+  t.equal(
+    writeZoneFile(data),
+    'cluster.test.\t120\tIN\tSOA\tedge.cluster.test. root.cluster.test. 2026030501 1 2 3 4\n' +
+      'cluster.test.\t120\tIN\tNS\tns2.example.\ncluster.test.\t120\tIN\tNS\tedge.cluster.test.\n',
+  );
+  t.equal(new Zone(data).serial, 2026030501);
+  t.equal(new Zone(buildZone({ ...config, ns: [] }, undefined, day)).size, 1, 'no NS without servers');
+  t.end();
+});
+
+t.test('a zone from a file: what the file has at the apex stays', (t) => {
+  const data = buildZone(config, 'a A 192.0.2.1\n@ 60 SOA m r 7 1 1 1 1\n', day);
+  t.equal(data.rrsets[0]!.rrset.type, TYPE.SOA);
+  t.equal(soaSerial(data.rrsets[0]!.rrset.rdata[0]!), 7);
+  t.equal(new Zone(data).size, 3, 'NS from the configuration, SOA and A from the file');
+  t.throws(() => buildZone(config, '@ CNAME x.', day), { code: 'V6_ZONE_FILE' });
+  t.end();
+});
+
+const everything = `$TTL 1h
+@ SOA edge root 7 1h 15m 2w 5m
+ NS edge
+ MX 10 mail.example.
+edge AAAA fd00::1
+ A 192.0.2.1
+ SSHFP 4 2 ${'ab'.repeat(32)}
+ HINFO "x y" z
+* TXT "wild" "a\\"b;c" \\195\\169
+a\\.b\\@\\$ TXT x
+_x._tcp SRV 0 0 443 edge
+d DNAME other.example.
+n NAPTR 1 2 "s" "SIP+D2U" "!^.*$!sip:x@y!" .
+c CAA 128 issue "ca.example; p=1"
+h HTTPS 1 . alpn="h2,h3" port=8443 ipv4hint=192.0.2.1 ipv6hint=2001:db8::1
+k DHCID AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=
+u URI 10 1 "ftp://x.example/y"
+t TLSA 3 1 1 ${'cd'.repeat(32)}
+e EUI48 00-00-5e-00-53-2a
+z TYPE65280 \\# 3 abcdef
+cert CERT 1 2 3 AAECAw==
+ptr PTR Upper.Case.example.
+`;
+
+t.test('named-compilezone reads what we write and means the same, and so do we with what it writes', (t) => {
+  const dir = t.testdir();
+  const [ours, theirs] = [join(dir, 'ours'), join(dir, 'theirs')];
+  const text = writeZoneFile({ name: zone, rrsets: read(everything) });
+  writeFileSync(ours, text);
+  const flags = ['-q', '-k', 'ignore', '-i', 'none', '-s', 'full', '-o', theirs];
+  execFileSync('named-compilezone', [...flags, 'cluster.test', ours]);
+  t.equal(writeZoneFile({ name: zone, rrsets: read(readFileSync(theirs, 'utf8')) }), text);
+  // The same by wire form: BIND reads the original text with its own parser.
+  writeFileSync(ours, everything);
+  execFileSync('named-compilezone', [...flags, 'cluster.test', ours]);
+  t.equal(writeZoneFile({ name: zone, rrsets: read(readFileSync(theirs, 'utf8')) }), text);
+  t.end();
+});
+
+t.test('random text is taken or is a ZoneFileError', (t) => {
+  const piece = fc.constantFrom(
+    'a',
+    ' ',
+    '\n',
+    '"',
+    '(',
+    ')',
+    ';',
+    '\\',
+    '$TTL',
+    '@',
+    'IN',
+    '60',
+    'A',
+    'TXT',
+    'x',
+    '192.0.2.1',
+    '\\#',
+    '=',
+    'SVCB',
+    '.',
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+      const text = pieces.join(' ').replaceAll('  ', '');
+      try {
+        const written = writeZoneFile({ name: zone, rrsets: read(text) });
+        t.equal(writeZoneFile({ name: zone, rrsets: read(written) }), written);
+      } catch (error) {
+        t.type(error, ZoneFileError, text);
+      }
+    }),
+    { seed, numRuns: 3000 },
+  );
+  t.end();
+});
