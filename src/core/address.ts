@@ -29,6 +29,9 @@ export interface Cidr {
   readonly length: number;
 }
 
+/** An interface's name or number: at most 15 characters (IFNAMSIZ less its NUL), no space and no slash. */
+const zonePattern = /^[!-.0-~]{1,15}$/;
+
 const v4MappedPrefix = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
 
 /**
@@ -38,19 +41,31 @@ const v4MappedPrefix = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
 export function parseAddress(text: string): Address {
   const [host, zone, ...rest] = text.split('%');
   const family = host!.includes(':') ? 6 : 4;
+  const plain = family === 6 ? withoutDottedQuad(host!) : host!;
   const valid =
     rest.length === 0 &&
-    zone !== '' &&
-    (family === 6 ? ipaddr.IPv6.isValid(host!) : ipaddr.IPv4.isValidFourPartDecimal(host!) && zone === undefined);
+    (zone === undefined || zonePattern.test(zone)) &&
+    (family === 6 ? ipaddr.IPv6.isValid(plain) : ipaddr.IPv4.isValidFourPartDecimal(plain) && zone === undefined);
   if (!valid) throw new ValueError(`"${text}" is no IPv4 or IPv6 address`);
-  const bytes = Uint8Array.from(ipaddr.parse(host!).toByteArray());
+  const bytes = Uint8Array.from(ipaddr.parse(plain).toByteArray());
   return zone === undefined ? { family, bytes } : { family, bytes, zone };
 }
 
-/** Writes an address, IPv6 by RFC 5952. */
+/** IPv6 text whose last 32 bits stand as IPv4 (RFC 4291 §2.2), in groups: ipaddr.js takes ::192.0.2.1 for ::ffff:192.0.2.1. */
+function withoutDottedQuad(host: string): string {
+  const start = host.lastIndexOf(':') + 1;
+  const quad = host.slice(start);
+  if (!ipaddr.IPv4.isValidFourPartDecimal(quad)) return host;
+  const [a, b, c, d] = quad.split('.').map(Number);
+  return `${host.slice(0, start)}${((a! << 8) | b!).toString(16)}:${((c! << 8) | d!).toString(16)}`;
+}
+
+/** Writes an address, IPv6 by RFC 5952, IPv4-mapped ones in mixed notation (its §5). */
 export function formatAddress(address: Address): string {
   if (address.family === 4) return address.bytes.join('.');
-  const text = new ipaddr.IPv6(Array.from(address.bytes)).toRFC5952String();
+  const text = startsWith(address.bytes, v4MappedPrefix)
+    ? `::ffff:${address.bytes.subarray(12).join('.')}`
+    : new ipaddr.IPv6(Array.from(address.bytes)).toRFC5952String();
   return address.zone === undefined ? text : `${text}%${address.zone}`;
 }
 
@@ -89,7 +104,7 @@ export function parseEndpoint(text: string): Endpoint {
   if (text.startsWith('unix:')) {
     const path = text.slice(5);
     // sun_path holds 108 bytes with its NUL (unix(7)).
-    if (!path.startsWith('/') || Buffer.byteLength(path) > 107) {
+    if (!path.startsWith('/') || path.includes('\0') || Buffer.byteLength(path) > 107) {
       throw new ValueError(`"${text}" is no UNIX socket: the path must be absolute and at most 107 bytes`);
     }
     return { kind: 'unix', path };

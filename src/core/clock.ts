@@ -13,16 +13,49 @@ export interface Clock {
   after(delayMs: number, run: () => void): Timer;
 }
 
+/** The longest delay setTimeout takes: a longer one it would cut to one millisecond. */
+const maxTimeoutMs = 2 ** 31 - 1;
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
   after(delayMs, run) {
-    const timer = setTimeout(run, Math.max(0, delayMs));
-    timer.unref();
-    return { cancel: () => clearTimeout(timer) };
+    return delayMs > maxTimeoutMs ? new LongTimer(delayMs, run) : shortTimer(delayMs, run);
   },
 };
+
+function shortTimer(delayMs: number, run: () => void): Timer {
+  const timer = setTimeout(run, Math.max(0, delayMs));
+  timer.unref();
+  return { cancel: () => clearTimeout(timer) };
+}
+
+/** A delay of more than 24.8 days, in parts. */
+class LongTimer implements Timer {
+  readonly #run: () => void;
+  #remainingMs: number;
+  #timer: Timer;
+
+  constructor(delayMs: number, run: () => void) {
+    this.#run = run;
+    this.#remainingMs = delayMs;
+    this.#timer = this.#next();
+  }
+
+  cancel(): void {
+    this.#timer.cancel();
+  }
+
+  #next(): Timer {
+    const part = Math.min(this.#remainingMs, maxTimeoutMs);
+    this.#remainingMs -= part;
+    return shortTimer(part, () => {
+      if (this.#remainingMs > 0) this.#timer = this.#next();
+      else this.#run();
+    });
+  }
+}
 
 interface Pending {
   at: number;

@@ -13,6 +13,7 @@ export function parseDuration(text: string): number {
   }
   let sum = 0;
   for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) sum += Number(count) * unitMs[unit!]!;
+  if (sum > Number.MAX_SAFE_INTEGER) throw new ValueError(`"${text}" is longer than any duration`);
   return sum;
 }
 
@@ -32,5 +33,7 @@ export function formatDuration(ms: number): string {
 export function parseSize(text: string): number {
   const match = /^(\d+)([kmg]?)$/i.exec(text);
   if (match === null) throw new ValueError(`"${text}" is no size; write for example 64k, 16m or 1g`);
-  return Number(match[1]) * unitBytes[match[2]!.toLowerCase()]!;
+  const bytes = Number(match[1]) * unitBytes[match[2]!.toLowerCase()]!;
+  if (bytes > Number.MAX_SAFE_INTEGER) throw new ValueError(`"${text}" is larger than any size`);
+  return bytes;
 }

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /**
  * The three kinds of error (docs/architecture.md): a peer's fault is counted and answered, never thrown past its codec's
  * caller; an operator's fault is a `ConfigError` at start; our own fault is an `assert` that ends the thread.
@@ -34,12 +36,13 @@ export function assert(condition: unknown, message: string): asserts condition {
 
 /** Compile-time exhaustiveness check for discriminated unions; at run time an assertion. */
 export function unreachable(value: never): never {
-  throw new V6edgeError('V6_ASSERT', `unhandled variant ${JSON.stringify(value)}`);
+  // Not JSON: a bigint or a cycle in the value must not put another error in the place of this one.
+  throw new V6edgeError('V6_ASSERT', `unhandled variant ${inspect(value, { breakLength: Infinity })}`);
 }
 
 /** What to print of a caught value that may be anything. */
 export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : typeof error === 'string' ? error : inspect(error);
 }
 
 /** The `code` of a caught value, if it has one. */

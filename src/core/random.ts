@@ -1,4 +1,4 @@
-import { getRandomValues, randomInt } from 'node:crypto';
+import { randomFillSync, randomInt } from 'node:crypto';
 
 /** Randomness as a parameter: unpredictable in the daemon, seeded in tests. */
 export interface Random {
@@ -14,7 +14,7 @@ export interface Random {
 export const cryptoRandom: Random = {
   fraction: () => randomInt(2 ** 47) / 2 ** 47,
   below: (limit) => randomInt(limit),
-  fill: (bytes) => getRandomValues(bytes as unknown as Uint8Array<ArrayBuffer>) as unknown as typeof bytes,
+  fill: (bytes) => randomFillSync(bytes),
 };
 
 /** mulberry32: repeatable, for tests and for choices nobody gains by guessing (balancing, jitter). */

@@ -15,6 +15,7 @@ export interface Task {
 export class Supervisor {
   readonly #tasks: Task[] = [];
   readonly #log: Logger;
+  #stopping: Promise<void> | undefined;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -31,8 +32,18 @@ export class Supervisor {
     }
   }
 
-  /** Stops all tasks, the newest first; a failing stop is logged and does not keep the others running. */
-  async stop(): Promise<void> {
+  /**
+   * Stops all tasks, the newest first; a failing stop is logged and does not keep the others running. Whoever calls
+   * while that goes on waits for the same end.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stopAll().finally(() => {
+      this.#stopping = undefined;
+    });
+    return this.#stopping;
+  }
+
+  async #stopAll(): Promise<void> {
     for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop()) {
       try {
         await task.stop();

@@ -79,11 +79,12 @@ export class Reactor {
    * @throws {SystemError}
    */
   add(fd: number, events: number, handler: EventHandler): void {
-    const generation = ((this.#generations[fd] ?? 0) + 1) & 0x7fffffff;
+    const generation = this.#nextGeneration(fd);
+    const result = this.#ctl(EPOLL_CTL_ADD, fd, events, generation);
+    // When the kernel refuses, whoever watches the descriptor already goes on getting its events.
+    if (result < 0) throw new SystemError('epoll_ctl', -result, `add ${fd}`);
     this.#generations[fd] = generation;
     this.#handlers[fd] = handler;
-    const result = this.#ctl(EPOLL_CTL_ADD, fd, events);
-    if (result < 0) throw new SystemError('epoll_ctl', -result, `add ${fd}`);
   }
 
   /**
@@ -91,19 +92,20 @@ export class Reactor {
    * @throws {SystemError}
    */
   modify(fd: number, events: number): void {
-    check(this.#ctl(EPOLL_CTL_MOD, fd, events), 'epoll_ctl', `mod ${fd}`);
+    const result = this.#ctl(EPOLL_CTL_MOD, fd, events, this.#generations[fd] ?? 0);
+    if (result < 0) throw new SystemError('epoll_ctl', -result, `mod ${fd}`);
   }
 
   /** Stops watching a descriptor that stays open. */
   remove(fd: number): void {
     this.forget(fd);
-    this.#ctl(EPOLL_CTL_DEL, fd, 0);
+    this.#ctl(EPOLL_CTL_DEL, fd, 0, 0);
   }
 
   /** Drops the handler of a descriptor that its owner closes now: the kernel takes a closed one out by itself. */
   forget(fd: number): void {
     this.#handlers[fd] = undefined;
-    this.#generations[fd] = ((this.#generations[fd] ?? 0) + 1) & 0x7fffffff;
+    this.#generations[fd] = this.#nextGeneration(fd);
   }
 
   /** Calls `run` after each batch of events: for output that is collected and sent at once. */
@@ -126,11 +128,15 @@ export class Reactor {
     closeFd(this.#epoll);
   }
 
-  #ctl(op: number, fd: number, events: number): number {
+  #nextGeneration(fd: number): number {
+    return ((this.#generations[fd] ?? 0) + 1) & 0x7fffffff;
+  }
+
+  #ctl(op: number, fd: number, events: number, generation: number): number {
     const { words, address } = this.#control;
     words[0] = events;
     words[dataWord] = fd;
-    words[dataWord + 1] = this.#generations[fd] ?? 0;
+    words[dataWord + 1] = generation;
     return orErrno(epollCtl(this.#epoll, op, fd, address));
   }
 
@@ -142,7 +148,10 @@ export class Reactor {
       if (count <= 0) return;
       for (let at = 0; at < count * eventWords; at += eventWords) {
         const fd = words[at + dataWord]!;
-        if (this.#generations[fd] === words[at + dataWord + 1]) this.#handlers[fd]?.onEvents(words[at]! >>> 0);
+        if (this.#generations[fd] !== words[at + dataWord + 1]) continue;
+        this.#handlers[fd]?.onEvents(words[at]! >>> 0);
+        // A handler closed the reactor: the owners of the other descriptors are being torn down too.
+        if (this.#closed) return;
       }
       for (const run of this.#batchEnd) run();
     }

@@ -51,7 +51,7 @@ export function decodeSockaddr(bytes: Buffer, offset = 0): InetEndpoint | undefi
 
 function zoneIndex(address: Address): number {
   const zone = address.zone!;
-  if (/^\d+$/.test(zone)) return Number(zone);
+  if (/^\d{1,10}$/.test(zone) && Number(zone) <= 0xffff_ffff) return Number(zone);
   try {
     if (zone.includes('/')) throw new ValueError('an interface name has no slash');
     return Number(readFileSync(`/sys/class/net/${zone}/ifindex`, 'ascii'));
