@@ -1,0 +1,259 @@
+/** The DNS server of a data thread: listeners, zones, cache and forwarder, put together by the settings it is given. */
+import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import type { CounterStripe } from '../core/counters.ts';
+import { assert, errorMessage } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Random } from '../core/random.ts';
+import type { Reactor } from '../linux/reactor.ts';
+import { type CacheStatus, WireCache } from './cache.ts';
+import { ClientFilter } from './client-filter.ts';
+import type { ForwardConfig } from './config.ts';
+import { Forwarder } from './forwarder/forwarder.ts';
+import type { UpstreamStatus } from './forwarder/upstream.ts';
+import { Responder, type ResponderContext } from './responder.ts';
+import type { DnsSettings, Handoff, ZoneData, ZoneDelta } from './snapshot.ts';
+import { TcpServer, TcpShared } from './tcp-server.ts';
+import { type ServerContext, UdpServer } from './udp-server.ts';
+import { lowerName, nameKey } from './wire/name.ts';
+import { Zone, ZoneTable } from './zone.ts';
+
+/** Memory for answers from our zones where nothing is forwarded. */
+const ZONE_CACHE_BYTES = 4 * 1024 * 1024;
+const FIRST_RETRY_MS = 1000;
+const MAX_RETRY_MS = 30_000;
+
+/** What the engine needs from its thread. */
+export interface DnsEngineContext {
+  readonly reactor: Reactor;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** A window of `dnsCounters` and `dnsGauges`. */
+  readonly counters: CounterStripe;
+  readonly handoff: Handoff;
+}
+
+/** One address and transport it should listen on. */
+export interface ListenStatus {
+  readonly endpoint: InetEndpoint;
+  readonly transport: 'udp' | 'tcp';
+  /** Where it listens, with the port the kernel chose if 0 was asked for; undefined when it does not. */
+  readonly bound: InetEndpoint | undefined;
+  /** Why it does not. */
+  readonly error: string | undefined;
+}
+
+interface Listener {
+  readonly endpoint: InetEndpoint;
+  readonly transport: 'udp' | 'tcp';
+  server: UdpServer | TcpServer | undefined;
+  error: string | undefined;
+  retry: Timer | undefined;
+  retryMs: number;
+}
+
+export class DnsEngine {
+  readonly #context: DnsEngineContext;
+  readonly #zones = new ZoneTable();
+  readonly #filter: ClientFilter;
+  readonly #responder: Responder;
+  readonly #shared: ResponderContext;
+  readonly #server: ServerContext;
+  readonly #listeners = new Map<string, Listener>();
+  readonly #tcp = new TcpShared();
+  #forwardText = '';
+  #version = 1;
+  #closed = false;
+
+  constructor(context: DnsEngineContext) {
+    this.#context = context;
+    const { reactor, clock, random, log, counters, handoff } = context;
+    this.#filter = new ClientFilter(random);
+    this.#shared = {
+      clock,
+      log,
+      counters,
+      handoff,
+      filter: this.#filter,
+      zones: this.#zones,
+      cache: new WireCache(ZONE_CACHE_BYTES, random),
+      forwarder: undefined,
+    };
+    this.#responder = new Responder(this.#shared);
+    this.#server = { reactor, clock, counters, filter: this.#filter, responder: this.#responder };
+  }
+
+  /**
+   * Makes the settings true: what stays the same (listeners, cache, upstreams and what is known of them) goes on.
+   * `forward.cache.sizeBytes` is this thread's share.
+   */
+  apply(settings: DnsSettings): void {
+    assert(!this.#closed, 'apply after close');
+    this.#filter.apply(settings.allow, settings.rateLimit);
+    this.#applyForward(settings.forward);
+    this.#applyListeners(settings.listen);
+    if (settings.dns64.mode === 'synthesize') {
+      this.#context.log.warn(
+        {},
+        'dns64.mode synthesize is not available yet: answers are passed on as upstreams give them',
+      );
+    }
+  }
+
+  /** Adds a zone, or takes the place of the one of its name. */
+  setZone(data: ZoneData): void {
+    const known = this.#zones.get(nameKey(data.name)) !== undefined;
+    this.#zones.set(new Zone(data));
+    // What was forwarded below that name is ours now.
+    if (!known) this.#shared.cache.flush(lowerName(data.name));
+    this.#newVersion();
+  }
+
+  /** Applies one transaction to its zone; one for a zone that is not here is left. */
+  applyDelta(delta: ZoneDelta): void {
+    this.#zones.get(nameKey(delta.name))?.apply(delta.changes);
+    this.#newVersion();
+  }
+
+  removeZone(name: Uint8Array): void {
+    this.#zones.delete(nameKey(name));
+    this.#newVersion();
+  }
+
+  upstreams(): UpstreamStatus[] {
+    return this.#shared.forwarder?.status ?? [];
+  }
+
+  cacheStatus(): CacheStatus {
+    return this.#shared.cache.status;
+  }
+
+  /** Forgets what was cached: everything, or a name (wire form) and all below it. Returns how many entries went. */
+  flushCache(name?: Uint8Array): number {
+    return this.#shared.cache.flush(name === undefined ? undefined : lowerName(name));
+  }
+
+  /** Where it listens, and where it cannot. */
+  get listening(): readonly ListenStatus[] {
+    return [...this.#listeners.values()].map(({ endpoint, transport, server, error }) => ({
+      endpoint,
+      transport,
+      bound: server?.endpoint,
+      error,
+    }));
+  }
+
+  /** Takes no more queries, waits until those under way are answered, at most `graceMs`, and closes. */
+  async stop(graceMs: number): Promise<void> {
+    for (const { server, retry } of this.#listeners.values()) {
+      retry?.cancel();
+      if (server instanceof UdpServer) server.quiesce();
+      else server?.close();
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#context.clock.after(graceMs, resolve);
+    this.#responder.whenIdle(resolve);
+    await promise;
+    timer.cancel();
+    this.close();
+  }
+
+  /** Lets go of every descriptor at once. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#responder.close();
+    for (const listener of this.#listeners.values()) this.#closeListener(listener);
+    this.#listeners.clear();
+    for (const connection of [...this.#tcp.connections]) connection.close();
+    this.#shared.forwarder?.close();
+  }
+
+  #newVersion(): void {
+    this.#shared.cache.zonesVersion = ++this.#version;
+  }
+
+  #applyForward(forward: ForwardConfig | undefined): void {
+    const { reactor, clock, random, log, counters } = this.#context;
+    const size = forward?.cache.sizeBytes ?? ZONE_CACHE_BYTES;
+    const wanted = WireCache.capacityFor(size);
+    if (wanted !== this.#shared.cache.capacity) this.#shared.cache = new WireCache(size, random);
+    this.#shared.cache.serveStaleSeconds = forward?.cache.serveStaleSeconds ?? 0;
+    this.#shared.cache.prefetches = forward?.cache.prefetch ?? false;
+    this.#newVersion();
+    const text = JSON.stringify(forward) ?? '';
+    if (text === this.#forwardText) return;
+    this.#forwardText = text;
+    const before = this.#shared.forwarder;
+    this.#shared.forwarder =
+      forward === undefined
+        ? undefined
+        : new Forwarder(
+            {
+              reactor,
+              clock,
+              random,
+              log,
+              counters,
+              settled: (question, key, answer) => this.#responder.settled(question, key, answer),
+            },
+            forward,
+          );
+    before?.close();
+  }
+
+  #applyListeners(endpoints: readonly InetEndpoint[]): void {
+    const wanted = new Map<string, Listener>();
+    for (const endpoint of endpoints) {
+      for (const transport of ['udp', 'tcp'] as const) {
+        const listener = { endpoint, transport, server: undefined, error: undefined, retry: undefined };
+        wanted.set(`${transport} ${formatEndpoint(endpoint)}`, { ...listener, retryMs: FIRST_RETRY_MS });
+      }
+    }
+    for (const [key, listener] of this.#listeners) {
+      if (wanted.has(key)) continue;
+      this.#closeListener(listener);
+      this.#listeners.delete(key);
+    }
+    for (const [key, listener] of wanted) {
+      if (this.#listeners.has(key)) continue;
+      this.#listeners.set(key, listener);
+      this.#open(listener);
+    }
+  }
+
+  #open(listener: Listener): void {
+    const { endpoint, transport } = listener;
+    const { log, clock } = this.#context;
+    try {
+      listener.server =
+        transport === 'udp'
+          ? new UdpServer(this.#server, this.#portAsUdp(endpoint))
+          : new TcpServer(this.#server, this.#tcp, this.#portAsUdp(endpoint));
+      listener.error = undefined;
+      log.info({ endpoint: formatEndpoint(listener.server.endpoint), transport }, 'DNS listens');
+    } catch (error) {
+      const message = errorMessage(error);
+      if (message !== listener.error) {
+        log.error({ endpoint: formatEndpoint(endpoint), transport, error: message }, 'DNS cannot listen; trying again');
+      }
+      listener.error = message;
+      listener.retry = clock.after(listener.retryMs, () => this.#open(listener));
+      listener.retryMs = Math.min(2 * listener.retryMs, MAX_RETRY_MS);
+    }
+  }
+
+  /** For port 0 (tests): TCP takes the port that UDP was given. */
+  #portAsUdp(endpoint: InetEndpoint): InetEndpoint {
+    if (endpoint.port !== 0) return endpoint;
+    const udp = this.#listeners.get(`udp ${formatEndpoint(endpoint)}`)?.server;
+    return udp === undefined ? endpoint : { ...endpoint, port: udp.endpoint.port };
+  }
+
+  #closeListener(listener: Listener): void {
+    listener.retry?.cancel();
+    listener.server?.close();
+    listener.server = undefined;
+  }
+}

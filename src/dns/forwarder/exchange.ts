@@ -1,0 +1,48 @@
+/** What the forwarder and its transports tell one another. */
+import type { Upstream } from './upstream.ts';
+
+/** One query sent to one upstream. */
+export interface Attempt {
+  readonly upstream: Upstream;
+  /** The question as it was sent: a reply must repeat it. */
+  readonly question: Uint8Array;
+  readonly sentAt: number;
+  /** Whether it went by TCP or TLS. */
+  readonly stream: boolean;
+  /** Whether it had an OPT record. */
+  readonly edns: boolean;
+  id: number;
+  /** The UDP socket it left by. */
+  socket: { forget(attempt: Attempt): void } | undefined;
+}
+
+/** Why an attempt ended without a reply: nobody listens there, or the connection broke. */
+export type Failure = 'refused' | 'closed';
+
+/** Where transports report to. */
+export interface AttemptHandler {
+  /** A reply whose source, id and question match; its bytes hold during the call. */
+  replied(attempt: Attempt, reply: Uint8Array): void;
+  failed(attempt: Attempt, failure: Failure): void;
+  /** A datagram that answers nothing we asked: late, or forged. */
+  unmatched(upstream: Upstream): void;
+}
+
+/** Whether a reply is the one to this attempt: a response, and to the same question (RFC 5452 §9.1). Its id was compared. */
+export function matchesQuestion(reply: Uint8Array, question: Uint8Array): boolean {
+  if (reply.length < 12 || (reply[2]! & 0xf8) !== 0x80) return false;
+  if (reply[4] === 0 && reply[5] === 0) {
+    // Old servers answer what they do not understand (FORMERR, NOTIMP) with a bare header.
+    const rcode = reply[3]! & 15;
+    return reply.length === 12 && (rcode === 1 || rcode === 4);
+  }
+  if (reply[4] !== 0 || reply[5] !== 1 || reply.length < 12 + question.length) return false;
+  for (let i = 0; i < question.length; i++) {
+    const a = question[i]!;
+    const b = reply[12 + i]!;
+    if (a === b) continue;
+    const lower = a | 0x20;
+    if (lower !== (b | 0x20) || lower < 0x61 || lower > 0x7a) return false;
+  }
+  return true;
+}

@@ -1,0 +1,115 @@
+/** One upstream: how fast it answers and whether it does. */
+import { formatEndpoint } from '../../core/address.ts';
+import type { UpstreamConfig } from '../config.ts';
+
+/** Timeouts in a row after which an upstream is down. */
+const FAILURES_TO_DOWN = 3;
+const FIRST_PROBE_MS = 250;
+const MAX_PROBE_MS = 5000;
+/** Weight of the newest round trip in the smoothed one (RFC 6298 §2 uses the same). */
+const SMOOTHING = 1 / 8;
+/** Upstreams that are passed over look a little faster each time, so that they are tried again. */
+const DECAY = 0.995;
+/** First wait for an upstream nobody has heard yet. */
+const UNKNOWN_WAIT_MS = 400;
+const MIN_WAIT_MS = 150;
+
+export type UpstreamState = 'unknown' | 'up' | 'down';
+
+/** An upstream as operators see it. */
+export interface UpstreamStatus {
+  readonly name: string;
+  readonly transport: UpstreamConfig['transport'];
+  readonly state: UpstreamState;
+  /** Smoothed round trip; undefined before the first answer. */
+  readonly rttMs: number | undefined;
+  readonly sent: number;
+  readonly answered: number;
+  readonly timeouts: number;
+  readonly failures: number;
+  /** Why it is down. */
+  readonly reason: string | undefined;
+}
+
+export class Upstream {
+  readonly config: UpstreamConfig;
+  readonly name: string;
+  state: UpstreamState = 'unknown';
+  reason: string | undefined;
+  sent = 0;
+  answeredCount = 0;
+  timeouts = 0;
+  failures = 0;
+  /** Until when it gets plain queries: it does not understand EDNS. */
+  plainUntil = 0;
+  #rtt: number | undefined;
+  #inRow = 0;
+  #probeDelay = FIRST_PROBE_MS;
+
+  constructor(config: UpstreamConfig) {
+    this.config = config;
+    const server = config.serverName === undefined ? '' : `#${config.serverName}`;
+    this.name = (config.transport === 'tls' ? 'tls://' : '') + formatEndpoint(config.endpoint) + server;
+  }
+
+  get status(): UpstreamStatus {
+    const { name, state, sent, timeouts, failures, reason } = this;
+    const { transport } = this.config;
+    return { name, transport, state, rttMs: this.#rtt, sent, answered: this.answeredCount, timeouts, failures, reason };
+  }
+
+  /** What the policy `fastest` compares: an upstream never heard comes first, to be known. */
+  get rank(): number {
+    return this.#rtt ?? 0;
+  }
+
+  /** How long to wait for an answer before another try, `tries` made already. */
+  waitMs(tries: number): number {
+    const wait = this.#rtt === undefined ? UNKNOWN_WAIT_MS : Math.max(MIN_WAIT_MS, this.#rtt * 4);
+    return wait * 2 ** tries;
+  }
+
+  /** Notes an answer. Returns whether the upstream had not been up. */
+  answered(rttMs: number): boolean {
+    this.answeredCount++;
+    this.#rtt = this.#rtt === undefined ? rttMs : this.#rtt + (rttMs - this.#rtt) * SMOOTHING;
+    this.#inRow = 0;
+    this.#probeDelay = FIRST_PROBE_MS;
+    const risen = this.state === 'down';
+    this.state = 'up';
+    this.reason = undefined;
+    return risen;
+  }
+
+  /** Notes that no answer came in time. Returns whether that made it down. */
+  timedOut(): boolean {
+    this.timeouts++;
+    if (this.#rtt !== undefined) this.#rtt = Math.min(this.#rtt * 1.5 + 10, 2000);
+    return ++this.#inRow >= FAILURES_TO_DOWN && this.#down('no answers');
+  }
+
+  /** Notes that nobody listens there, or that the connection broke. Returns whether that made it down. */
+  failed(reason: string, certain: boolean): boolean {
+    this.failures++;
+    return (certain || ++this.#inRow >= FAILURES_TO_DOWN) && this.#down(reason);
+  }
+
+  /** Another was preferred. */
+  passedOver(): void {
+    if (this.#rtt !== undefined) this.#rtt *= DECAY;
+  }
+
+  /** The time until the next probe of an upstream that is down; longer each time. */
+  nextProbeMs(): number {
+    const delay = this.#probeDelay;
+    this.#probeDelay = Math.min(delay * 2, MAX_PROBE_MS);
+    return delay;
+  }
+
+  #down(reason: string): boolean {
+    const fell = this.state !== 'down';
+    this.state = 'down';
+    this.reason = reason;
+    return fell;
+  }
+}

@@ -1,0 +1,78 @@
+/** Replies as bytes: what stands around an answer. The output begins at `at` of `out`; lengths come back. */
+import { HEADER_LENGTH, OPT_LENGTH, type QueryView } from './query-view.ts';
+import { MAX_UDP_SIZE } from './wire/query.ts';
+import { FLAG, TYPE } from './wire/types.ts';
+
+const QR_BYTE = FLAG.QR >> 8;
+const RD_BYTE = FLAG.RD >> 8;
+
+/** Writes a reply that is a response code and nothing more, with `flags` beside QR and what the query asks to be echoed. */
+export function writeRcode(view: QueryView, rcode: number, flags: number, out: Uint8Array, at: number): number {
+  const { bytes, start, questionLength } = view;
+  out[at] = bytes[start]!;
+  out[at + 1] = bytes[start + 1]!;
+  // Opcode and RD come back as they were (RFC 1035 §4.1.1), CD too (RFC 4035 §3.2.2).
+  out[at + 2] = QR_BYTE | (bytes[start + 2]! & 0x79) | (flags >> 8);
+  out[at + 3] = (bytes[start + 3]! & FLAG.CD) | (flags & 0xff) | (rcode & 15);
+  for (let i = 4; i < HEADER_LENGTH; i++) out[at + i] = 0;
+  if (questionLength > 0) out[at + 5] = 1;
+  const question = start + HEADER_LENGTH;
+  for (let i = 0; i < questionLength; i++) out[at + HEADER_LENGTH + i] = bytes[question + i]!;
+  const length = HEADER_LENGTH + questionLength;
+  return view.edns ? appendOpt(out, at, length, rcode, view.dnssecOk) : length;
+}
+
+/** Writes the truncated form of a reply whose header stands at `header` of `source`: the client comes again by TCP. */
+export function writeTruncated(
+  view: QueryView,
+  source: Uint8Array,
+  header: number,
+  out: Uint8Array,
+  at: number,
+): number {
+  const flags = (source[header + 2]! << 8) | source[header + 3]!;
+  return writeRcode(view, flags & 15, (flags & (FLAG.AA | FLAG.RA)) | FLAG.TC, out, at);
+}
+
+/**
+ * Makes the message of `length` bytes at `at`, which has no OPT, the reply to this query: id, RD, CD, AD, the question as it
+ * was written (`echo`), and OPT if the query had one.
+ */
+export function addressTo(view: QueryView, out: Uint8Array, at: number, length: number, echo: boolean): number {
+  const { bytes, start } = view;
+  out[at] = bytes[start]!;
+  out[at + 1] = bytes[start + 1]!;
+  out[at + 2] = out[at + 2]! | (bytes[start + 2]! & RD_BYTE);
+  const authentic = view.wantsAuthenticData || view.dnssecOk ? FLAG.AD : 0;
+  out[at + 3] = (out[at + 3]! & (FLAG.RA | authentic | 15)) | (bytes[start + 3]! & FLAG.CD);
+  if (echo) {
+    const question = start + HEADER_LENGTH;
+    for (let i = 0; i < view.questionLength; i++) out[at + HEADER_LENGTH + i] = bytes[question + i]!;
+  }
+  return view.edns ? appendOpt(out, at, length, 0, view.dnssecOk) : length;
+}
+
+/** The room a reply has beside what `addressTo` appends. */
+export function roomFor(view: QueryView, limit: number): number {
+  return view.edns ? limit - OPT_LENGTH : limit;
+}
+
+/** Appends our OPT record (RFC 6891 §6.1.2): size, version 0, the upper bits of the rcode, DO as it came (RFC 3225 §3). */
+function appendOpt(out: Uint8Array, at: number, length: number, rcode: number, dnssecOk: boolean): number {
+  const opt = at + length;
+  out[opt] = 0;
+  out[opt + 1] = 0;
+  out[opt + 2] = TYPE.OPT;
+  out[opt + 3] = MAX_UDP_SIZE >> 8;
+  out[opt + 4] = MAX_UDP_SIZE & 0xff;
+  out[opt + 5] = rcode >> 4;
+  out[opt + 6] = 0;
+  out[opt + 7] = dnssecOk ? 0x80 : 0;
+  out[opt + 8] = 0;
+  out[opt + 9] = 0;
+  out[opt + 10] = 0;
+  const additional = ((out[at + 10]! << 8) | out[at + 11]!) + 1;
+  out[at + 10] = additional >> 8;
+  out[at + 11] = additional;
+  return length + OPT_LENGTH;
+}

@@ -1,0 +1,400 @@
+/**
+ * Answers messages of clients, whatever they came by: from the cache, from our zones, by forwarding, or by handing them to
+ * the control thread. A cached answer takes no allocation; everything else leaves one behind.
+ */
+import type { InetEndpoint } from '../core/address.ts';
+import type { Clock } from '../core/clock.ts';
+import type { CounterStripe } from '../core/counters.ts';
+import { errorMessage } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import { FRESH, STALE, type WireCache } from './cache.ts';
+import { type ClientFilter, SEND, SLIP } from './client-filter.ts';
+import { COUNT, responseCounter } from './counters.ts';
+import type { ForwardAnswer } from './forwarder/answer.ts';
+import { type Forwarder, type ForwardWaiter, OVERLOADED, QUEUED } from './forwarder/forwarder.ts';
+import { HEADER_LENGTH, QueryView } from './query-view.ts';
+import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
+import type { Handoff } from './snapshot.ts';
+import { VERDICT } from './wire/query.ts';
+import { CLASS, FLAG, RCODE } from './wire/types.ts';
+import type { ZoneTable } from './zone.ts';
+import { ZoneReply } from './zone-reply.ts';
+
+/** Messages at the control thread at a time. */
+const MAX_HANDOFFS = 1024;
+/** Error answers of one client network share a bucket of the rate limit, whatever was asked. */
+const ERRORS = 0x5eed;
+/** After a failure a stale answer is given at once for so long (RFC 8767 §5). */
+const STALE_RETRY_SECONDS = 30;
+const FIRST_FAILURE_SECONDS = 1;
+/** RFC 9520 §3.2: failures are remembered at least a second, at most five minutes. */
+const MAX_FAILURE_SECONDS = 60;
+const MAX_MESSAGE = 65535;
+/** The longest question, 255 + 2 + 2, in whole words. */
+const QUESTION_BYTES = 260;
+
+/** Where a message came from; its fields hold while it is being answered. */
+export interface Origin {
+  readonly transport: 'udp' | 'tcp';
+  /** What a later answer is sent by. */
+  hold(): ReplySink;
+  client(): InetEndpoint;
+  local(): InetEndpoint;
+}
+
+/** The way back to a client. */
+export interface ReplySink {
+  /** Sends the `length` bytes at `start` of `bytes`. */
+  send(bytes: Buffer, start: number, length: number): void;
+  /** Called once, after the last `send`. */
+  done(): void;
+}
+
+/** What the responder needs from its thread; `forwarder` and `zones` may be replaced. */
+export interface ResponderContext {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly counters: CounterStripe;
+  readonly handoff: Handoff;
+  readonly filter: ClientFilter;
+  readonly zones: ZoneTable;
+  cache: WireCache;
+  forwarder: Forwarder | undefined;
+}
+
+/** A query that waits for an upstream. */
+class Pending implements ForwardWaiter {
+  readonly message: Uint8Array;
+  readonly sink: ReplySink;
+  readonly transport: 'udp' | 'tcp';
+  /** The part our zones gave: an alias that leads out of them. */
+  readonly zoneReply: ZoneReply | undefined;
+  readonly #responder: Responder;
+
+  constructor(responder: Responder, view: QueryView, origin: Origin, zoneReply: ZoneReply | undefined) {
+    this.#responder = responder;
+    this.message = Uint8Array.from(view.message());
+    this.sink = origin.hold();
+    this.transport = origin.transport;
+    this.zoneReply = zoneReply;
+  }
+
+  forwarded(answer: ForwardAnswer | undefined): void {
+    this.#responder.finish(this, answer);
+  }
+}
+
+export class Responder {
+  readonly #context: ResponderContext;
+  /** Where answers that come later are put together. */
+  readonly #scratch = Buffer.alloc(MAX_MESSAGE + 1);
+  readonly #scratchWords = new Uint32Array(this.#scratch.buffer, this.#scratch.byteOffset, this.#scratch.length >> 2);
+  readonly #later = new QueryView(Buffer.alloc(MAX_MESSAGE + 1));
+  readonly #questionBytes = Buffer.alloc(QUESTION_BYTES);
+  readonly #questionWords = new Uint32Array(
+    this.#questionBytes.buffer,
+    this.#questionBytes.byteOffset,
+    QUESTION_BYTES >> 2,
+  );
+  #handoffs = 0;
+  #outstanding = 0;
+  #whenIdle: (() => void) | undefined;
+  #closed = false;
+
+  constructor(context: ResponderContext) {
+    this.#context = context;
+  }
+
+  /** Whole seconds of the clock, as the cache counts. */
+  get #now(): number {
+    return Math.floor(this.#context.clock.now() / 1000);
+  }
+
+  /**
+   * Answers the message at `start` of the view's memory, from the client that the filter checked last.
+   * @param allowed the filter's verdict
+   * @param out memory of its own, `words` its view, `at` a multiple of four
+   * @returns bytes of the reply written at `at`; 0 when there is none, or none yet
+   */
+  respond(
+    view: QueryView,
+    start: number,
+    length: number,
+    allowed: boolean,
+    origin: Origin,
+    out: Buffer,
+    words: Uint32Array,
+    at: number,
+    nowMs: number,
+  ): number {
+    const { counters, cache, filter } = this.#context;
+    const verdict = view.read(start, length);
+    const udp = origin.transport === 'udp';
+    const plain = allowed && verdict === RCODE.NOERROR && view.class === CLASS.IN;
+    let written: number;
+    let bucket = ERRORS;
+    if (plain) {
+      const now = Math.floor(nowMs / 1000);
+      const limit = udp ? view.udpLimit : MAX_MESSAGE;
+      const question = start + HEADER_LENGTH;
+      bucket = cache.hash(view.words, question >> 2, view.questionLength);
+      const found = cache.lookup(view.bytes, view.words, question, view.questionLength, bucket, view.key, now);
+      written =
+        found === FRESH && (cache.messageLength <= roomFor(view, limit) || !cache.authoritative)
+          ? this.#fromCache(view, limit, out, words, at, now)
+          : this.#uncached(view, limit, origin, out, words, at, now, found === STALE);
+    } else {
+      written = this.#special(view, verdict, allowed, origin, out, at);
+    }
+    if (written === 0) return 0;
+    if (udp && filter.limits) {
+      const verdict = filter.limit(bucket, nowMs);
+      if (verdict !== SEND) return this.#limited(verdict, view, out, at);
+    }
+    counters.add(responseCounter(out[at + 3]! & 15));
+    return written;
+  }
+
+  /** Sends the answer to a query that waited. */
+  finish(pending: Pending, answer: ForwardAnswer | undefined): void {
+    if (this.#closed) return;
+    const { counters } = this.#context;
+    const view = this.#later;
+    const out = this.#scratch;
+    view.bytes.set(pending.message, 0);
+    view.read(0, pending.message.length);
+    const limit = pending.transport === 'udp' ? view.udpLimit : MAX_MESSAGE;
+    let length: number;
+    if (pending.zoneReply !== undefined) {
+      counters.add(COUNT.ZONE);
+      length = this.#write(view, pending.zoneReply.continued(answer?.message), limit, out, 0);
+    } else if (answer !== undefined) {
+      counters.add(COUNT.FORWARDED);
+      length = this.#write(view, answer.message, limit, out, 0);
+    } else {
+      length = this.#staleOrFailure(view, limit, out, 0);
+    }
+    counters.add(responseCounter(out[3]! & 15));
+    pending.sink.send(out, 0, length);
+    this.#settleOne(pending.sink);
+  }
+
+  /** Keeps what the forwarder learnt; called before those who wait are answered. */
+  settled(question: Uint8Array, key: number, answer: ForwardAnswer | undefined): void {
+    const { cache, log } = this.#context;
+    const now = this.#now;
+    if (answer !== undefined) {
+      if (answer.ttl > 0) {
+        const lifetime = { ttl: answer.ttl, authoritative: false, failure: false };
+        cache.insert(answer.message, answer.questionLength, answer.ttlOffsets, key, now, lifetime);
+      }
+      return;
+    }
+    if (log.debugEnabled) log.debug({ question: Buffer.from(question).toString('latin1') }, 'no upstream answered');
+    const found = this.#lookup(question, key, now);
+    if (found === STALE) {
+      cache.noteFailedRefresh(now + STALE_RETRY_SECONDS);
+    } else if (found !== FRESH) {
+      const ttl = Math.min(MAX_FAILURE_SECONDS, Math.max(FIRST_FAILURE_SECONDS, cache.failureSeconds * 2));
+      const lifetime = { ttl, authoritative: false, failure: true };
+      cache.insert(failureMessage(question), question.length, [], key, now, lifetime);
+    }
+  }
+
+  /** Calls `run` as soon as nobody waits for an answer. */
+  whenIdle(run: () => void): void {
+    if (this.#outstanding === 0) run();
+    else this.#whenIdle = run;
+  }
+
+  /** Answers nobody any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  get #recursionAvailable(): number {
+    return this.#context.forwarder === undefined ? 0 : FLAG.RA;
+  }
+
+  /** Everything but an allowed query of class IN. */
+  #special(view: QueryView, verdict: number, allowed: boolean, origin: Origin, out: Buffer, at: number): number {
+    const { counters } = this.#context;
+    if (verdict === VERDICT.DROP) {
+      counters.add(view.faultCounter());
+      return 0;
+    }
+    if (!allowed) counters.add(COUNT.NOT_ALLOWED);
+    else if (verdict === VERDICT.HANDOFF) return this.#handOff(view, origin);
+    else if (verdict === RCODE.FORMERR) counters.add(view.faultCounter());
+    // A class other than IN, the server's version in CH too, is nobody's business.
+    const rcode = !allowed || verdict === RCODE.NOERROR ? RCODE.REFUSED : verdict;
+    return writeRcode(view, rcode, this.#recursionAvailable, out, at);
+  }
+
+  #limited(verdict: number, view: QueryView, out: Buffer, at: number): number {
+    const { counters } = this.#context;
+    counters.add(verdict === SLIP ? COUNT.SLIPPED : COUNT.RATE_LIMITED);
+    return verdict === SLIP ? writeRcode(view, RCODE.NOERROR, this.#recursionAvailable | FLAG.TC, out, at) : 0;
+  }
+
+  #fromCache(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
+    const { cache, counters } = this.#context;
+    counters.add(cache.authoritative ? COUNT.ZONE : COUNT.CACHE_HIT);
+    if (cache.wantsRefresh(now)) this.#refresh(view);
+    if (cache.messageLength > roomFor(view, limit)) {
+      return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
+    }
+    return addressTo(view, out, at, cache.copyTo(out, words, at, now), !cache.exact);
+  }
+
+  #uncached(
+    view: QueryView,
+    limit: number,
+    origin: Origin,
+    out: Buffer,
+    words: Uint32Array,
+    at: number,
+    now: number,
+    stale: boolean,
+  ): number {
+    const { zones, counters, forwarder, cache, filter } = this.#context;
+    const reply = zones.size === 0 ? undefined : ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0);
+    if (
+      reply !== undefined &&
+      (reply.continuation === undefined || !view.recursionDesired || forwarder === undefined)
+    ) {
+      counters.add(COUNT.ZONE);
+      return this.#fromZone(view, reply, limit, out, at, now);
+    }
+    if (reply === undefined) {
+      if (!view.recursionDesired || forwarder === undefined) {
+        return writeRcode(view, RCODE.REFUSED, this.#recursionAvailable, out, at);
+      }
+      if (stale && cache.failedLately(now)) return this.#stale(view, limit, out, words, at, now);
+      counters.add(COUNT.CACHE_MISS);
+    }
+    const question = reply?.continuation ?? view.copyQuestion();
+    if (reply !== undefined && this.#lookup(question, view.key, now) === FRESH) {
+      const rest = new Uint8Array(cache.messageLength + 3);
+      const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
+      counters.add(COUNT.ZONE);
+      return this.#write(view, reply.continued(aligned), limit, out, at);
+    }
+    const pending = new Pending(this, view, origin, reply);
+    const outcome = forwarder!.resolve(question, view.key, filter.client, pending);
+    if (outcome === QUEUED) {
+      this.#outstanding++;
+      return 0;
+    }
+    pending.sink.done();
+    if (outcome === OVERLOADED) counters.add(COUNT.OVERLOAD);
+    if (stale && reply === undefined) return this.#stale(view, limit, out, words, at, now);
+    return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
+  }
+
+  #fromZone(view: QueryView, reply: ZoneReply, limit: number, out: Buffer, at: number, now: number): number {
+    const { zones, cache } = this.#context;
+    if (reply.continuation === undefined) {
+      const lifetime = { ttl: 0, authoritative: true, failure: false };
+      cache.insert(reply.message, view.questionLength, [], view.key, now, lifetime);
+    }
+    const room = roomFor(view, limit);
+    if (reply.message.length <= room) return this.#write(view, reply.message, limit, out, at);
+    // As much as fits: what is only additional may be left out without TC (RFC 2181 §9).
+    const short = ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, room)!;
+    return this.#write(view, short.message, limit, out, at);
+  }
+
+  #stale(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
+    const { cache, counters } = this.#context;
+    counters.add(COUNT.STALE);
+    if (cache.messageLength > roomFor(view, limit)) {
+      return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
+    }
+    return addressTo(view, out, at, cache.copyTo(out, words, at, now), true);
+  }
+
+  #staleOrFailure(view: QueryView, limit: number, out: Buffer, at: number): number {
+    const now = this.#now;
+    const found = this.#lookup(view.copyQuestion(), view.key, now);
+    if (found === STALE) return this.#stale(view, limit, out, this.#scratchWords, at, now);
+    return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
+  }
+
+  /** Writes a message that has neither OPT nor the client's question, id and flags yet. */
+  #write(view: QueryView, message: Uint8Array, limit: number, out: Buffer, at: number): number {
+    if (message.length > roomFor(view, limit)) return this.#truncate(view, message, 0, out, at);
+    out.set(message, at);
+    return addressTo(view, out, at, message.length, true);
+  }
+
+  #truncate(view: QueryView, source: Uint8Array, header: number, out: Buffer, at: number): number {
+    this.#context.counters.add(COUNT.TRUNCATED);
+    return writeTruncated(view, source, header, out, at);
+  }
+
+  /** Looks a question up that stands alone. */
+  #lookup(question: Uint8Array, key: number, now: number): number {
+    const { cache } = this.#context;
+    this.#questionBytes.set(question);
+    const hash = cache.hash(this.#questionWords, 0, question.length);
+    return cache.lookup(this.#questionBytes, this.#questionWords, 0, question.length, hash, key, now);
+  }
+
+  #refresh(view: QueryView): void {
+    const { forwarder, counters } = this.#context;
+    const outcome = forwarder?.resolve(view.copyQuestion(), view.key, 0, undefined);
+    if (outcome === QUEUED) counters.add(COUNT.PREFETCH);
+  }
+
+  #handOff(view: QueryView, origin: Origin): number {
+    const { counters, handoff, log } = this.#context;
+    counters.add(COUNT.HANDOFF);
+    if (this.#handoffs >= MAX_HANDOFFS) {
+      counters.add(COUNT.OVERLOAD);
+      return 0;
+    }
+    this.#handoffs++;
+    this.#outstanding++;
+    const sink = origin.hold();
+    const message = Uint8Array.from(view.message());
+    const request = { message, client: origin.client(), local: origin.local(), transport: origin.transport };
+    void handoff(request).then(
+      (replies) => this.#handedBack(sink, replies),
+      (error: unknown) => {
+        log.error({ error: errorMessage(error) }, 'the control thread could not answer');
+        this.#handedBack(sink, []);
+      },
+    );
+    return 0;
+  }
+
+  #handedBack(sink: ReplySink, replies: readonly Uint8Array[]): void {
+    this.#handoffs--;
+    if (this.#closed) return;
+    const { counters } = this.#context;
+    for (const reply of replies) {
+      if (reply.length < HEADER_LENGTH || reply.length > MAX_MESSAGE) continue;
+      counters.add(COUNT.HANDOFF_ANSWERED);
+      counters.add(responseCounter(reply[3]! & 15));
+      this.#scratch.set(reply);
+      sink.send(this.#scratch, 0, reply.length);
+    }
+    this.#settleOne(sink);
+  }
+
+  #settleOne(sink: ReplySink): void {
+    sink.done();
+    if (--this.#outstanding === 0) this.#whenIdle?.();
+  }
+}
+
+/** SERVFAIL to a question, as the cache keeps it. */
+function failureMessage(question: Uint8Array): Uint8Array {
+  const message = new Uint8Array(HEADER_LENGTH + question.length);
+  message[2] = FLAG.QR >> 8;
+  message[3] = FLAG.RA | RCODE.SERVFAIL;
+  message[5] = 1;
+  message.set(question, HEADER_LENGTH);
+  return message;
+}

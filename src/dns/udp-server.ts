@@ -1,0 +1,150 @@
+/** DNS over UDP on one address: a batch of queries in, a batch of answers out. */
+import type { InetEndpoint } from '../core/address.ts';
+import type { Clock } from '../core/clock.ts';
+import type { CounterStripe } from '../core/counters.ts';
+import { EINTR } from '../linux/constants.ts';
+import { EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
+import { type ReturnPath, UdpBatch, UdpSocket } from '../linux/udp.ts';
+import type { ClientFilter } from './client-filter.ts';
+import { COUNT } from './counters.ts';
+import { QueryView } from './query-view.ts';
+import type { Origin, ReplySink, Responder } from './responder.ts';
+import { MAX_UDP_SIZE } from './wire/query.ts';
+
+const BATCH = 64;
+/** Updates may be larger than what we say we take; what is larger still is told to come by TCP. */
+const MAX_QUERY = 4096;
+/** Then other work of the thread gets its turn. */
+const BATCHES_PER_TURN = 8;
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** What a server needs from its thread. */
+export interface ServerContext {
+  readonly reactor: Reactor;
+  readonly clock: Clock;
+  readonly counters: CounterStripe;
+  readonly filter: ClientFilter;
+  readonly responder: Responder;
+}
+
+export class UdpServer implements EventHandler, Origin {
+  readonly transport = 'udp';
+  readonly endpoint: InetEndpoint;
+  readonly #context: ServerContext;
+  readonly #socket: UdpSocket;
+  readonly #batch = new UdpBatch({ count: BATCH, receiveBytes: MAX_QUERY, sendBytes: MAX_UDP_SIZE });
+  readonly #view = new QueryView(this.#batch.bytes);
+  #current = 0;
+  #open = true;
+
+  /** @throws {SystemError} when the address cannot be bound */
+  constructor(context: ServerContext, endpoint: InetEndpoint) {
+    this.#context = context;
+    this.#socket = UdpSocket.listen(endpoint.address, endpoint.port, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+    this.endpoint = this.#socket.local;
+    context.reactor.add(this.#socket.fd, EPOLLIN, this);
+  }
+
+  onEvents(): void {
+    for (let turn = 0; turn < BATCHES_PER_TURN && this.#open; turn++) {
+      const got = this.#batch.receive(this.#socket);
+      if (got === -EINTR) continue;
+      if (got <= 0) return;
+      this.#answer(got);
+      if (got < BATCH) return;
+    }
+  }
+
+  /** The way back to the client whose query is being answered. */
+  hold(): ReplySink {
+    return new UdpReply(this, this.#batch.returnPath(this.#current));
+  }
+
+  client(): InetEndpoint {
+    return this.#batch.source(this.#current);
+  }
+
+  local(): InetEndpoint {
+    const address = this.#batch.destination(this.#current);
+    return address === undefined ? this.endpoint : { kind: 'inet', address, port: this.endpoint.port };
+  }
+
+  /** Sends an answer that took its time. */
+  send(path: ReturnPath, bytes: Buffer, start: number, length: number): void {
+    if (!this.#open) return;
+    const batch = this.#batch;
+    if (length > MAX_UDP_SIZE) {
+      this.#context.counters.add(COUNT.UNSENT);
+      return;
+    }
+    if (batch.queued === BATCH) this.#flush();
+    bytes.copy(batch.bytes, batch.replyOffset, start, start + length);
+    batch.replyTo(path, length);
+    this.#flush();
+  }
+
+  /** Takes no more queries, but still sends answers. */
+  quiesce(): void {
+    if (this.#open) this.#context.reactor.remove(this.#socket.fd);
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#context.reactor.forget(this.#socket.fd);
+    this.#socket.close();
+  }
+
+  #answer(count: number): void {
+    const { counters, filter, responder, clock } = this.#context;
+    const batch = this.#batch;
+    const view = this.#view;
+    const { family } = this.#socket;
+    const now = clock.now();
+    counters.add(COUNT.UDP, count);
+    for (let i = 0; i < count; i++) {
+      this.#current = i;
+      if (batch.truncated(i)) {
+        counters.add(COUNT.TOO_LONG);
+        continue;
+      }
+      const allowed = filter.allows(view.words, batch.sourceOffset(i, family) >> 2, family);
+      const start = batch.offset(i);
+      const length = responder.respond(
+        view,
+        start,
+        batch.length(i),
+        allowed,
+        this,
+        batch.bytes,
+        view.words,
+        batch.replyOffset,
+        now,
+      );
+      if (length > 0) batch.reply(i, length);
+    }
+    if (batch.queued > 0) this.#flush();
+  }
+
+  #flush(): void {
+    const before = this.#batch.unsent;
+    this.#batch.flush(this.#socket);
+    if (this.#batch.unsent > before) this.#context.counters.add(COUNT.UNSENT, this.#batch.unsent - before);
+  }
+}
+
+class UdpReply implements ReplySink {
+  readonly #server: UdpServer;
+  readonly #path: ReturnPath;
+
+  constructor(server: UdpServer, path: ReturnPath) {
+    this.#server = server;
+    this.#path = path;
+  }
+
+  send(bytes: Buffer, start: number, length: number): void {
+    this.#server.send(this.#path, bytes, start, length);
+  }
+
+  done(): void {}
+}

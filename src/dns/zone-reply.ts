@@ -1,0 +1,92 @@
+/** An answer from our zones in the form the cache keeps: no id, no client's flags, no OPT. */
+
+import { WireError } from '../core/errors.ts';
+import { answerFromZone } from './answer.ts';
+import { type Message, MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
+import type { Name } from './wire/name.ts';
+import type { Query } from './wire/query.ts';
+import { FLAG, RCODE, SECTION } from './wire/types.ts';
+import type { ZoneTable } from './zone.ts';
+
+const MAX_MESSAGE = 65535;
+
+export class ZoneReply {
+  readonly message: Uint8Array;
+  /** The question (wire form) that an alias out of our zones leads to. */
+  readonly continuation: Uint8Array | undefined;
+  readonly #name: Name;
+  readonly #type: number;
+  readonly #class: number;
+  readonly #chain: readonly ResourceRecord[];
+
+  private constructor(
+    query: Query,
+    message: Uint8Array,
+    chain: readonly ResourceRecord[],
+    continuation: Uint8Array | undefined,
+  ) {
+    this.message = message;
+    this.continuation = continuation;
+    this.#name = Uint8Array.from(query.name);
+    this.#type = query.type;
+    this.#class = query.class;
+    this.#chain = chain;
+  }
+
+  /** Answers from the zones; undefined when none has the name. `query` is used up. */
+  static make(zones: ZoneTable, query: Query, recursionAvailable: boolean, limit = MAX_MESSAGE): ZoneReply | undefined {
+    if (zones.find(query.key) === undefined) return undefined;
+    query.hasEdns = false;
+    query.id = 0;
+    query.flags = 0;
+    const answer = answerFromZone(
+      zones,
+      query,
+      { limit, recursionAvailable },
+      new MessageWriter(new Uint8Array(limit)),
+    );
+    if (answer === undefined) return undefined;
+    const { target, chain } = answer;
+    const message = Uint8Array.from(answer.bytes);
+    if (target === undefined) return new ZoneReply(query, message, chain, undefined);
+    const continuation = new Uint8Array(target.length + 4);
+    continuation.set(target);
+    continuation.set([query.type >> 8, query.type, query.class >> 8, query.class], target.length);
+    return new ZoneReply(query, message, chain, continuation);
+  }
+
+  /**
+   * The chain of aliases with what the forwarder found at its end; without that, SERVFAIL. AA tells of the first name
+   * (RFC 1035 §4.1.1), AD would have to tell of all.
+   */
+  continued(rest: Uint8Array | undefined): Uint8Array {
+    const writer = new MessageWriter();
+    writer.begin(MAX_MESSAGE);
+    writer.question(this.#name, this.#type, this.#class);
+    const found = rest === undefined ? undefined : tryParse(rest);
+    if (found === undefined) {
+      writer.header(0, FLAG.QR | FLAG.RA, 0, RCODE.SERVFAIL);
+      return Uint8Array.from(writer.finish());
+    }
+    const sections = [
+      [SECTION.ANSWER, [...this.#chain, ...found.answers]],
+      [SECTION.AUTHORITY, found.authority],
+    ] as const;
+    for (const [section, records] of sections) {
+      for (const { name, type, class: cls, ttl, rdata } of records) {
+        writer.record(section, name, type, cls, ttl, rdata);
+      }
+    }
+    writer.header(0, FLAG.QR | FLAG.RA | FLAG.AA, 0, found.rcode);
+    return Uint8Array.from(writer.finish());
+  }
+}
+
+function tryParse(bytes: Uint8Array): Message | undefined {
+  try {
+    return parseMessage(bytes);
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
+}
