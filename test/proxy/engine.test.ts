@@ -1,12 +1,219 @@
+import { once } from 'node:events';
 import net from 'node:net';
 import t from 'tap';
-import { freePort, Harness, listener, member, outcome, pool, snapshot, Upstream } from './harness.ts';
+import { parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { CounterTable } from '../../src/core/counters.ts';
+import { nullLogger } from '../../src/core/logger.ts';
+import { SeededRandom } from '../../src/core/random.ts';
+import { Reactor } from '../../src/linux/reactor.ts';
+import {
+  ListenerCounter,
+  listenerCounterBase,
+  ProxyCounter,
+  ProxyGauge,
+  proxyCounters,
+  proxyGauges,
+} from '../../src/proxy/counters.ts';
+import { ProxyEngine } from '../../src/proxy/engine.ts';
+import {
+  freePort,
+  Harness,
+  listener,
+  member,
+  openDescriptors,
+  outcome,
+  pool,
+  snapshot,
+  Upstream,
+  until,
+} from './harness.ts';
 
-t.test('relays both ways and logs the session', async (t) => {
-  const upstream = await new Upstream((socket) => {
-    socket.on('data', () => socket.end('hello\n'));
-    socket.on('end', () => socket.end());
-  }).listen();
+/** A server that answers each connection with `name` and its end. */
+function naming(name: string): Upstream {
+  return new Upstream((socket) => socket.end(name));
+}
+
+async function ask(port: number, host = '127.0.0.1'): Promise<string> {
+  const result = await outcome(net.connect(port, host));
+  return result.code ?? result.data.toString();
+}
+
+t.test('listens on IPv4 and IPv6, and says what it cannot', async (t) => {
+  const taken = net.createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const takenPort = (taken.address() as net.AddressInfo).port;
+  const port = await freePort();
+  const upstream = await naming('m1').listen();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const bind = [`[::]:${port}`, `0.0.0.0:${port}`, `127.0.0.1:${takenPort}`].map(parseInetEndpoint);
+  harness.engine.apply(snapshot([listener('0.0.0.0:0', { bind })], [pool([member('m1', upstream.port)])]));
+  t.same(
+    harness.engine.listening.map(({ open, code }) => code ?? open),
+    [true, true, 'EADDRINUSE'],
+  );
+  t.equal(await ask(port), 'm1');
+  t.equal(await ask(port, '::1'), 'm1');
+  t.match(await harness.session(2), { client: /^\[::1\]:\d+$/ });
+
+  taken.close();
+  await until(() => harness.engine.listening.every(({ open }) => open), 'the bind to be tried again');
+  t.equal(await ask(takenPort), 'm1');
+  t.equal(harness.events.filter(({ kind }) => kind === 'listening').length, 2, 'told at first and when it changed');
+});
+
+t.test('a snapshot changes what differs and leaves the rest alone', async (t) => {
+  const [one, two] = [await new Upstream((s) => s.write('one')).listen(), await naming('two').listen()];
+  const [kept, dropped, added] = [await freePort(), await freePort(), await freePort()];
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    one.close();
+    two.close();
+  });
+  const front = (name: string, port: number, slot: number, poolName: string) =>
+    listener(`127.0.0.1:${port}`, { name, slot, pool: poolName });
+  const poolOne = pool([member('m1', one.port)], { name: 'one' });
+  const poolTwo = pool([member('m2', two.port)], { name: 'two' });
+  harness.engine.apply(snapshot([front('kept', kept, 0, 'one'), front('dropped', dropped, 1, 'one')], [poolOne]));
+  const lasting = net.connect(kept, '127.0.0.1');
+  const orphan = net.connect(dropped, '127.0.0.1');
+  await Promise.all([once(lasting, 'data'), once(orphan, 'data')]);
+
+  harness.engine.apply(snapshot([front('kept', kept, 0, 'two'), front('added', added, 1, 'two')], [poolOne, poolTwo]));
+  t.equal(await ask(dropped), 'ECONNREFUSED', 'closed');
+  t.equal(await ask(added), 'two', 'opened');
+  t.equal(await ask(kept), 'two', 'the same socket with another pool');
+  await until(() => harness.engine.sessions().length === 2, 'only the two first sessions to be left');
+  one.sockets[0]!.write('still here');
+  one.sockets[1]!.write('still here');
+  t.equal(String((await once(lasting, 'data'))[0]), 'still here');
+  t.equal(String((await once(orphan, 'data'))[0]), 'still here');
+  lasting.destroy();
+  orphan.destroy();
+});
+
+t.test('connections waiting in the queue of a removed listener are served', async (t) => {
+  const upstream = await naming('m1').listen();
+  const port = await freePort();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const pools = [pool([member('m1', upstream.port)])];
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], pools));
+  const client = net.connect(port, '127.0.0.1');
+  // The connect call is made in this very turn; nothing has accepted it when the listener goes.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  harness.engine.apply(snapshot([], pools));
+  t.match(await outcome(client), { data: Buffer.from('m1'), code: undefined });
+});
+
+t.test('admission: deny before allow, by the client address', async (t) => {
+  const upstream = await naming('m1').listen();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const cases = [
+    { name: 'denied', deny: ['127.0.0.0/8'], allow: [], expect: 'ECONNRESET' },
+    { name: 'denied though allowed', deny: ['127.0.0.1'], allow: ['127.0.0.0/8'], expect: 'ECONNRESET' },
+    { name: 'not among those allowed', deny: [], allow: ['10.0.0.0/8', '::/0'], expect: 'ECONNRESET' },
+    { name: 'allowed', deny: ['10.0.0.0/8'], allow: ['127.0.0.0/8'], expect: 'm1' },
+  ];
+  for (const [slot, { name, deny, allow, expect }] of cases.entries()) {
+    const port = await freePort();
+    const more = { slot, deny: deny.map(parseCidr), allow: allow.map(parseCidr) };
+    harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`, more)], [pool([member('m1', upstream.port)])]));
+    t.equal(await ask(port), expect, name);
+    t.equal(harness.counters.get(listenerCounterBase(slot) + ListenerCounter.denied), expect === 'm1' ? 0 : 1);
+  }
+});
+
+t.test('new connections per source and window', async (t) => {
+  const upstream = await naming('m1').listen();
+  const port = await freePort();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const rate = { perSource: 2, windowMs: 60_000 };
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`, { rate })], [pool([member('m1', upstream.port)])]));
+  const answers = [];
+  for (let i = 0; i < 4; i++) answers.push(await ask(port));
+  t.same(answers, ['m1', 'm1', 'ECONNRESET', 'ECONNRESET']);
+  t.equal(harness.counters.get(listenerCounterBase(0) + ListenerCounter.rateLimited), 2);
+});
+
+t.test('at maxConnections clients wait in the kernel until a session ends', async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  const port = await freePort();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const pools = [pool([member('m1', upstream.port)])];
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], pools, { maxConnections: 2 }));
+  const clients = [1, 2, 3].map(() => net.connect(port, '127.0.0.1'));
+  await until(() => upstream.sockets.length === 2, 'two sessions');
+  await until(() => harness.counters.get(ProxyCounter.limitPauses) > 0, 'the pause');
+  t.equal(harness.counters.gauge(ProxyGauge.sessions), 2);
+  t.equal(upstream.sockets.length, 2, 'the third waits');
+  clients[0]!.destroy();
+  upstream.sockets[0]!.end();
+  upstream.sockets[1]!.end();
+  await until(() => upstream.sockets.length === 3, 'the third session');
+  for (const client of clients) client.destroy();
+});
+
+t.test('leastconn and maxConnections are exact over threads', async (t) => {
+  const [one, two] = [
+    await new Upstream((s) => s.write('x')).listen(),
+    await new Upstream((s) => s.write('x')).listen(),
+  ];
+  const ports = [await freePort(), await freePort()];
+  const table = new CounterTable({ threads: 2, counters: proxyCounters, gauges: proxyGauges });
+  const reactor = new Reactor();
+  const engines = ports.map((port, thread) => {
+    const engine = new ProxyEngine({
+      reactor,
+      clock: systemClock,
+      random: new SeededRandom(thread),
+      log: nullLogger,
+      counters: table.stripe(thread),
+      report: () => {},
+    });
+    const members = [member('m1', one.port, { maxConnections: 3 }), member('m2', two.port)];
+    engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool(members, { balance: 'leastconn' })]));
+    return engine;
+  });
+  const clients: net.Socket[] = [];
+  for (let i = 0; i < 10; i++) {
+    const client = net.connect(ports[i % 2]!, '127.0.0.1');
+    clients.push(client);
+    await once(client, 'data');
+  }
+  t.equal(one.sockets.length, 3, 'never more than its limit');
+  t.equal(two.sockets.length, 7);
+  t.equal(table.gauge(ProxyGauge.sessions), 10);
+  for (const client of clients) client.destroy();
+  for (const engine of engines) engine.close();
+  t.equal(table.gauge(ProxyGauge.sessions), 0);
+  reactor.close();
+  one.close();
+  two.close();
+});
+
+t.test('out of descriptors: accepting rests and goes on', async (t) => {
+  const upstream = await naming('m1').listen();
   const port = await freePort();
   const harness = new Harness();
   t.teardown(() => {
@@ -14,10 +221,97 @@ t.test('relays both ways and logs the session', async (t) => {
     upstream.close();
   });
   harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)])]));
-  t.same(harness.engine.listening, [{ listener: 'front', endpoint: `127.0.0.1:${port}`, open: true, code: undefined }]);
+  // What accept4 does at RLIMIT_NOFILE, without taking this process's own descriptors away.
+  const paused = harness.engine.listening.length;
+  t.equal(paused, 1);
+  const fake = { config: listener(`127.0.0.1:${port}`) } as Parameters<typeof harness.engine.onAcceptError>[0];
+  harness.engine.onAcceptError(fake, 24, true);
+  harness.engine.onAcceptError(fake, 24, true);
   const client = net.connect(port, '127.0.0.1');
-  client.write('hi\n');
-  t.same(await outcome(client), { data: Buffer.from('hello\n'), code: undefined });
-  const line = await harness.session();
-  t.match(line, { listener: 'front', pool: 'pool', member: 'm1', bytesIn: 3, bytesOut: 6, retries: 0, state: '--' });
+  await once(client, 'connect');
+  const started = performance.now();
+  t.match(await outcome(client), { data: Buffer.from('m1'), code: undefined });
+  t.ok(performance.now() - started > 50, 'served after the rest');
+  t.equal(harness.counters.get(ProxyCounter.acceptPauses), 1);
+  t.equal(harness.counters.get(ProxyCounter.acceptErrors), 2);
+  t.equal(harness.log.lines.filter((line) => line.fields.code === 'EMFILE').length, 1, 'said once');
+});
+
+t.test('stop lets sessions finish, then closes those that do not', async (t) => {
+  const before = openDescriptors();
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  const port = await freePort();
+  const harness = new Harness();
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)])]));
+  const [quick, stuck] = [net.connect(port, '127.0.0.1'), net.connect(port, '127.0.0.1')];
+  await Promise.all([once(quick, 'data'), once(stuck, 'data')]);
+  const stuckEnd = outcome(stuck);
+  const stopped = harness.engine.stop(200);
+  t.equal(await ask(port), 'ECONNREFUSED', 'accepts no more');
+  quick.end();
+  upstream.sockets[0]!.end();
+  upstream.sockets[1]!.on('end', () => {});
+  t.match(await harness.session(), { cause: 'done' });
+  await stopped;
+  t.equal((await stuckEnd).code, 'ECONNRESET');
+  t.match(await harness.session(2), { cause: 'shutdown' });
+  t.equal(harness.engine.sessions().length, 0);
+  harness.close();
+  upstream.close();
+  quick.destroy();
+  await until(() => openDescriptors() <= before, `${before} descriptors`);
+});
+
+t.test('stop ends as soon as the last session has', async (t) => {
+  const upstream = await naming('m1').listen();
+  const port = await freePort();
+  const harness = new Harness();
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)])]));
+  const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  client.resume();
+  await once(client, 'end');
+  const stopped = harness.engine.stop(60_000);
+  client.end();
+  await stopped;
+  t.equal(harness.engine.sessions().length, 0);
+  harness.close();
+  upstream.close();
+});
+
+t.test('close lets go of every descriptor at once', async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  const clients: net.Socket[] = [];
+  const port = await freePort();
+  const harness = new Harness();
+  const before = openDescriptors();
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)])]));
+  for (let i = 0; i < 20; i++) clients.push(net.connect(port, '127.0.0.1'));
+  await Promise.all(clients.map((client) => once(client, 'data')));
+  t.equal(harness.engine.sessions().length, 20);
+  t.equal(openDescriptors(), before + 1 + 20 * 4, 'a listener, and 4 ends a session');
+  harness.engine.close();
+  t.equal(openDescriptors(), before + 20 * 2, 'only the ends of client and member are left');
+  t.equal(harness.counters.gauge(ProxyGauge.sessions), 0);
+  for (const client of clients) client.on('error', () => {}).destroy();
+  upstream.close();
+  harness.close();
+});
+
+t.test('one session can be looked at and closed', async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  const port = await freePort();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)])]));
+  const client = net.connect(port, '127.0.0.1');
+  await once(client, 'data');
+  const [info] = harness.engine.sessions();
+  t.match(info, { listener: 'front', pool: 'pool', member: 'm1', state: 'relaying', bytesIn: 0, bytesOut: 5 });
+  t.equal(harness.engine.closeSession(info!.id + 1), false);
+  t.equal(harness.engine.closeSession(info!.id), true);
+  t.equal((await outcome(client)).code, 'ECONNRESET');
+  t.match(await harness.session(), { cause: 'closed by the operator' });
 });
