@@ -12,6 +12,7 @@ import type { MemberConfig, PoolConfig, ProxyConfig } from './config.ts';
 import { Member, type MemberContext, type MemberOrigin } from './control/member.ts';
 import { SlotAllocator, type SlotUse } from './control/slots.ts';
 import type { AdminState, MemberEvent, MemberStatus, PoolStatus } from './control/status.ts';
+import { listenerSlots, memberSlots } from './counters.ts';
 import { ProxyError } from './errors.ts';
 import type { PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 
@@ -30,7 +31,7 @@ export interface ProxyControlContext {
   readonly log: Logger;
   readonly publish: (snapshot: ProxySnapshot) => void;
   readonly emit: (event: MemberEvent) => void;
-  /** Room in the shared counters; without it slots have no end and members to remove go at once. */
+  /** Use of the slots in the shared counters; without `busy` members to remove go at once, sessions or not. */
   readonly memberSlots?: SlotUse;
   readonly listenerSlots?: SlotUse;
   /** How checks are made; for tests. */
@@ -64,11 +65,8 @@ export class ProxyControl {
 
   constructor(context: ProxyControlContext) {
     this.#context = context;
-    this.#memberSlots = new SlotAllocator('member', context.memberSlots ?? { capacity: Number.POSITIVE_INFINITY });
-    this.#listenerSlots = new SlotAllocator(
-      'listener',
-      context.listenerSlots ?? { capacity: Number.POSITIVE_INFINITY },
-    );
+    this.#memberSlots = new SlotAllocator('member', context.memberSlots ?? { capacity: memberSlots });
+    this.#listenerSlots = new SlotAllocator('listener', context.listenerSlots ?? { capacity: listenerSlots });
     this.#memberContext = {
       clock: context.clock,
       random: context.random,

@@ -94,7 +94,7 @@ function setUp(more: Partial<ProxyControlContext> = {}) {
   const told = () =>
     log.lines
       .filter((line) => line.level !== 'debug')
-      .map((line) => `${line.level} ${line.fields['member']} ${line.message}: ${line.fields['reason']}`);
+      .map((line) => `${line.level} ${line.fields.member} ${line.message}: ${line.fields.reason}`);
   return { clock, log, snapshots, events, healthy, targets, control, last, members, states, told };
 }
 
@@ -448,7 +448,7 @@ t.test('slow start: a member that came back gets its weight in ten steps', (t) =
   healthy.set('fd00::1', false);
   clock.advance(10_000);
   healthy.set('fd00::1', true);
-  while (states()['a'] === 'down') clock.advance(1);
+  while (states().a === 'down') clock.advance(1);
   const weights = [members()[0]!.weight];
   for (let i = 0; i < 10; i++) {
     clock.advance(1000);

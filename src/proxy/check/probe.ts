@@ -78,12 +78,12 @@ class NetworkCheck {
   #startTls(): void {
     this.#layer = 'L6';
     const { host, type } = this.#target;
+    const servername = serverName(host);
     const tls = connectTls({
       socket: this.#socket,
       // A check asks whether the member answers, not who it is: cluster CAs are rarely known to the edge.
       rejectUnauthorized: false,
-      // RFC 6066 §3: the server name is a DNS name, never an address.
-      ...(host !== undefined && isIP(host) === 0 ? { servername: host } : {}),
+      ...(servername === undefined ? {} : { servername }),
       ...(type === 'https' ? { ALPNProtocols: ['http/1.1'] } : {}),
     });
     this.#tls = tls;
@@ -196,6 +196,12 @@ class NetworkCheck {
     this.#tls?.destroy();
     this.#socket.destroy();
   }
+}
+
+/** The SNI name of a Host header: a DNS name without port, never an address (RFC 6066 §3). */
+function serverName(host: string | undefined): string | undefined {
+  const name = host?.replace(/:\d{1,5}$/, '');
+  return name !== undefined && /^[\w.-]+$/.test(name) && isIP(name) === 0 ? name : undefined;
 }
 
 const connectFailures: Readonly<Record<string, string>> = {

@@ -200,8 +200,15 @@ t.test('tls: the handshake, whoever the certificate names; SNI from host', async
   const port = await listen(server);
   t.match(await check(target(port, { type: 'tls' })), { ok: true, code: 'L6OK', reason: /handshake done \(TLSv1.3\)/ });
   t.match(await check(target(port, { type: 'tls', host: 'api.cluster.test' })), { ok: true });
-  t.match(await check(target(port, { type: 'tls', host: 'fd00::1' })), { ok: true }, 'an address is no server name');
-  t.strictSame(names, ['api.cluster.test']);
+  for (const host of ['fd00::1', '[fd00::1]:6443', '192.0.2.1', '192.0.2.1:443', 'a\0b', '']) {
+    t.match(
+      await check(target(port, { type: 'tls', host })),
+      { ok: true },
+      `${JSON.stringify(host)} is no server name`,
+    );
+  }
+  t.match(await check(target(port, { type: 'tls', host: 'other.test:6443' })), { ok: true }, 'without the port');
+  t.strictSame(names, ['api.cluster.test', 'other.test']);
 });
 
 t.test('tls: what is no TLS server', async (t) => {
