@@ -278,6 +278,16 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     ['4:79: dns.zones[0].update[0].name: "b.test" is not in the zone "a.test"'],
   ],
   [
+    'update types',
+    dns(
+      '  keys: { k: { algorithm: hmac-sha256, secret: QQ== } }\n  zones: [{ name: a.test, ns: [n.test], update: [{ key: k, match: zonesub, types: [AAAAA, ANY, TYPE6000, aaaa] }] }]',
+    ),
+    [
+      '4:84: dns.zones[0].update[0].types[0]: "AAAAA" is no DNS record type',
+      '4:91: dns.zones[0].update[0].types[1]: ANY records cannot be changed by an update',
+    ],
+  ],
+  [
     'transfer key',
     dns('  zones: [{ name: a.test, ns: [n.test], transfer: { key: nope } }]'),
     ['3:58: dns.zones[0].transfer.key: there is no "nope" in dns.keys (allowed: none is configured)'],

@@ -1,0 +1,46 @@
+/** JSON of our own values: addresses, prefixes and endpoints as text, bytes as hex, Infinity as a word. */
+import {
+  type Address,
+  type Cidr,
+  type Endpoint,
+  formatAddress,
+  formatCidr,
+  formatEndpoint,
+} from '../../core/address.ts';
+
+/** Writes a value as JSON. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value, plainValue);
+}
+
+function plainValue(_key: string, value: unknown): unknown {
+  if (value === Number.POSITIVE_INFINITY) return 'infinity';
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return [...value];
+  if (isAddress(value)) return formatAddress(value);
+  if (isCidr(value)) return formatCidr(value);
+  if (isEndpoint(value)) return formatEndpoint(value);
+  return value;
+}
+
+function isAddress(value: object): value is Address {
+  return 'family' in value && 'bytes' in value && value.bytes instanceof Uint8Array;
+}
+
+function isCidr(value: object): value is Cidr {
+  return (
+    'base' in value &&
+    'length' in value &&
+    typeof value.base === 'object' &&
+    value.base !== null &&
+    isAddress(value.base)
+  );
+}
+
+function isEndpoint(value: object): value is Endpoint {
+  if (!('kind' in value)) return false;
+  return (value.kind === 'unix' && 'path' in value) || (value.kind === 'inet' && 'address' in value && 'port' in value);
+}

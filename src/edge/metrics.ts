@@ -1,0 +1,122 @@
+/**
+ * Prometheus text from the engines' counter tables. Nothing is copied between scrapes: a scrape reads the shared counters
+ * as they are. Metrics of several sources (engines, threads, slots) may share a name; labels tell them apart.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { MetricSpec } from '../core/counters.ts';
+import { assert } from '../core/errors.ts';
+
+export type MetricType = 'counter' | 'gauge';
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** One value of a metric at the time of a scrape. */
+export interface Sample {
+  readonly labels: Labels;
+  readonly value: number;
+}
+
+/** A listener's or member's place in a table of slots, and what it is called. */
+export interface Slot {
+  readonly labels: Labels;
+  /** Value of the spec at this offset. */
+  readonly read: (offset: number) => number;
+}
+
+interface Family {
+  readonly help: string;
+  readonly type: MetricType;
+  readonly labelNames: Set<string>;
+  readonly sources: (() => Iterable<Sample>)[];
+}
+
+/** All metrics of the daemon. Add sources first, then read `text` as often as wanted. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #families = new Map<string, Family>();
+  readonly #built = new Set<string>();
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** Content-Type of `text`. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** Adds an engine's table: `read` gives the sum over all threads of the spec at an index. */
+  addTable(specs: readonly MetricSpec[], read: (index: number) => number, type: MetricType): void {
+    for (const [index, spec] of specs.entries()) {
+      const labels = spec.labels ?? {};
+      this.#add(spec, type, Object.keys(labels), () => [{ labels, value: read(index) }]);
+    }
+  }
+
+  /** Adds a table that repeats for each slot in use: listeners, members. `labelNames` are those of the slots. */
+  addSlots(
+    specs: readonly MetricSpec[],
+    labelNames: readonly string[],
+    slots: () => Iterable<Slot>,
+    type: MetricType,
+  ): void {
+    for (const [offset, spec] of specs.entries()) {
+      this.#add(spec, type, [...labelNames, ...Object.keys(spec.labels ?? {})], function* () {
+        for (const slot of slots()) yield { labels: { ...slot.labels, ...spec.labels }, value: slot.read(offset) };
+      });
+    }
+  }
+
+  /** Adds a metric that is worked out at each scrape. */
+  addSamples(spec: MetricSpec, labelNames: readonly string[], samples: () => Iterable<Sample>, type: MetricType): void {
+    this.#add(spec, type, labelNames, samples);
+  }
+
+  /** Every metric in Prometheus' text format. */
+  async text(): Promise<string> {
+    for (const [name, family] of this.#families) {
+      if (!this.#built.has(name)) this.#build(name, family);
+    }
+    return await this.#registry.metrics();
+  }
+
+  #add(spec: MetricSpec, type: MetricType, labelNames: readonly string[], source: () => Iterable<Sample>): void {
+    const { name, help } = spec;
+    assert(/^v6edge_[a-z0-9_]+$/.test(name), `metric ${name} needs v6edge_ in front`);
+    assert(
+      name.endsWith('_total') === (type === 'counter'),
+      `metric ${name}: _total ends counters' names, and theirs alone`,
+    );
+    const family = this.#families.get(name);
+    if (family === undefined) {
+      this.#families.set(name, { help, type, labelNames: new Set(labelNames), sources: [source] });
+      return;
+    }
+    assert(family.type === type && family.help === help, `metric ${name} has two meanings`);
+    assert(!this.#built.has(name), `metric ${name} was read before all its sources were there`);
+    for (const label of labelNames) family.labelNames.add(label);
+    family.sources.push(source);
+  }
+
+  #build(name: string, { help, type, labelNames, sources }: Family): void {
+    this.#built.add(name);
+    const settings = { name, help, labelNames: [...labelNames], registers: [this.#registry] };
+    if (type === 'counter') {
+      new Counter({
+        ...settings,
+        collect() {
+          this.reset();
+          for (const source of sources) for (const { labels, value } of source()) this.inc(labels, value);
+        },
+      });
+      return;
+    }
+    new Gauge({
+      ...settings,
+      collect() {
+        this.reset();
+        for (const source of sources) for (const { labels, value } of source()) this.set(labels, value);
+      },
+    });
+  }
+}
