@@ -187,7 +187,9 @@ class NetworkCheck {
   #settle(ok: boolean, code: CheckCode, reason: string): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#done({ ok, code, reason, durationMs: this.#clock.now() - this.#startedAt });
+    // Hundredths: finer says nothing, and reads badly.
+    const durationMs = Math.round((this.#clock.now() - this.#startedAt) * 100) / 100;
+    this.#done({ ok, code, reason, durationMs });
   }
 
   #destroy(): void {
