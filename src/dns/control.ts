@@ -229,12 +229,12 @@ export class DnsControl {
     }
   }
 
-  /** All zones, in the order of the configuration. */
   /** Every zone whole, as data threads want it when they start. */
   zoneData(): ZoneData[] {
     return [...this.#served.values()].map(({ zone }) => zone.toData());
   }
 
+  /** All zones, in the order of the configuration. */
   zones(): ZoneStatus[] {
     return [...this.#served.values()].map(statusOf);
   }

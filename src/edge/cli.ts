@@ -7,7 +7,6 @@ import type { TsigAlgorithm } from '../dns/config.ts';
 import type { MemberReport, PoolReport, RaReport, RecordReport, StatusReport, ZoneReport } from './admin/source.ts';
 import type { ApiTarget } from './cli/client.ts';
 import type { Paint } from './cli/table.ts';
-import type { LoadResult } from './config/types.ts';
 
 const defaultConfig = '/etc/v6edge/v6edge.yaml';
 /** Where the packaged daemon listens. */
@@ -209,10 +208,7 @@ function apiOptions<T>(parser: Argv<T>) {
 
 async function run(config: string): Promise<number> {
   const { loadConfig } = await import('./config/load.ts');
-  const place = './daemon.ts';
-  const { runDaemon } = (await import(place)) as {
-    runDaemon: (load: () => LoadResult, options: { configPath: string }) => Promise<number>;
-  };
+  const { runDaemon } = await import('./daemon.ts');
   return await runDaemon(() => loadConfig(config), { configPath: config });
 }
 

@@ -1,0 +1,223 @@
+/**
+ * The running daemon: three engines' control parts, the data threads, the admin API, wired together. What one engine needs
+ * of another goes through here as plain data.
+ *
+ * Start: zones from the store, pools and their checks, data threads, advertisements, admin API. Stop is the reverse for
+ * whoever is outside: no new sessions, sessions end within the grace time, last advertisements, store closed.
+ */
+import { availableParallelism } from 'node:os';
+import { formatEndpoint } from '../core/address.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { CounterStripe, CounterTable } from '../core/counters.ts';
+import { errorMessage } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import { cryptoRandom, SeededRandom } from '../core/random.ts';
+import { DnsControl } from '../dns/control.ts';
+import { controlCounters } from '../dns/control-counters.ts';
+import type { DnsSettings, Handoff } from '../dns/snapshot.ts';
+import { Icmp6Socket } from '../linux/icmp6.ts';
+import { NetworkMonitor } from '../linux/netlink.ts';
+import { Reactor } from '../linux/reactor.ts';
+import { kernelSysctl } from '../linux/sysctl.ts';
+import { ProxyControl } from '../proxy/control.ts';
+import {
+  listenerCounterBase,
+  listenerCounterSpecs,
+  listenerGaugeBase,
+  listenerSlots,
+  memberCounterBase,
+  memberCounterSpecs,
+  memberGaugeBase,
+  memberSlots,
+} from '../proxy/counters.ts';
+import type { ProxyEvent } from '../proxy/engine.ts';
+import type { ProxySnapshot } from '../proxy/snapshot.ts';
+import { RaControl } from '../ra/control.ts';
+import { raCounters, raGauges } from '../ra/counters.ts';
+import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from '../ra/wire/packet.ts';
+import type { EdgeConfig } from './config/types.ts';
+import { counterLayout } from './counter-layout.ts';
+import type { ThreadReport } from './protocol.ts';
+import { DataThreads } from './threads.ts';
+
+/** How often what data threads say of themselves (sockets, upstreams) is asked for. */
+const reportEveryMs = 1_000;
+
+export class Edge {
+  readonly log: Logger;
+  readonly clock: Clock = systemClock;
+  readonly counters: CounterTable;
+  readonly threads: DataThreads;
+  readonly proxy: ProxyControl;
+  readonly dns: DnsControl;
+  readonly ra: RaControl;
+  /** What the DNS and RA control parts count: they run in this thread only. */
+  readonly dnsControlCounters: CounterStripe = CounterStripe.alone(controlCounters.length, 0);
+  readonly raCounters: CounterStripe = CounterStripe.alone(raCounters.length, raGauges.length);
+  readonly #reactor = new Reactor();
+  readonly #network: NetworkMonitor;
+  readonly threadCount: number;
+  #config: EdgeConfig;
+  #proxySnapshot: ProxySnapshot | undefined;
+  #reports: readonly ThreadReport[] = [];
+  #serving = false;
+  #reporting: ReturnType<Clock['after']> | undefined;
+
+  constructor(config: EdgeConfig, log: Logger) {
+    this.#config = config;
+    this.log = log;
+    this.threadCount = config.workers === 'auto' ? availableParallelism() : config.workers;
+    this.counters = new CounterTable(counterLayout(this.threadCount));
+    this.#network = new NetworkMonitor({
+      reactor: this.#reactor,
+      clock: this.clock,
+      log: log.child({ module: 'netlink' }),
+    });
+    this.dns = new DnsControl({
+      clock: this.clock,
+      random: cryptoRandom,
+      log: log.child({ module: 'dns' }),
+      counters: this.dnsControlCounters,
+      stateDir: config.stateDir,
+      publish: (publication) => (this.#serving ? this.threads.publish(publication) : undefined),
+      emit: () => {},
+    });
+    this.proxy = new ProxyControl({
+      clock: this.clock,
+      random: new SeededRandom(cryptoRandom.below(2 ** 32)),
+      log: log.child({ module: 'proxy' }),
+      publish: (snapshot) => this.#publishProxy(snapshot),
+      emit: () => {},
+      memberSlots: {
+        capacity: memberSlots,
+        busy: (slot) => this.counters.gauge(memberGaugeBase(slot)) > 0,
+        clear: (slot) => this.counters.clear(memberCounterBase(slot), memberCounterSpecs.length),
+      },
+      listenerSlots: {
+        capacity: listenerSlots,
+        busy: (slot) => this.counters.gauge(listenerGaugeBase(slot)) > 0,
+        clear: (slot) => this.counters.clear(listenerCounterBase(slot), listenerCounterSpecs.length),
+      },
+    });
+    this.ra = new RaControl({
+      clock: this.clock,
+      random: cryptoRandom,
+      log: log.child({ module: 'ra' }),
+      counters: this.raCounters,
+      network: this.#network,
+      sysctl: kernelSysctl,
+      openSocket: (handler) => new Icmp6Socket(this.#reactor, [ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
+      emit: () => {},
+    });
+    const handoff: Handoff = (request) => this.dns.handle(request);
+    this.threads = new DataThreads({
+      clock: this.clock,
+      log: log.child({ module: 'threads' }),
+      counters: this.counters,
+      logSettings: config.log,
+      initial: () => this.#initial(),
+      handoff,
+      onProxyEvent: (event) => this.#onProxyEvent(event),
+    });
+  }
+
+  get config(): EdgeConfig {
+    return this.#config;
+  }
+
+  /** What data threads last said of themselves. */
+  get reports(): readonly ThreadReport[] {
+    return this.#reports;
+  }
+
+  get proxySnapshot(): ProxySnapshot | undefined {
+    return this.#proxySnapshot;
+  }
+
+  /** Starts everything; on failure what was started is stopped again. */
+  async start(): Promise<void> {
+    const { config } = this;
+    if (config.dns !== undefined) await this.dns.start(config.dns);
+    this.proxy.start(config.proxy);
+    await this.threads.start(this.threadCount);
+    this.#serving = true;
+    await this.#refreshReports();
+    if (config.ra.length > 0) await this.#network.start();
+    await this.ra.start(config.ra);
+  }
+
+  /** Takes over a changed configuration; names what it overrode. Settings bound at start are named too. */
+  async reload(config: EdgeConfig): Promise<string[]> {
+    const old = this.#config;
+    if (config.dns !== undefined && old.dns !== undefined) await this.dns.apply(config.dns);
+    const change = this.proxy.apply(config.proxy);
+    if (config.dns !== undefined && old.dns !== undefined)
+      this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config)! });
+    if (old.ra.length === 0 && config.ra.length > 0) await this.#network.start();
+    this.ra.apply(config.ra);
+    this.#config = config;
+    const fixed = (['workers', 'stateDir', 'log', 'admin'] as const).filter(
+      (key) => JSON.stringify(old[key]) !== JSON.stringify(config[key]),
+    );
+    if ((old.dns === undefined) !== (config.dns === undefined))
+      this.log.warn({}, 'dns is switched on or off by a restart only');
+    for (const key of fixed) this.log.warn({ setting: key }, 'this setting takes effect with the next start');
+    return [...change.overridden];
+  }
+
+  /** Ends in order. @param final whether advertisements say farewell: not when another daemon follows at once */
+  async stop(options: { readonly graceMs: number; readonly final: boolean }): Promise<void> {
+    this.#reporting?.cancel();
+    this.proxy.stop();
+    await this.#step('data threads', () => this.threads.stop(options.graceMs));
+    await this.#step('router advertisements', () => this.ra.stop({ final: options.final, graceMs: 0 }));
+    await this.#step('zone store', () => this.dns.stop());
+    this.#network.close();
+    this.#reactor.close();
+  }
+
+  async #step(what: string, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      this.log.error({ err: error }, `${what}: not stopped cleanly: ${errorMessage(error)}`);
+    }
+  }
+
+  #initial(): ReturnType<ConstructorParameters<typeof DataThreads>[0]['initial']> {
+    const settings = dnsSettings(this.#config);
+    return [
+      ...this.dns.zoneData().map((data) => ({ kind: 'zone' as const, data })),
+      ...(settings === undefined ? [] : [{ kind: 'dns' as const, settings }]),
+      ...(this.#proxySnapshot === undefined ? [] : [{ kind: 'proxy' as const, snapshot: this.#proxySnapshot }]),
+    ];
+  }
+
+  #publishProxy(snapshot: ProxySnapshot): void {
+    this.#proxySnapshot = snapshot;
+    this.threads.broadcast({ kind: 'proxy', snapshot });
+  }
+
+  #onProxyEvent(event: ProxyEvent): void {
+    if (event.kind === 'connect-failed') this.proxy.reportConnectFailure(event.pool, event.member, event.code);
+  }
+
+  async #refreshReports(): Promise<void> {
+    this.#reports = await this.threads.reports();
+    this.#reporting = this.clock.after(reportEveryMs, () => void this.#refreshReports());
+  }
+}
+
+/** What data threads may know of the configuration: no keys. */
+function dnsSettings(config: EdgeConfig): DnsSettings | undefined {
+  if (config.dns === undefined) return undefined;
+  const { keys: _keys, zones: _zones, ...settings } = config.dns;
+  return settings;
+}
+
+/** Every address the configuration wants to be bound, as text. */
+export function wantedBinds(config: EdgeConfig): string[] {
+  return [...config.proxy.listeners.flatMap((listener) => listener.bind), ...(config.dns?.listen ?? [])].map(
+    formatEndpoint,
+  );
+}

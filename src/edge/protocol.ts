@@ -1,0 +1,52 @@
+/** The messages between the control thread and a data thread: plain data, passed by structured clone. */
+
+import type { CacheStatus } from '../dns/cache.ts';
+import type { ZonePublication } from '../dns/control.ts';
+import type { UpstreamStatus } from '../dns/forwarder/upstream.ts';
+import type { DnsSettings, HandoffRequest } from '../dns/snapshot.ts';
+import type { ProxyEvent } from '../proxy/engine.ts';
+import type { SessionInfo } from '../proxy/session.ts';
+import type { ProxySnapshot } from '../proxy/snapshot.ts';
+import type { LogConfig } from './config/types.ts';
+
+/** What a data thread is started with (`workerData`). */
+export interface ThreadStart {
+  readonly thread: number;
+  readonly threads: number;
+  readonly counters: SharedArrayBuffer;
+  readonly log: LogConfig;
+}
+
+/** A socket a data thread holds open, or wanted to. */
+export interface BindReport {
+  readonly role: 'proxy' | 'dns';
+  readonly name: string;
+  readonly endpoint: string;
+  /** Why it is not open. */
+  readonly error: string | undefined;
+}
+
+/** What a data thread says of itself when asked. */
+export interface ThreadReport {
+  readonly thread: number;
+  readonly binds: readonly BindReport[];
+  readonly upstreams: readonly UpstreamStatus[];
+  readonly cache: CacheStatus;
+}
+
+/** Control thread to data thread. */
+export type Down =
+  | { readonly kind: 'proxy'; readonly snapshot: ProxySnapshot }
+  | { readonly kind: 'dns'; readonly settings: DnsSettings }
+  | { readonly kind: 'publish'; readonly publication: ZonePublication; readonly ticket: number }
+  | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[] }
+  | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' | 'sessions' }
+  | { readonly kind: 'flush-cache'; readonly name: Uint8Array | undefined }
+  | { readonly kind: 'stop'; readonly graceMs: number };
+
+/** Data thread to control thread. */
+export type Up =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly ticket: number; readonly value?: ThreadReport | readonly SessionInfo[] }
+  | { readonly kind: 'handoff'; readonly id: number; readonly request: HandoffRequest }
+  | { readonly kind: 'proxy-event'; readonly event: ProxyEvent };

@@ -1,0 +1,233 @@
+/** The running daemon as the admin API shows it. */
+import { COUNT, dnsCounters } from '../dns/counters.ts';
+import type { OwnedRRset } from '../dns/snapshot.ts';
+import { nameFromText, nameToText } from '../dns/wire/name.ts';
+import { rdataToText } from '../dns/wire/rdata.ts';
+import { typeFromText, typeToText } from '../dns/wire/types.ts';
+import { writeZoneFile } from '../dns/zonefile.ts';
+import type { AdminState, MemberStatus } from '../proxy/control.ts';
+import {
+  ListenerCounter,
+  listenerCounterBase,
+  MemberCounter,
+  memberCounterBase,
+  memberGaugeBase,
+  ProxyGauge,
+} from '../proxy/counters.ts';
+import { ProxyError } from '../proxy/errors.ts';
+import type {
+  AdminSource,
+  DnsReport,
+  ListenerReport,
+  MemberReport,
+  PoolReport,
+  RaReport,
+  ReadyReport,
+  RecordFilter,
+  RecordReport,
+  ReloadReport,
+  StatusReport,
+  ZoneReport,
+} from './admin/source.ts';
+import { dnsCounterBase } from './counter-layout.ts';
+import type { Edge } from './edge.ts';
+import { edgeMetrics } from './metric-sources.ts';
+import type { BindReport } from './protocol.ts';
+import { version } from './version.ts';
+
+export class EdgeSource implements AdminSource {
+  /** Set once the admin API itself listens. */
+  adminListening: readonly string[] = [];
+  readonly reload: () => Promise<ReloadReport>;
+  readonly #edge: Edge;
+  readonly #configFile: string;
+  readonly #metrics: ReturnType<typeof edgeMetrics>;
+  readonly #startedAt: number;
+
+  constructor(edge: Edge, options: { readonly configFile: string; readonly reload: () => Promise<ReloadReport> }) {
+    this.#edge = edge;
+    this.#configFile = options.configFile;
+    this.reload = options.reload;
+    this.#metrics = edgeMetrics(edge);
+    this.#startedAt = edge.clock.wall();
+  }
+
+  status(): StatusReport {
+    const edge = this.#edge;
+    return {
+      version: version(),
+      pid: process.pid,
+      configFile: this.#configFile,
+      startedAt: this.#startedAt,
+      uptimeSeconds: Math.floor((edge.clock.wall() - this.#startedAt) / 1000),
+      threads: edge.threads.list(),
+      listeners: [
+        ...this.#binds()
+          .filter(({ error }) => error === undefined)
+          .map(({ role, name, endpoint }): ListenerReport => ({ kind: role, name, endpoint })),
+        ...this.adminListening.map((endpoint): ListenerReport => ({ kind: 'admin', name: 'admin', endpoint })),
+      ],
+      totals: {
+        sessions: this.#listenerSum(ListenerCounter.sessions),
+        sessionsNow: edge.counters.gauge(ProxyGauge.sessions),
+        bytesIn: this.#listenerSum(ListenerCounter.bytesIn),
+        bytesOut: this.#listenerSum(ListenerCounter.bytesOut),
+        queries: this.#dnsCount(COUNT.UDP) + this.#dnsCount(COUNT.TCP),
+        threadRestarts: edge.threads.restarts,
+      },
+    };
+  }
+
+  ready(): ReadyReport {
+    const edge = this.#edge;
+    const waitingFor = [
+      ...this.#binds()
+        .filter(({ error }) => error !== undefined)
+        .map(({ role, name, endpoint, error }) => `${role} ${name} cannot listen on ${endpoint}: ${error}`),
+      ...(edge.threads.alive < edge.threadCount
+        ? [`${edge.threadCount - edge.threads.alive} data threads are starting`]
+        : []),
+      ...(edge.config.dns?.zones ?? [])
+        .filter((zone) => edge.dns.zone(zone.name) === undefined)
+        .map((zone) => `zone ${zone.name} is not loaded`),
+      ...edge.ra
+        .status()
+        .filter(({ state }) => state !== 'advertising')
+        .map((one) => `${one.interface} does not advertise: ${one.reason === '' ? one.state : one.reason}`),
+    ];
+    return { ready: waitingFor.length === 0, waitingFor };
+  }
+
+  metrics(): Promise<string> {
+    return this.#metrics.text();
+  }
+
+  pools(): PoolReport[] {
+    return this.#edge.proxy.pools().map((pool) => ({ ...pool, members: pool.members.map((one) => this.#member(one)) }));
+  }
+
+  zones(): ZoneReport[] {
+    return this.#edge.dns.zones().map(({ name, serial, lastUpdate }) => ({
+      name,
+      serial,
+      records: this.#edge.dns.records(name).reduce((sum, { rrset }) => sum + rrset.rdata.length, 0),
+      lastUpdate,
+    }));
+  }
+
+  records(zone: string, filter: RecordFilter): RecordReport[] | undefined {
+    if (this.#edge.dns.zone(zone) === undefined) return undefined;
+    const sets = this.#edge.dns.records(zone, {
+      ...(filter.name === undefined ? {} : { name: nameFromText(filter.name) }),
+      ...(filter.type === undefined ? {} : { type: typeFromText(filter.type) }),
+    });
+    return sets.map(recordReport);
+  }
+
+  exportZone(zone: string): string | undefined {
+    if (this.#edge.dns.zone(zone) === undefined) return undefined;
+    return writeZoneFile({ name: nameFromText(zone), rrsets: this.#edge.dns.records(zone) });
+  }
+
+  ra(): RaReport[] {
+    return this.#edge.ra.status().map((one) => ({
+      ...one,
+      lastSent: one.lastSent === undefined ? undefined : Date.parse(one.lastSent.at),
+      lastSolicitation: one.lastSolicitation === undefined ? undefined : Date.parse(one.lastSolicitation.at),
+      lastSolicitedBy: one.lastSolicitation?.from,
+      totals: { ...one.counters },
+      advertised: one.advertisement,
+    }));
+  }
+
+  dns(): DnsReport {
+    const { reports } = this.#edge;
+    const upstreams = (reports[0]?.upstreams ?? []).map((first) => {
+      const same = reports.flatMap((report) => report.upstreams.filter(({ name }) => name === first.name));
+      const sum = (field: 'sent' | 'answered' | 'timeouts' | 'failures') =>
+        same.reduce((total, one) => total + one[field], 0);
+      const times = same.map(({ rttMs }) => rttMs).filter((ms) => ms !== undefined);
+      return {
+        endpoint: first.name,
+        transport: first.transport,
+        healthy: same.some(({ state }) => state === 'up'),
+        rttMs: times.length === 0 ? undefined : times.reduce((a, b) => a + b) / times.length,
+        totals: {
+          sent: sum('sent'),
+          answered: sum('answered'),
+          timeouts: sum('timeouts'),
+          failures: sum('failures'),
+        },
+      };
+    });
+    const cache = (field: 'entries' | 'bytes' | 'capacity' | 'evicted') =>
+      reports.reduce((total, report) => total + report.cache[field], 0);
+    return {
+      upstreams,
+      cache: {
+        entries: cache('entries'),
+        bytes: cache('bytes'),
+        capacity: cache('capacity'),
+        evicted: cache('evicted'),
+      },
+      totals: Object.fromEntries(
+        dnsCounters.map(({ name, labels }, index) => [
+          [name.replace(/^v6edge_dns_|_total$/g, ''), ...Object.values(labels ?? {})].join('_'),
+          this.#dnsCount(index),
+        ]),
+      ),
+    };
+  }
+
+  setMember(pool: string, member: string, order: { state?: AdminState; weight?: number }): MemberReport | undefined {
+    try {
+      return this.#member(this.#edge.proxy.setMember(pool, member, order));
+    } catch (error) {
+      if (error instanceof ProxyError && error.code.endsWith('_UNKNOWN')) return undefined;
+      throw error;
+    }
+  }
+
+  #member(status: MemberStatus): MemberReport {
+    const { counters } = this.#edge;
+    const base = memberCounterBase(status.slot);
+    return {
+      ...status,
+      active: counters.gauge(memberGaugeBase(status.slot)),
+      totals: Object.fromEntries(
+        Object.entries(MemberCounter).map(([name, offset]) => [name, counters.counter(base + offset)]),
+      ),
+    };
+  }
+
+  /** Each wanted bind once: with the error of the first thread that could not open it. */
+  #binds(): BindReport[] {
+    const all = new Map<string, BindReport>();
+    for (const bind of this.#edge.reports.flatMap((report) => report.binds)) {
+      const key = `${bind.role} ${bind.name} ${bind.endpoint}`;
+      if (all.get(key)?.error === undefined) all.set(key, bind);
+    }
+    return [...all.values()];
+  }
+
+  #listenerSum(offset: number): number {
+    const { counters, proxySnapshot } = this.#edge;
+    return (proxySnapshot?.listeners ?? []).reduce(
+      (sum, { slot }) => sum + counters.counter(listenerCounterBase(slot) + offset),
+      0,
+    );
+  }
+
+  #dnsCount(index: number): number {
+    return this.#edge.counters.counter(dnsCounterBase + index);
+  }
+}
+
+function recordReport({ owner, rrset }: OwnedRRset): RecordReport {
+  return {
+    name: nameToText(owner),
+    type: typeToText(rrset.type),
+    ttl: rrset.ttl,
+    data: rrset.rdata.map((rdata) => rdataToText(rrset.type, rdata)),
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * A data thread: one reactor, the proxy's and the DNS server's data paths on it. Whatever throws here ends the thread: its
+ * sockets are closed first, so that nothing in the kernel outlives it, and the control thread starts another.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { formatEndpoint } from '../core/address.ts';
+import { systemClock } from '../core/clock.ts';
+import { CounterTable } from '../core/counters.ts';
+import { assert } from '../core/errors.ts';
+import { cryptoRandom, SeededRandom } from '../core/random.ts';
+import { DnsEngine } from '../dns/engine.ts';
+import type { HandoffRequest } from '../dns/snapshot.ts';
+import { Reactor } from '../linux/reactor.ts';
+import { ProxyEngine } from '../proxy/engine.ts';
+import { counterLayout, dnsWindow, proxyWindow } from './counter-layout.ts';
+import { type LogSink, openLog } from './log.ts';
+import type { BindReport, Down, ThreadReport, ThreadStart, Up } from './protocol.ts';
+
+/** Handed-over messages that may wait for the control thread at once; further ones are dropped and the client asks again. */
+const maxHandoffs = 1_000;
+
+class DataThread {
+  readonly #reactor = new Reactor();
+  readonly #proxy: ProxyEngine;
+  readonly #dns: DnsEngine;
+  readonly #thread: number;
+  readonly #handoffs = new Map<number, (messages: readonly Uint8Array[]) => void>();
+  #handoffId = 0;
+  #ready = false;
+
+  constructor(start: ThreadStart, { log, flush }: LogSink) {
+    this.#thread = start.thread;
+    const stripe = new CounterTable(counterLayout(start.threads), start.counters).stripe(start.thread);
+    const clock = systemClock;
+    this.#proxy = new ProxyEngine({
+      reactor: this.#reactor,
+      clock,
+      random: new SeededRandom(cryptoRandom.below(2 ** 32)),
+      log: log.child({ module: 'proxy' }),
+      counters: proxyWindow(stripe),
+      report: (event) => this.#send({ kind: 'proxy-event', event }),
+    });
+    this.#dns = new DnsEngine({
+      reactor: this.#reactor,
+      clock,
+      random: cryptoRandom,
+      log: log.child({ module: 'dns' }),
+      counters: dnsWindow(stripe),
+      handoff: (request) => this.#handOver(request),
+    });
+    process.once('uncaughtException', (error) => {
+      log.error({ err: error }, 'data thread throws');
+      this.close();
+      flush();
+      process.exit(1);
+    });
+  }
+
+  close(): void {
+    this.#proxy.close();
+    this.#dns.close();
+    this.#reactor.close();
+  }
+
+  onMessage(message: Down): void {
+    switch (message.kind) {
+      case 'proxy':
+        this.#proxy.apply(message.snapshot);
+        return;
+      case 'dns':
+        this.#dns.apply(message.settings);
+        return;
+      case 'publish':
+        this.#publish(message.publication);
+        this.#send({ kind: 'done', ticket: message.ticket });
+        return;
+      case 'replies':
+        this.#handoffs.get(message.id)?.(message.messages);
+        this.#handoffs.delete(message.id);
+        return;
+      case 'ask':
+        this.#answer(message.ticket, message.question);
+        return;
+      case 'flush-cache':
+        this.#dns.flushCache(message.name);
+        return;
+      case 'stop':
+        void this.#stop(message.graceMs);
+        return;
+    }
+  }
+
+  #publish(publication: Extract<Down, { kind: 'publish' }>['publication']): void {
+    if (publication.kind === 'zone') this.#dns.setZone(publication.data);
+    else if (publication.kind === 'delta') this.#dns.applyDelta(publication.delta);
+    else this.#dns.removeZone(publication.name);
+  }
+
+  #answer(ticket: number, question: 'report' | 'sessions'): void {
+    // The first question follows the initial state: whoever can answer it has taken that in.
+    if (!this.#ready) {
+      this.#ready = true;
+      this.#send({ kind: 'ready' });
+    }
+    this.#send({ kind: 'done', ticket, value: question === 'report' ? this.#report() : this.#proxy.sessions() });
+  }
+
+  #report(): ThreadReport {
+    return {
+      thread: this.#thread,
+      binds: [
+        ...this.#proxy.listening.map(
+          ({ listener, endpoint, code }): BindReport => ({ role: 'proxy', name: listener, endpoint, error: code }),
+        ),
+        ...this.#dns.listening.map(
+          ({ transport, endpoint, error }): BindReport => ({
+            role: 'dns',
+            name: transport,
+            endpoint: formatEndpoint(endpoint),
+            error,
+          }),
+        ),
+      ],
+      upstreams: this.#dns.upstreams(),
+      cache: this.#dns.cacheStatus(),
+    };
+  }
+
+  #handOver(request: HandoffRequest): Promise<readonly Uint8Array[]> {
+    if (this.#handoffs.size >= maxHandoffs) return Promise.resolve([]);
+    const id = this.#handoffId++;
+    return new Promise((resolve) => {
+      this.#handoffs.set(id, resolve);
+      this.#send({ kind: 'handoff', id, request });
+    });
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    await Promise.all([this.#proxy.stop(graceMs), this.#dns.stop(graceMs)]);
+    this.close();
+    parentPort?.close();
+  }
+
+  #send(message: Up): void {
+    parentPort?.postMessage(message);
+  }
+}
+
+assert(parentPort !== null, 'a data thread is started by the control thread');
+const start = workerData as ThreadStart;
+const thread = new DataThread(start, await openLog(start.log, { fields: { thread: start.thread } }));
+parentPort.on('message', (message: Down) => thread.onMessage(message));
