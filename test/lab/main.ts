@@ -63,7 +63,7 @@ async function stayUp({ lab, keys, scene }: Stage, table: Table): Promise<void> 
 The lab stays up until Ctrl-C. From another terminal, as root:
 
   ${on('client')} curl http://${edgePublic4}/whoami
-  ${on('client')} curl -g http://[${edgePublic6}]/whoami
+  ${on('client')} curl -g 'http://[${edgePublic6}]/whoami'
   ${on('worker1')} ping worker2
   ${on('worker1')} dig @${edgePrivate} ${zone} SOA
   ${on('worker1')} nsupdate -k ${keys.node.path}
@@ -71,7 +71,7 @@ The lab stays up until Ctrl-C. From another terminal, as root:
     v6edge
       ? `
   ${join(root, 'bin/v6edge')} status --api unix:${admin}
-  ${on('edge')} curl -g http://[::1]:8653/metrics`
+  ${on('edge')} curl -g 'http://[::1]:8653/metrics'`
       : ''
   }
 
@@ -83,9 +83,7 @@ Everything it wrote: ${lab.directory}
       process.removeAllListeners(signal);
       process.once(signal, () => resolve());
     }
-    process.stdin.resume();
   });
-  process.stdin.pause();
 }
 
 /** The lab needs root; says so, what else is missing, and what works for anyone. */

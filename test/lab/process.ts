@@ -53,7 +53,8 @@ export class LabProcess {
       // A session of its own: Ctrl-C at the terminal reaches only the lab's runner, which then takes everything down.
       detached: true,
       stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-      env: { ...process.env, LC_ALL: 'C', ...options.env },
+      // root's path on Debian lacks these after `su`.
+      env: { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`, LC_ALL: 'C', ...options.env },
     };
     const child = spawn(argv[0]!, argv.slice(1), spawnOptions);
     this.#child = child;
