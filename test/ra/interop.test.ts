@@ -1,0 +1,363 @@
+/** Against real peers on a veth pair: radvd's bytes, the kernel's SLAAC, rdisc6, tshark. */
+import { spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import t, { type Test } from 'tap';
+import { formatAddress, parseAddress, parseCidr } from '../../src/core/address.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { CounterStripe } from '../../src/core/counters.ts';
+import { MemoryLogger, nullLogger } from '../../src/core/logger.ts';
+import { cryptoRandom } from '../../src/core/random.ts';
+import { Icmp6Socket } from '../../src/linux/icmp6.ts';
+import { NetworkMonitor } from '../../src/linux/netlink.ts';
+import { Reactor } from '../../src/linux/reactor.ts';
+import { kernelSysctl } from '../../src/linux/sysctl.ts';
+import { buildAdvertisement, encodePackets } from '../../src/ra/advertisement.ts';
+import type { RaInterfaceConfig } from '../../src/ra/config.ts';
+import { RaControl } from '../../src/ra/control.ts';
+import { RaCounter, raCounters, raGauges } from '../../src/ra/counters.ts';
+import { parseRouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
+import { eventually, inNamespace, ip, PeerNamespace, run } from '../linux/netns.ts';
+import { prefix, raConfig } from './support.ts';
+
+const ownMac = '02:00:00:00:00:01';
+
+/** Configurations in radvd's words and in ours; their bytes are equal but for the checksum, which the
+ * kernel writes; where they differ, the reason stands here, and both mean the same. */
+const radvdCases: { name: string; radvd: string; ours: Partial<RaInterfaceConfig>; differs?: string }[] = [
+  {
+    name: 'the original setup',
+    radvd: `MaxRtrAdvInterval 60; AdvDefaultLifetime 0; prefix fd00:6:6::/64 { AdvValidLifetime 3600; AdvPreferredLifetime 1800; };
+      RDNSS fd00:6:6::1 { AdvRDNSSLifetime 60; }; DNSSL cluster.test { AdvDNSSLLifetime 60; };`,
+    ours: {
+      prefixes: [prefix('fd00:6:6::/64', { validSeconds: 3600, preferredSeconds: 1800 })],
+      rdnss: { servers: [parseAddress('fd00:6:6::1')], lifetimeSeconds: 60 },
+      dnssl: { domains: ['cluster.test'], lifetimeSeconds: 60 },
+    },
+  },
+  {
+    name: 'every header field',
+    radvd: `AdvDefaultLifetime 1800; AdvManagedFlag on; AdvOtherConfigFlag on; AdvCurHopLimit 33;
+      AdvReachableTime 12345; AdvRetransTimer 6789; AdvDefaultPreference high; AdvSourceLLAddress off;`,
+    ours: {
+      defaultLifetimeSeconds: 1800,
+      managed: true,
+      other: true,
+      hopLimit: 33,
+      reachableTimeMs: 12_345,
+      retransTimerMs: 6_789,
+      preference: 'high',
+      sourceLinkLayer: false,
+      prefixes: [],
+      rdnss: undefined,
+      dnssl: undefined,
+    },
+  },
+  {
+    name: 'every option',
+    radvd: `AdvDefaultLifetime 1800; AdvDefaultPreference low; AdvLinkMTU 1400;
+      prefix fd00:6:6::/64 { AdvOnLink off; AdvValidLifetime infinity; AdvPreferredLifetime infinity; };
+      prefix 2001:db8::/64 { AdvAutonomous off; };
+      route 2001:db8:1::/80 { AdvRouteLifetime 600; AdvRoutePreference high; };
+      route 2001:db8:2:3:4::/96 { AdvRouteLifetime 700; AdvRoutePreference low; };
+      RDNSS fd00:6:6::1 fd00:6:6::2 { AdvRDNSSLifetime 1200; };
+      DNSSL cluster.test a.example { AdvDNSSLLifetime 1200; };`,
+    ours: {
+      defaultLifetimeSeconds: 1800,
+      preference: 'low',
+      mtu: 1400,
+      prefixes: [
+        prefix('fd00:6:6::/64', { onLink: false, validSeconds: Infinity, preferredSeconds: Infinity }),
+        prefix('2001:db8::/64', { autonomous: false }),
+      ],
+      routes: [
+        { prefix: parseCidr('2001:db8:1::/80'), lifetimeSeconds: 600, preference: 'high' },
+        { prefix: parseCidr('2001:db8:2:3:4::/96'), lifetimeSeconds: 700, preference: 'low' },
+      ],
+      rdnss: { servers: [parseAddress('fd00:6:6::1'), parseAddress('fd00:6:6::2')], lifetimeSeconds: 1200 },
+      dnssl: { domains: ['cluster.test', 'a.example'], lifetimeSeconds: 1200 },
+    },
+  },
+  {
+    name: 'a short route',
+    differs: 'radvd sends all 16 octets of each route prefix; RFC 4191 §2.3 allows the 8 that matter up to /64',
+    radvd: 'route 2001:db8:1::/48 { AdvRouteLifetime 600; };',
+    ours: {
+      defaultLifetimeSeconds: 1800,
+      prefixes: [],
+      routes: [{ prefix: parseCidr('2001:db8:1::/48'), lifetimeSeconds: 600, preference: 'medium' }],
+      rdnss: undefined,
+      dnssl: undefined,
+    },
+  },
+];
+
+if (inNamespace(t, import.meta.filename)) {
+  const linkLocalOf = (out: string): string | undefined =>
+    JSON.parse(out)[0]?.addr_info.find(
+      (a: { scope: string; tentative?: boolean }) => a.scope === 'link' && a.tentative !== true,
+    )?.local;
+  const waitReady = (peer: PeerNamespace) =>
+    eventually(
+      () =>
+        linkLocalOf(ip('-6 -j addr show dev eth1')) !== undefined &&
+        linkLocalOf(peer.ip('-6 -j addr show dev node0')) !== undefined,
+    );
+
+  /** eth1 here, node0 in the other namespace, both not yet up. */
+  const pair = async (t: Test): Promise<PeerNamespace> => {
+    const peer = await PeerNamespace.open(t);
+    ip(`link add eth1 address ${ownMac} type veth peer name node0 netns ${peer.pid}`);
+    t.teardown(() => ip('link del eth1'));
+    return peer;
+  };
+
+  const daemon = async (t: Test) => {
+    const reactor = new Reactor();
+    const log = new MemoryLogger();
+    const network = new NetworkMonitor({ reactor, clock: systemClock, log });
+    await network.start();
+    const counters = CounterStripe.alone(raCounters.length, raGauges.length);
+    const control = new RaControl({
+      clock: systemClock,
+      random: cryptoRandom,
+      log,
+      counters,
+      network,
+      sysctl: kernelSysctl,
+      openSocket: (handler) => new Icmp6Socket(reactor, [133, 134], handler),
+      emit: () => {},
+    });
+    t.teardown(async () => {
+      await control.stop({ final: false });
+      network.close();
+      reactor.close();
+    });
+    return { control, counters, log, network, reactor };
+  };
+
+  t.test('the same bytes as radvd', async (t) => {
+    const peer = await pair(t);
+    run('sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/eth1/forwarding');
+    ip('link set eth1 up');
+    peer.ip('link set node0 up');
+    await waitReady(peer);
+    const reactor = new Reactor();
+    const network = new NetworkMonitor({ reactor, clock: systemClock, log: nullLogger });
+    await network.start();
+    t.teardown(() => {
+      network.close();
+      reactor.close();
+    });
+    for (const { name, radvd, ours, differs } of radvdCases) {
+      const dir = t.testdir({ 'radvd.conf': `interface eth1 { AdvSendAdvert on; ${radvd} };` });
+      const capture = peer.spawn(
+        'tcpdump',
+        '-i',
+        'node0',
+        '-c',
+        '1',
+        '-U',
+        '-w',
+        `${dir}/radvd.pcap`,
+        'icmp6 and ip6[40] == 134',
+      );
+      const closed = new Promise((resolve) => capture.on('close', resolve));
+      await new Promise<void>((resolve) =>
+        capture.stderr!.on('data', (text: Buffer) => text.includes('listening on') && resolve()),
+      );
+      const daemon = spawn(
+        'setpriv',
+        ['--pdeathsig', 'KILL', 'radvd', '-n', '-C', `${dir}/radvd.conf`, '-p', `${dir}/pid`, '-m', 'stderr'],
+        { stdio: 'ignore' },
+      );
+      await closed;
+      daemon.kill('SIGKILL');
+      // pcap: 24 octets of file header, 16 of packet header; then Ethernet and IPv6.
+      const theirs = readFileSync(`${dir}/radvd.pcap`).subarray(24 + 16 + 14 + 40);
+      theirs.fill(0, 2, 4);
+      const link = network.link('eth1')!;
+      const packets = encodePackets(buildAdvertisement(raConfig(ours), link, network.addresses(link.index)), link.mtu);
+      t.equal(packets.length, 1);
+      if (differs === undefined) {
+        t.equal(Buffer.from(packets[0]!).toString('hex'), theirs.toString('hex'), name);
+      } else {
+        const meta = { source: parseAddress('fe80::1'), hopLimit: 255 };
+        t.not(Buffer.from(packets[0]!).toString('hex'), theirs.toString('hex'), `${name}: ${differs}`);
+        t.strictSame(parseRouterAdvertisement(packets[0]!, meta), parseRouterAdvertisement(theirs, meta));
+      }
+    }
+  });
+
+  t.test('no start race: the first advertisement leaves when the link-local address leaves DAD', async (t) => {
+    const peer = await pair(t);
+    const { control, network, log } = await daemon(t);
+    await control.start([raConfig({ interval: { minMs: 3_000, maxMs: 4_000 }, maxDelayMs: 0 })]);
+    t.match(control.status(), [{ state: 'down' }]);
+    let readyAt = 0;
+    t.teardown(
+      network.onChange(() => {
+        const link = network.link('eth1');
+        if (
+          readyAt === 0 &&
+          link !== undefined &&
+          network.addresses(link.index).some((a) => a.scope === 'link' && !a.tentative)
+        )
+          readyAt = performance.now();
+      }),
+    );
+    peer.ip('link set node0 up');
+    ip('link set eth1 up');
+    await eventually(() => control.ready);
+    await eventually(() => control.status()[0]!.counters.sentMulticast > 0);
+    const delay = performance.now() - readyAt;
+    t.ok(delay < 50, `sent ${delay.toFixed(1)} ms after the end of DAD`);
+    t.equal(control.status()[0]!.counters.sendFailures, 0, 'no send before that failed');
+    t.equal(log.lines.filter((line) => line.level === 'error').length, 0);
+
+    await t.test('a kernel node: address by SLAAC, no default route', async (t) => {
+      const addresses = () =>
+        (JSON.parse(peer.ip('-6 -j addr show dev node0 scope global'))[0]?.addr_info ?? []).filter(
+          (a: { local?: string; tentative?: boolean }) => a.local !== undefined && a.tentative !== true,
+        ) as { local: string }[];
+      await eventually(() => addresses().length > 0);
+      t.match(addresses()[0]!.local, /^fd00:6:6:/);
+      t.equal(peer.ip('-6 route show default').trim(), '');
+      t.match(peer.ip('-6 route show'), /fd00:6:6::\/64 dev node0 proto kernel/);
+    });
+
+    await t.test('rdisc6 prints what we say', async (t) => {
+      const out = await output(peer, 'rdisc6', '-1', 'node0');
+      t.match(out, /Hop limit +: +64/);
+      t.match(out, /Router lifetime +: +0/);
+      t.match(out, /Prefix +: fd00:6:6::\/64/);
+      t.match(out, /Recursive DNS server +: fd00:6:6::1/);
+      t.match(out, /DNS search list +: cluster\.test/);
+      t.match(out, /Source link-layer address: 02:00:00:00:00:01/);
+    });
+
+    await t.test('rdisc6 is answered at once when no delay is configured', async (t) => {
+      const before = performance.now();
+      await output(peer, 'rdisc6', '-1', '-q', 'node0');
+      t.ok(performance.now() - before < 500);
+      t.ok(control.status()[0]!.counters.sentUnicast >= 2);
+    });
+
+    await t.test('the interface goes down, is renamed, and comes back', async (t) => {
+      ip('link set eth1 down');
+      await eventually(() => control.status()[0]!.state === 'down');
+      ip('link set eth1 name other');
+      await eventually(() => control.status()[0]!.state === 'missing');
+      ip('link set other name eth1');
+      ip('link set eth1 up');
+      const sent = control.status()[0]!.counters.sentMulticast;
+      await eventually(() => control.ready && control.status()[0]!.counters.sentMulticast > sent);
+      t.equal(control.status()[0]!.counters.sendFailures, 0);
+    });
+  });
+
+  t.test('tshark finds nothing to complain of; malformed solicitations are counted', async (t) => {
+    const peer = await pair(t);
+    ip('link set eth1 up');
+    peer.ip('link set node0 up');
+    await waitReady(peer);
+    const { control, counters } = await daemon(t);
+    const dir = t.testdir({});
+    const capture = peer.spawn(
+      'tcpdump',
+      '-i',
+      'node0',
+      '-U',
+      '--immediate-mode',
+      '-w',
+      `${dir}/all.pcap`,
+      'icmp6 and ip6[40] == 134',
+    );
+    await new Promise<void>((resolve) =>
+      capture.stderr!.on('data', (text: Buffer) => text.includes('listening on') && resolve()),
+    );
+    await control.start([
+      raConfig({
+        ...radvdCases[2]!.ours,
+        maxDelayMs: 0,
+        pref64: { prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800 },
+        captivePortal: 'https://portal.example/api',
+      }),
+    ]);
+    await eventually(() => control.status()[0]!.counters.sentMulticast > 0);
+
+    const link = linkLocalOf(ip('-6 -j addr show dev eth1'))!;
+    const script = `
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
+i = socket.if_nametoindex('node0')
+def send(hexa, hops=255):
+    s.setsockopt(41, 16, hops); s.sendto(bytes.fromhex(hexa), ('${link}', 0, 0, i))
+send('8500000000000000', 64)
+send('8501000000000000')
+send('85000000')
+send('8500000000000000' + '0100020000000001')
+send('8500000000000000' + '0105020000000001')
+send('8600000000000000', 255)
+send('8500000000000000' + 'fd01ffffffffffff')
+`;
+    writeFileSync(`${dir}/bad.py`, script);
+    await output(peer, 'python3', `${dir}/bad.py`);
+    await eventually(() => control.status()[0]!.counters.sentUnicast > 0);
+    const invalid = [0, 1, 2, 3, 4].map((i) => counters.get(RaCounter.invalidSolicitation + i));
+    t.strictSame(invalid, [1, 1, 1, 2, 0], 'hop limit, length, code, option, source');
+    t.equal(counters.get(RaCounter.invalidAdvertisement + 1), 1, 'an advertisement that is too short');
+    t.equal(control.status()[0]!.state, 'advertising');
+
+    const done = new Promise((resolve) => capture.on('close', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    capture.kill('SIGINT');
+    await done;
+    const frames = run('tshark', '-r', `${dir}/all.pcap`, '-Y', `eth.src == ${ownMac}`).trim().split('\n').length;
+    t.ok(frames >= 2, `${frames} frames to judge`);
+    const expert = run(
+      'tshark',
+      '-r',
+      `${dir}/all.pcap`,
+      '-Y',
+      `eth.src == ${ownMac} && (_ws.expert || _ws.malformed)`,
+    );
+    t.equal(expert, '', 'no expert information');
+    const text = run('tshark', '-r', `${dir}/all.pcap`, '-V', '-c', '1');
+    for (const expected of [
+      /Checksum Status: Good/,
+      /DNS Search List Option cluster.test a.example/,
+      /Recursive DNS Servers: fd00:6:6::1/,
+      /PREF64|Pref64/i,
+      /Hop Limit: 255/,
+    ]) {
+      t.match(text, expected);
+    }
+  });
+
+  t.test('a default router that ceases loses its route', async (t) => {
+    const peer = await pair(t);
+    run('sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/eth1/forwarding');
+    ip('link set eth1 up');
+    peer.ip('link set node0 up');
+    await waitReady(peer);
+    const { control } = await daemon(t);
+    await control.start([raConfig({ defaultLifetimeSeconds: 1800 })]);
+    await eventually(() => peer.ip('-6 route show default').includes('via fe80'));
+    const router = formatAddress(parseAddress(linkLocalOf(ip('-6 -j addr show dev eth1'))!));
+    t.match(peer.ip('-6 route show default'), new RegExp(`default via ${router} dev node0 proto ra`));
+    await control.stop({ final: true, graceMs: 0 });
+    await eventually(() => peer.ip('-6 route show default').trim() === '');
+    t.match(peer.ip('-6 addr show dev node0 scope global'), /fd00:6:6:/, 'the address stays');
+  });
+}
+
+/** Output of a program in the namespace; asynchronous, so that the daemon in this process can answer it. */
+async function output(peer: PeerNamespace, command: string, ...args: string[]): Promise<string> {
+  const child = peer.spawn(command, ...args);
+  let text = '';
+  child.stdout!.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  await new Promise((resolve) => child.on('close', resolve));
+  return text;
+}
