@@ -1,0 +1,48 @@
+import t from 'tap';
+import { encodeMessage } from '../../../src/dns/wire/message.ts';
+import { nameFromText } from '../../../src/dns/wire/name.ts';
+import { rdataFromText } from '../../../src/dns/wire/rdata.ts';
+import { scanQuestion, scanRecords } from '../../../src/dns/wire/scan.ts';
+import { TYPE } from '../../../src/dns/wire/types.ts';
+
+const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
+
+t.test('scanQuestion', (t) => {
+  const question = hex('03 777777 04 74657374 00 001c 0001');
+  t.equal(scanQuestion(question, 0, question.length), question.length);
+  for (let end = 0; end < question.length; end++) t.equal(scanQuestion(question, 0, end), -1, `cut at ${end}`);
+  t.equal(scanQuestion(hex('c000 0001 0001'), 0, 6), -1, 'a first name has nothing to point to');
+  t.equal(scanQuestion(hex('40 0001 0001'), 0, 5), -1);
+  t.equal(scanQuestion(hex('00 00 0001 0001'), 1, 6), 6, 'at an offset');
+  t.end();
+});
+
+t.test('scanRecords gives every record with its places (malformed messages: message.test.ts)', (t) => {
+  const name = nameFromText('a.test');
+  const question = { name, type: TYPE.MX, class: 1 };
+  const message = encodeMessage({
+    id: 1,
+    flags: 0x8000,
+    opcode: 0,
+    rcode: 0,
+    questions: [question],
+    answers: [{ ...question, ttl: 300, rdata: rdataFromText(TYPE.MX, '1 b.test.') }],
+    authority: [{ name: nameFromText('test'), type: TYPE.NS, class: 1, ttl: 60, rdata: name }],
+    additional: [],
+    edns: { udpSize: 1232, extendedRcode: 0, version: 0, do: true, options: [] },
+  });
+  const seen: number[][] = [];
+  t.ok(
+    scanRecords(message, {
+      record(section, type, cls, owner, ttlOffset, ttl, rdataOffset, rdataLength) {
+        seen.push([section, type, cls, owner, ttlOffset, ttl, rdataOffset, rdataLength]);
+      },
+    }),
+  );
+  t.strictSame(seen, [
+    [1, TYPE.MX, 1, 24, 24 + 2 + 4, 300, 24 + 12, 2 + 2 + 2],
+    [2, TYPE.NS, 1, 42, 42 + 2 + 4, 60, 42 + 12, 2],
+    [3, TYPE.OPT, 1232, 56, 56 + 1 + 4, 0x8000, 56 + 11, 0],
+  ]);
+  t.end();
+});
