@@ -140,7 +140,8 @@ export class Backend {
     const regular = this.#takeFrom(this.#regular, client, tried);
     // Members that are full stay the choice: a backup stands in for members that fail, not for busy ones.
     if (typeof regular !== 'string' || regular === 'full') return regular;
-    return this.#takeFrom(this.#backups, client, tried);
+    const backup = this.#takeFrom(this.#backups, client, tried);
+    return backup === 'down' ? regular : backup;
   }
 
   /** Gives a place back and lets whoever waits longest have it. */

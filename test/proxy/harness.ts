@@ -8,6 +8,7 @@ import { CounterStripe } from '../../src/core/counters.ts';
 import { type LogLine, MemoryLogger } from '../../src/core/logger.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
+import type { ProxyTimeouts } from '../../src/proxy/config.ts';
 import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
 import { ProxyEngine, type ProxyEvent } from '../../src/proxy/engine.ts';
 import type { ListenerSnapshot, MemberSnapshot, PoolSnapshot, ProxySnapshot } from '../../src/proxy/snapshot.ts';
@@ -75,19 +76,21 @@ export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): Li
   };
 }
 
+/** Long enough not to matter. */
+export const timeouts: ProxyTimeouts = {
+  connectMs: 3000,
+  idleMs: 60_000,
+  clientFinMs: 10_000,
+  serverFinMs: 10_000,
+  proxyHeaderMs: 3000,
+  hardStopAfterMs: 0,
+};
+
 export function snapshot(
   listeners: readonly ListenerSnapshot[],
   pools: readonly PoolSnapshot[],
   more: Partial<ProxySnapshot> = {},
 ): ProxySnapshot {
-  const timeouts = {
-    connectMs: 3000,
-    idleMs: 60_000,
-    clientFinMs: 10_000,
-    serverFinMs: 10_000,
-    proxyHeaderMs: 3000,
-    hardStopAfterMs: 0,
-  };
   return { version: 1, timeouts, maxConnections: 0, listeners, pools, ...more };
 }
 
