@@ -147,7 +147,9 @@ t.test('members', async (t) => {
       await naming('m2').listen(),
       await naming('spare').listen(),
     ];
-    t.teardown(() => [one, two, spare].forEach((each) => each.close()));
+    t.teardown(() => {
+      for (const each of [one, two, spare]) each.close();
+    });
     const list = (first: MemberSnapshot['state'], second: MemberSnapshot['state']) => [
       member('m1', one.port, { state: first }),
       member('m2', two.port, { state: second }),

@@ -1,0 +1,101 @@
+import t from 'tap';
+import { parseAddress } from '../../src/core/address.ts';
+import { CounterStripe } from '../../src/core/counters.ts';
+import { SeededRandom } from '../../src/core/random.ts';
+import { Backend, type Member, type NoMember } from '../../src/proxy/backend.ts';
+import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
+import type { MemberSnapshot, PoolSnapshot } from '../../src/proxy/snapshot.ts';
+import { spanOfAddress } from '../../src/proxy/span.ts';
+import { member, pool } from './harness.ts';
+
+const client = spanOfAddress(parseAddress('192.0.2.1'), 1234);
+
+function backend(members: MemberSnapshot[], more: Partial<PoolSnapshot> = {}): Backend {
+  return new Backend(pool(members, more), CounterStripe.alone(proxyCounters, proxyGauges), new SeededRandom(1));
+}
+const name = (taken: Member | NoMember) => (typeof taken === 'string' ? taken : taken.name);
+
+t.test('who is taken', async (t) => {
+  const cases: { name: string; members: MemberSnapshot[]; tried?: string[]; expect: string }[] = [
+    { name: 'nobody there', members: [], expect: 'down' },
+    {
+      name: 'all down',
+      members: [member('m1', 1, { state: 'down' }), member('m2', 1, { state: 'maint' })],
+      expect: 'down',
+    },
+    { name: 'weight 0 gets nothing', members: [member('m1', 1, { weight: 0 })], expect: 'down' },
+    { name: 'the one that is up', members: [member('m1', 1, { state: 'drain' }), member('m2', 1)], expect: 'm2' },
+    { name: 'not one that was tried', members: [member('m1', 1), member('m2', 1)], tried: ['m1'], expect: 'm2' },
+    { name: 'all tried', members: [member('m1', 1)], tried: ['m1'], expect: 'tried' },
+    {
+      name: 'no backup while others are up',
+      members: [member('m1', 1, { backup: true }), member('m2', 1)],
+      expect: 'm2',
+    },
+    { name: 'a backup when no other is up', members: [member('m1', 1, { backup: true })], expect: 'm1' },
+    {
+      name: 'a backup when every other failed',
+      members: [member('m1', 1), member('m2', 1, { backup: true })],
+      tried: ['m1'],
+      expect: 'm2',
+    },
+    { name: 'all tried, backup too', members: [member('m1', 1, { backup: true })], tried: ['m1'], expect: 'tried' },
+  ];
+  for (const { name: title, members, tried, expect } of cases) {
+    const subject = backend(members);
+    const triedMembers = subject.members.filter((each) => tried?.includes(each.name));
+    t.equal(name(subject.take(client, triedMembers)), expect, title);
+  }
+});
+
+t.test('limits are kept, and a place given back goes to who waits longest', async (t) => {
+  const subject = backend([member('m1', 1, { maxConnections: 1 }), member('m2', 1, { maxConnections: 1 })], {
+    queue: { timeoutMs: 1, length: 2 },
+  });
+  const first = subject.take(client, []) as Member;
+  const second = subject.take(client, []) as Member;
+  t.not(first.name, second.name);
+  t.equal(subject.take(client, []), 'full');
+  const order: string[] = [];
+  const waiting = ['a', 'b', 'c'].map((id) => ({ proceed: () => order.push(id) }));
+  t.same(
+    waiting.map((each) => subject.enqueue(each)),
+    [true, true, false],
+    'the queue is bounded',
+  );
+  t.equal(subject.mustQueue(waiting[2]!), true, 'newcomers stand behind');
+  t.equal(subject.mustQueue(waiting[0]!), false);
+  subject.vacate(first);
+  subject.dequeue(waiting[0]!);
+  subject.vacate(second);
+  t.same(order, ['a', 'b']);
+  t.equal(first.active + second.active, 0);
+});
+
+t.test('members stay themselves over a change of configuration', async (t) => {
+  const subject = backend([member('m1', 1), member('m2', 1), member('m3', 1)]);
+  const [one, two, three] = subject.members;
+  const down = subject.apply(
+    pool([member('m1', 1, { weight: 5 }), member('m2', 2), member('m3', 1, { state: 'down' })]),
+  );
+  t.equal(subject.members[0], one);
+  t.equal(one!.weight, 5);
+  t.not(subject.members[1], two, 'another port is another member');
+  t.same(down, [three]);
+  t.same(subject.apply(pool([member('m3', 1, { state: 'down' })])), [], 'it was down before');
+});
+
+t.test('source sends a client to the same member, whatever its port', async (t) => {
+  const subject = backend([member('m1', 1), member('m2', 1), member('m3', 1)], { balance: 'source' });
+  const names = new Set<string>();
+  for (let port = 1; port < 50; port++)
+    names.add(
+      name(
+        subject.take(
+          spanOfAddress(client.bytes.length === 4 ? parseAddress('192.0.2.9') : parseAddress('::1'), port),
+          [],
+        ),
+      ),
+    );
+  t.equal(names.size, 1);
+});

@@ -1,0 +1,228 @@
+import { createHash, randomFillSync } from 'node:crypto';
+import { once } from 'node:events';
+import net from 'node:net';
+import t, { type Test } from 'tap';
+import { MemberCounter, memberCounterBase } from '../../src/proxy/counters.ts';
+import {
+  freePort,
+  Harness,
+  listener,
+  member,
+  openDescriptors,
+  outcome,
+  pool,
+  snapshot,
+  Upstream,
+  until,
+} from './harness.ts';
+
+async function through(t: Test, onConnection: (socket: net.Socket) => void) {
+  const upstream = await new Upstream(onConnection).listen();
+  const port = await freePort();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)])]));
+  const connect = () => net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  return { harness, upstream, connect };
+}
+
+const chunk = randomFillSync(Buffer.alloc(1 << 20));
+
+/** Writes `megabytes` of pseudo-random bytes with back-pressure, then the end. Resolves to their hash. */
+async function pour(socket: net.Socket, megabytes: number): Promise<string> {
+  const hash = createHash('sha256');
+  for (let i = 0; i < megabytes; i++) {
+    // Each piece starts elsewhere, so that one lost or doubled is noticed.
+    const piece = chunk.subarray(i * 7);
+    hash.update(piece);
+    if (!socket.write(piece)) await once(socket, 'drain');
+  }
+  socket.end();
+  return hash.digest('hex');
+}
+
+/** Hashes what comes until the end, resting now and then as a slow reader does. */
+async function soak(socket: net.Socket, restEvery: number): Promise<string> {
+  const hash = createHash('sha256');
+  let sinceRest = 0;
+  for await (const data of socket as AsyncIterable<Buffer>) {
+    hash.update(data);
+    sinceRest += data.length;
+    if (sinceRest < restEvery) continue;
+    sinceRest = 0;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return hash.digest('hex');
+}
+
+t.test('100 MB each way, with a slow reader, arrive as they left', async (t) => {
+  let uploaded: Promise<string> | undefined;
+  let poured: Promise<string> | undefined;
+  const { harness, connect } = await through(t, (socket) => {
+    uploaded = soak(socket, 1 << 30);
+    poured = pour(socket, 100);
+  });
+  const client = connect();
+  const sent = pour(client, 100);
+  const received = await soak(client, 2 << 20);
+  t.equal(received, await poured, 'member to client');
+  t.equal(await uploaded, await sent, 'client to member');
+  const line = await harness.session();
+  t.match(line, { cause: 'done', bytesIn: line.bytesOut });
+  t.equal(line.bytesIn, harness.counters.get(memberCounterBase(1) + MemberCounter.bytesIn));
+});
+
+t.test('messages of all sizes in turn with bulk', async (t) => {
+  const { connect } = await through(t, (socket) => socket.pipe(socket));
+  const client = connect();
+  const sizes = [1, 100, 5000, 32_768, 65_535, 65_536, 65_537, 300_000, 1, 2_000_000, 3, 70_000, 70_000, 70_000, 9];
+  const expected = createHash('sha256');
+  const echoed = soak(client, 1 << 30);
+  for (const size of [...sizes, ...sizes]) {
+    const piece = chunk.subarray(size % 1000, (size % 1000) + Math.min(size, chunk.length - 1000));
+    expected.update(piece);
+    if (!client.write(piece)) await once(client, 'drain');
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  client.end();
+  t.equal(await echoed, expected.digest('hex'));
+});
+
+t.test('a client that reads nothing stops the member, in bounded memory', async (t) => {
+  let written = 0;
+  const { harness, connect } = await through(t, (socket) => {
+    const more = () => {
+      while (written < 1 << 30) {
+        written += chunk.length;
+        if (!socket.write(chunk)) break;
+      }
+    };
+    socket.on('drain', more);
+    more();
+  });
+  const client = connect();
+  client.pause();
+  let last = -1;
+  await until(() => {
+    const still = written === last && written > 0;
+    last = written;
+    return still && harness.engine.sessions()[0]!.bytesOut > 0;
+  }, 'the member to be stopped');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { bytesOut } = harness.engine.sessions()[0]!;
+  t.ok(bytesOut < 64 << 20, `${bytesOut} bytes were taken`);
+  client.resetAndDestroy();
+  t.match(await harness.session(), { cause: 'client aborted', state: 'CD' });
+});
+
+t.test('half-close, in both orders', async (t) => {
+  t.test('the client ends first and is answered', async (t) => {
+    const { harness, connect } = await through(t, (socket) => {
+      let size = 0;
+      socket.on('data', (data) => {
+        size += data.length;
+      });
+      socket.on('end', () => socket.end(`got ${size}`));
+    });
+    const client = connect();
+    client.end(chunk);
+    t.equal((await outcome(client)).data.toString(), `got ${chunk.length}`);
+    t.match(await harness.session(), { cause: 'done' });
+  });
+
+  t.test('the member ends first and is still written to', async (t) => {
+    const { harness, upstream, connect } = await through(t, (socket) => socket.end('greeting'));
+    const client = connect();
+    client.resume();
+    await once(client, 'end');
+    for (let i = 0; i < 5; i++) {
+      client.write('more');
+      await until(() => upstream.received[0]!.length === (i + 1) * 4, 'what the client sent after the end');
+    }
+    client.end();
+    t.match(await harness.session(), { cause: 'done', bytesIn: 20, bytesOut: 8 });
+  });
+
+  t.test('both at once', async (t) => {
+    const { harness, connect } = await through(t, (socket) => socket.end('b'));
+    const client = connect();
+    client.end('a');
+    t.match(await outcome(client), { data: Buffer.from('b'), code: undefined });
+    t.match(await harness.session(), { cause: 'done', bytesIn: 1, bytesOut: 1 });
+  });
+});
+
+t.test('resets', async (t) => {
+  t.test('of the client reach the member', async (t) => {
+    let ended: string | undefined;
+    const { harness, upstream, connect } = await through(t, (socket) => {
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        ended = error.code;
+      });
+    });
+    const client = connect();
+    client.write('half a');
+    await until(() => upstream.received[0]?.length === 6, 'the bytes');
+    client.resetAndDestroy();
+    t.match(await harness.session(), { cause: 'client aborted', state: 'CD', bytesIn: 6 });
+    await until(() => ended !== undefined, 'the member to be told');
+    t.equal(ended, 'ECONNRESET');
+  });
+
+  t.test('of the member reach the client, after what it had sent', async (t) => {
+    const { harness, connect } = await through(t, (socket) => {
+      socket.write('partial');
+      socket.on('data', () => socket.resetAndDestroy());
+    });
+    const client = connect();
+    await once(client, 'readable');
+    client.write('go on');
+    t.match(await outcome(client), { data: Buffer.from('partial'), code: 'ECONNRESET' });
+    t.match(await harness.session(), { cause: 'member aborted', state: 'SD' });
+    t.equal(harness.counters.get(memberCounterBase(1) + MemberCounter.resets), 1);
+  });
+
+  t.test('of a member that answered without reading all', async (t) => {
+    const { harness, connect } = await through(t, (socket) => {
+      socket.pause();
+      socket.once('readable', () => {
+        socket.read(1);
+        socket.write('413 too large');
+        setTimeout(() => socket.resetAndDestroy(), 50);
+      });
+    });
+    const client = connect();
+    const end = outcome(client);
+    for (let i = 0; i < 30; i++) client.write(chunk);
+    t.equal((await end).data.toString(), '413 too large', 'the answer is delivered');
+    t.match(await harness.session(), { cause: 'member aborted' });
+  });
+
+  t.test('of the client after its FIN', async (t) => {
+    const { harness, upstream, connect } = await through(t, () => {});
+    const client = connect();
+    client.end('request');
+    await until(() => upstream.received[0]?.length === 7, 'the request');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    client.resetAndDestroy();
+    t.match(await harness.session(), { cause: 'client aborted' });
+  });
+});
+
+t.test('idle sessions hold no pipe, and ended ones give theirs back', async (t) => {
+  const { harness, connect } = await through(t, (socket) => {
+    void pour(socket, 8);
+  });
+  const before = openDescriptors();
+  for (let i = 0; i < 3; i++) {
+    const client = connect();
+    await soak(client, 1 << 30);
+    client.end();
+    await harness.session(i + 1);
+  }
+  t.ok(harness.engine.io.pipes.open <= 1, `${harness.engine.io.pipes.open} pipe is kept for all three`);
+  await until(() => openDescriptors() <= before + 2, 'descriptors of one idle pipe at most');
+});
