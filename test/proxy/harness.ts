@@ -130,7 +130,10 @@ export class Harness {
   }
 }
 
-/** A TCP server whose connections are kept, with what each sent. */
+/** What an upstream keeps of each connection's bytes, give or take a chunk. */
+const keptBytes = 65_536;
+
+/** A TCP server whose connections are kept, with the beginning of what each sent. */
 export class Upstream {
   readonly server: net.Server;
   readonly sockets: net.Socket[] = [];
@@ -145,7 +148,8 @@ export class Upstream {
       this.received.push(Buffer.alloc(0));
       socket.on('error', () => {});
       socket.on('data', (chunk) => {
-        this.received[index] = Buffer.concat([this.received[index]!, chunk]);
+        const before = this.received[index]!;
+        if (before.length < keptBytes) this.received[index] = Buffer.concat([before, chunk]);
       });
       onConnection(socket, index);
     });
