@@ -69,6 +69,8 @@ export function encodeOption(option: NdOption): Uint8Array {
  * @throws {WireError} V6_ND_OPTION_ZERO, V6_ND_OPTION_LENGTH: RFC 4861 §4.6 and §6.1 discard the whole message
  */
 export function parseOptions(bytes: Uint8Array, offset: number): NdOption[] {
+  // As a plain Uint8Array: a Buffer's `slice` would not copy, and what is read here outlives the packet's memory.
+  bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   const options: NdOption[] = [];
   for (let at = offset; at < bytes.length; ) {
     if (bytes[at + 1] === 0) throw new WireError('V6_ND_OPTION_ZERO', `option ${bytes[at]} has length zero`);
