@@ -5,6 +5,7 @@
  * An update passes: TSIG → zone section → policy and RFC 2136 (update.ts) → commit queue → disk → data threads → reply.
  * A client that has NOERROR finds its records on disk and in answers.
  */
+import { readFileSync } from 'node:fs';
 import { formatEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
@@ -40,6 +41,7 @@ import { Query, VERDICT } from './wire/query.ts';
 import { CLASS, FLAG, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from './wire/types.ts';
 import { type Zone, ZoneTable } from './zone.ts';
 import { seedText, startZone } from './zone-seed.ts';
+import { readZoneFile } from './zonefile.ts';
 
 /** What goes to the data threads. */
 export type ZonePublication =
@@ -162,7 +164,7 @@ export class DnsControl {
       }
       const stored = this.#store!.load(key);
       const serial = Math.floor(this.#context.clock.wall() / 1000);
-      const { zone, changes, seed } = startZone(zoneConfig, stored, () => [], serial);
+      const { zone, changes, seed } = startZone(zoneConfig, stored, () => fileRecords(zoneConfig), serial);
       if (changes.length > 0) {
         const what = stored === undefined ? 'zone seeded' : 'configuration changed the zone';
         this.#log.info({ zone: zoneConfig.name, serial: zone.serial, rrsets: zone.size }, what);
@@ -478,6 +480,16 @@ function replyTo(request: Uint8Array, message: Message, rcode: number): Uint8Arr
 }
 
 /** The reply to a message of which only the header is to be trusted. */
+/** Records of the zone's `file`; none when the configuration names none. @throws {ValueError} naming file and lines */
+function fileRecords({ name, file, ttlSeconds }: ZoneConfig): OwnedRRset[] {
+  if (file === undefined) return [];
+  try {
+    return readZoneFile(readFileSync(file, 'utf8'), { zone: nameFromText(name), ttlSeconds });
+  } catch (cause) {
+    throw new ValueError(`zone ${name}: ${file}: ${errorMessage(cause)}`, { cause });
+  }
+}
+
 function emptyReply(request: Uint8Array, rcode: number): Uint8Array {
   const reply = new Uint8Array(12);
   writeUint16(reply, 0, readUint16(request, 0));

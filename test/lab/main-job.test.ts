@@ -6,7 +6,7 @@ import t from 'tap';
 import type { EdgeKind } from './edge/edge.ts';
 import { setStage, walk } from './walk.ts';
 
-const kinds: readonly EdgeKind[] = ['reference'];
+const kinds: readonly EdgeKind[] = ['v6edge', 'reference'];
 
 if (process.getuid?.() !== 0) t.plan(0, 'network namespaces need root');
 else {
