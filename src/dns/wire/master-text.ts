@@ -41,6 +41,8 @@ export function tokenize(text: string): readonly Token[] {
   return first?.tokens ?? [];
 }
 
+const DELIMITERS = ' \t\r\n();"';
+
 class Scanner {
   readonly #text: string;
   #at = 0;
@@ -110,7 +112,7 @@ class Scanner {
       else if (char === '"' && text[this.#at - 1] === '=') {
         this.#at++;
         if (!this.#toQuote()) return undefined;
-      } else if (/[\s();"]/.test(char)) break;
+      } else if (DELIMITERS.includes(char)) break;
     }
     return { text: text.slice(start, this.#at), quoted: false };
   }

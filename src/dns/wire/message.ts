@@ -108,9 +108,9 @@ export function parseMessage(bytes: Uint8Array): ParsedMessage {
 
 /** Writes a whole message; what does not fit into `limit` octets is left out by whole RRsets with TC set (RFC 2181 §9). */
 export function encodeMessage(message: Message, limit = 65535): Uint8Array {
-  const writer = new MessageWriter(new Uint8Array(limit));
-  writer.begin(limit);
   const { edns } = message;
+  const writer = new MessageWriter(new Uint8Array(Math.min(limit, plainLength(message))));
+  writer.begin(limit);
   if (edns !== undefined) writer.reserve(ednsLength(edns));
   for (const question of message.questions) writer.question(question.name, question.type, question.class);
   const complete =
@@ -198,6 +198,16 @@ function parseEdns(record: ResourceRecord): Edns {
     do: (ttl & 0x8000) !== 0,
     options,
   };
+}
+
+/** Length of a message without compression: none is longer. */
+function plainLength(message: Message): number {
+  let length = HEADER_LENGTH + (message.edns === undefined ? 0 : ednsLength(message.edns));
+  for (const { name } of message.questions) length += name.length + 4;
+  for (const section of [message.answers, message.authority, message.additional]) {
+    for (const { name, rdata } of section) length += name.length + 10 + rdata.length;
+  }
+  return length;
 }
 
 function ednsLength(edns: Edns): number {
