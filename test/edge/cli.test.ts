@@ -152,7 +152,14 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     '/v1/pools/a%2Fb/members/w1': { ...member, admin: 'drain' },
     '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined }],
     '/v1/zones/a.test/records?type=A': [{ name: 'x.a.test', type: 'A', ttl: 60, data: ['192.0.2.1', '192.0.2.2'] }],
-    '/v1/ra': [{ interface: 'eth1', state: 'advertising', lastSent: Date.now() - 5000 }],
+    '/v1/ra': [
+      {
+        interface: 'eth1',
+        state: 'advertising',
+        reason: '',
+        lastSent: Date.now() - 5000,
+      },
+    ],
   };
   const api = await listen(t, (req, res, body) => {
     seen.push(`${req.method} ${req.url} ${req.headers.authorization ?? '-'} ${req.headers.accept} ${body}`.trim());

@@ -68,10 +68,15 @@ export interface RecordFilter {
   readonly type: string | undefined;
 }
 
+/** An interface that advertises, or should; beside these, what the engine says of itself. */
 export interface RaReport {
   readonly interface: string;
   /** `advertising`, or what the interface waits for. */
   readonly state: string;
+  /** The same in words; empty while advertising. */
+  readonly reason?: string;
+  /** errno's name, if the last send failed. */
+  readonly lastError?: string | undefined;
   readonly lastSent: number | undefined;
   readonly lastSolicitation: number | undefined;
   /** Source address of the last solicitation. */

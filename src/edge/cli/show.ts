@@ -95,6 +95,7 @@ export function showRa(interfaces: readonly RaReport[], now: number, paint: Pain
       { title: 'LAST SENT' },
       { title: 'LAST SOLICITATION' },
       { title: 'FROM' },
+      { title: 'WHY' },
     ],
     interfaces.map((each) => [
       each.interface,
@@ -102,6 +103,7 @@ export function showRa(interfaces: readonly RaReport[], now: number, paint: Pain
       ago(each.lastSent, now),
       ago(each.lastSolicitation, now),
       each.lastSolicitedBy ?? '',
+      each.lastError ?? each.reason ?? '',
     ]),
     paint,
   );

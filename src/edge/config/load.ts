@@ -5,7 +5,9 @@ import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { type Endpoint, formatEndpoint, isLoopback } from '../../core/address.ts';
 import { errorCode, errorMessage, ValueError } from '../../core/errors.ts';
-import type { TsigKey } from '../../dns/config.ts';
+import type { TsigKey, ZoneConfig } from '../../dns/config.ts';
+import { nameFromText } from '../../dns/wire/name.ts';
+import { readZoneFile, ZoneFileError } from '../../dns/zonefile.ts';
 import type { ListenerConfig } from '../../proxy/config.ts';
 import { checkDns, key, zone } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
@@ -77,7 +79,7 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
   checkDns(zones, zoneNames, report);
   checkRa(entities(raInterface, raw.ra, ['ra']), report);
   for (const { path, value } of zones) {
-    if (value.file !== undefined) attempt([...path, 'file'], report, () => readSmallFile(resolve(folder, value.file!)));
+    if (value.file !== undefined) checkZoneFile(resolve(folder, value.file), value, [...path, 'file'], report);
   }
   const parsedAdmin = admin.safeParse(raw.admin ?? {});
   checkBinds(parsedAdmin.data?.listen ?? [], listeners, at(raw, 'dns', 'listen'), report);
@@ -97,6 +99,19 @@ function loadKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
     });
   }
   return keys;
+}
+
+/** Every fault of the file is a problem of its own. */
+function checkZoneFile(file: string, zone: ZoneConfig, path: KeyPath, report: Report): void {
+  attempt(path, report, () => {
+    const text = readSmallFile(file);
+    try {
+      readZoneFile(text, { zone: nameFromText(zone.name), ttlSeconds: zone.ttlSeconds });
+    } catch (error) {
+      if (!(error instanceof ZoneFileError)) throw error;
+      for (const { line, message } of error.faults) report(path, `${file}:${line}: ${message}`);
+    }
+  });
 }
 
 /** Returns the token that `tokenFile` holds. */
