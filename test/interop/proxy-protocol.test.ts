@@ -64,10 +64,14 @@ ${receiver(ports.judgeV1)}${receiver(ports.judgeV2)}`;
     }
   }
 
-  t.test('tshark dissects every header, and finds no checks without one', async (t) => {
+  t.test('tshark dissects every header, and HAProxy complained of none', async (t) => {
     await capture.stop();
     const as = ['-o', 'tcp.try_heuristic_first:TRUE'];
-    t.strictSame(await capture.complaints('proxy', as), []);
+    // Health checks send "PROXY UNKNOWN\r\n": §2.1 of the specification allows the short form, tshark 4.0 wants addresses.
+    const shortUnknown = Buffer.from('PROXY UNKNOWN\r\n')
+      .toString('hex')
+      .replaceAll(/..(?!$)/g, '$&:');
+    t.strictSame(await capture.complaints(`proxy && !(tcp.payload == ${shortUnknown})`, as), []);
     const v1 = await capture.fields('proxy.v1.magic', ['proxy.src.ipv4', 'proxy.src.ipv6'], as);
     const v2 = await capture.fields('proxy.v2.cmd == 1', ['proxy.src.ipv4', 'proxy.src.ipv6'], as);
     for (const rows of [v1, v2]) {
