@@ -79,6 +79,7 @@ function setApex(config: ZoneConfig, overlay: Overlay, serial: number, oldSeed: 
   const ttl = config.ttlSeconds;
   overlay.set(owner, TYPE.SOA, { type: TYPE.SOA, ttl, rdata: [encodeSoa(config.soa, serial)] });
   const nsBefore: unknown = oldSeed === '' ? undefined : (JSON.parse(oldSeed) as { ns: unknown }).ns;
-  if (JSON.stringify(nsBefore) === JSON.stringify(config.ns)) return;
+  // Without `ns` it is the file that brings them.
+  if (config.ns.length === 0 || JSON.stringify(nsBefore) === JSON.stringify(config.ns)) return;
   overlay.set(owner, TYPE.NS, { type: TYPE.NS, ttl, rdata: config.ns.map((ns) => nameFromText(ns)) });
 }

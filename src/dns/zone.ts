@@ -47,6 +47,7 @@ export class Zone {
     for (const { owner, rrset } of data.rrsets) {
       const key = nameKey(owner);
       assert(isSubdomainKey(key, this.key), 'every owner is in its zone');
+      assert(rrset.rdata.length > 0, 'an RRset has records');
       this.#set(key, owner, rrset.type, rrset);
     }
     this.#soa = this.#readSoa();

@@ -1,8 +1,6 @@
-/** Zone files (RFC 1035 §5), in and out, and the zone a configuration starts with. */
+/** Zone files (RFC 1035 §5), in and out. */
 import { errorMessage, V6edgeError, ValueError } from '../core/errors.ts';
-import type { ZoneConfig } from './config.ts';
 import type { OwnedRRset, RRset, ZoneData } from './snapshot.ts';
-import { encodeSoa } from './soa.ts';
 import { compareBytes } from './wire/bytes.ts';
 import { type MasterEntry, masterEntries, type Token, ttlFromText } from './wire/master-text.ts';
 import {
@@ -67,41 +65,6 @@ export function writeZoneFile(zone: ZoneData): string {
     for (const one of rdata) text += `${start}${rdataToText(type, one)}\n`;
   }
   return text;
-}
-
-/**
- * The zone a configuration starts with: records of its file, and the configuration's SOA and NS records where the file has none
- * at the apex. The first serial is today's date with 01 (RFC 1912 §2.2): a zone that has lost its store starts
- * above what secondaries have seen.
- * @throws {ZoneFileError}
- */
-export function buildZone(config: ZoneConfig, file: string | undefined, nowMs: number): ZoneData {
-  const name = nameFromText(config.name);
-  const key = nameKey(name);
-  const rrsets = file === undefined ? [] : readZoneFile(file, { zone: name, ttlSeconds: config.ttlSeconds });
-  const has = (type: number) => rrsets.some(({ owner, rrset }) => rrset.type === type && nameKey(owner) === key);
-  if (has(TYPE.CNAME)) {
-    throw new ZoneFileError([{ line: 0, message: `${config.name} is the zone's name and cannot be an alias` }]);
-  }
-  const apex: OwnedRRset[] = [];
-  const add = (type: number, rdata: Uint8Array[]) =>
-    apex.push({ owner: name, rrset: { type, ttl: config.ttlSeconds, rdata } });
-  if (!has(TYPE.SOA)) add(TYPE.SOA, [encodeSoa(config.soa, dateSerial(nowMs))]);
-  if (!has(TYPE.NS)) {
-    const servers = config.ns.map((server) => nameFromText(server));
-    add(
-      TYPE.NS,
-      servers.filter((one, i) => servers.findIndex((other) => equalRdata(TYPE.NS, one, other)) === i),
-    );
-  }
-  const sets = [...apex, ...rrsets].filter(({ rrset }) => rrset.rdata.length > 0);
-  // The apex first: it is what a zone needs to be one.
-  return { name, rrsets: sets.sort((a, b) => Number(b.rrset.type === TYPE.SOA) - Number(a.rrset.type === TYPE.SOA)) };
-}
-
-/** The serial yyyymmdd01 of a day (UTC). */
-export function dateSerial(nowMs: number): number {
-  return Number(`${new Date(nowMs).toISOString().slice(0, 10).replaceAll('-', '')}01`);
 }
 
 interface Growing {

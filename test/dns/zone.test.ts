@@ -30,6 +30,7 @@ function makeZone(...changes: ZoneChange[]): Zone {
 t.test('what is no zone, and what is no change', (t) => {
   t.throws(() => new Zone({ name: apex, rrsets: [] }), { code: 'V6_ASSERT' }, 'no SOA');
   t.throws(() => makeZone(set('other', 'A', '192.0.2.1')), { code: 'V6_ASSERT' }, 'another zone');
+  t.throws(() => makeZone(set('example', 'NS')), { code: 'V6_ASSERT' }, 'an RRset without records');
   const zone = makeZone(set('a.example', 'A', '192.0.2.1'));
   const bad: ZoneChange[] = [
     set('other', 'A', '192.0.2.1'),

@@ -3,13 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import type { ZoneConfig } from '../../src/dns/config.ts';
-import { soaSerial } from '../../src/dns/soa.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { rdataToText } from '../../src/dns/wire/rdata.ts';
-import { TYPE, typeToText } from '../../src/dns/wire/types.ts';
-import { Zone } from '../../src/dns/zone.ts';
-import { buildZone, dateSerial, readZoneFile, writeZoneFile, ZoneFileError } from '../../src/dns/zonefile.ts';
+import { typeToText } from '../../src/dns/wire/types.ts';
+import { readZoneFile, writeZoneFile, ZoneFileError } from '../../src/dns/zonefile.ts';
 
 const seed = 20261123;
 const zone = nameFromText('cluster.test');
@@ -141,47 +138,6 @@ for (const [name, text, records] of good) {
     t.end();
   });
 }
-
-const config: ZoneConfig = {
-  name: 'cluster.test',
-  ns: ['edge.cluster.test', 'ns2.example', 'EDGE.cluster.test'],
-  soa: {
-    mname: 'edge.cluster.test',
-    rname: 'root.cluster.test',
-    refreshSeconds: 1,
-    retrySeconds: 2,
-    expireSeconds: 3,
-    minimumSeconds: 4,
-  },
-  ttlSeconds: 120,
-  file: undefined,
-  update: [],
-  transfer: { allow: [], key: undefined, notify: [] },
-  reverse: false,
-};
-const day = Date.UTC(2026, 2, 5, 23, 59);
-
-t.test('a zone from configuration alone', (t) => {
-  t.equal(dateSerial(day), 2026030501);
-  const data = buildZone(config, undefined, day);
-  t.equal(
-    writeZoneFile(data),
-    'cluster.test.\t120\tIN\tSOA\tedge.cluster.test. root.cluster.test. 2026030501 1 2 3 4\n' +
-      'cluster.test.\t120\tIN\tNS\tns2.example.\ncluster.test.\t120\tIN\tNS\tedge.cluster.test.\n',
-  );
-  t.equal(new Zone(data).serial, 2026030501);
-  t.equal(new Zone(buildZone({ ...config, ns: [] }, undefined, day)).size, 1, 'no NS without servers');
-  t.end();
-});
-
-t.test('a zone from a file: what the file has at the apex stays', (t) => {
-  const data = buildZone(config, 'a A 192.0.2.1\n@ 60 SOA m r 7 1 1 1 1\n', day);
-  t.equal(data.rrsets[0]!.rrset.type, TYPE.SOA);
-  t.equal(soaSerial(data.rrsets[0]!.rrset.rdata[0]!), 7);
-  t.equal(new Zone(data).size, 3, 'NS from the configuration, SOA and A from the file');
-  t.throws(() => buildZone(config, '@ CNAME x.', day), { code: 'V6_ZONE_FILE' });
-  t.end();
-});
 
 const everything = `$TTL 1h
 @ SOA edge root 7 1h 15m 2w 5m
