@@ -49,6 +49,8 @@ function addRecord(record: ResourceRecord, owner: NameKey, overlay: Overlay): st
   if (type !== TYPE.CNAME && !BESIDE_CNAME.has(type) && sets.some(({ rrset }) => rrset.type === TYPE.CNAME)) {
     return 'the name has a CNAME, which must stand alone';
   }
+  // RFC 4592 §4.2 and §4.4: what a delegation or redirection of every name means is not defined.
+  if ((type === TYPE.NS || type === TYPE.DNAME) && owner.startsWith('\x01*')) return 'a wildcard has no NS or DNAME';
   if (type === TYPE.SOA) {
     if (set === undefined) return 'the SOA stands at the apex';
     const serial = soaSerial(set.rrset.rdata[0]!);
@@ -59,7 +61,9 @@ function addRecord(record: ResourceRecord, owner: NameKey, overlay: Overlay): st
   const ttl = record.ttl > 0x7fffffff ? 0 : record.ttl;
   const old = set?.rrset.rdata ?? [];
   const at = old.findIndex((rdata) => replaces(type, record.rdata, rdata));
-  const rdata = at < 0 ? [...old, record.rdata] : old.with(at, record.rdata);
+  let rdata = at < 0 ? [...old, record.rdata] : old.with(at, record.rdata);
+  // A name in it in another case is the same record: it changes nothing, so repeating an update does not either.
+  if (at >= 0 && equalRdata(type, record.rdata, old[at]!)) rdata = [...old];
   checkLimits(record, rdata, set === undefined ? sets.length + 1 : 0);
   // One TTL for all of an RRset (RFC 2181 §5.2): the newest.
   overlay.set(set?.owner ?? ownerCase(sets, name), type, { type, ttl, rdata });

@@ -3,8 +3,8 @@ import type { ZoneView } from './overlay.ts';
 import { Refusal, recordText } from './update-refusal.ts';
 import type { ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, type NameKey, nameKey } from './wire/name.ts';
-import { equalRdata } from './wire/rdata.ts';
-import { CLASS, isDataType, RCODE, TYPE } from './wire/types.ts';
+import { checkRdata, equalRdata } from './wire/rdata.ts';
+import { CLASS, RCODE, TYPE } from './wire/types.ts';
 
 /**
  * Tests every prerequisite, in their order.
@@ -24,10 +24,9 @@ export function checkPrerequisites(records: readonly ResourceRecord[], zone: Nam
       if (record.class !== CLASS.ANY && record.class !== CLASS.NONE)
         fail(RCODE.FORMERR, 'its class is none of the zone');
       if (record.rdata.length !== 0) fail(RCODE.FORMERR, 'it has RDATA');
-      if (record.type !== TYPE.ANY && !isDataType(record.type)) fail(RCODE.FORMERR, 'no record has this type');
     }
     if (record.class === CLASS.IN) {
-      if (!isDataType(record.type)) fail(RCODE.FORMERR, 'no record has this type');
+      if (!checkRdata(record.type, record.rdata)) fail(RCODE.FORMERR, 'its RDATA is not valid');
       const types = wanted.get(owner) ?? new Map<number, ResourceRecord[]>();
       wanted.set(owner, types);
       types.set(record.type, [...(types.get(record.type) ?? []), record]);

@@ -83,9 +83,7 @@ export async function startControlServer(
     emit() {},
   });
   await control.start(config);
-  const udp = dgram.createSocket('udp6');
-  udp.bind(0, '::1');
-  await once(udp, 'listening');
+  const { udp, tcp } = await listen();
   const { port } = udp.address();
   const local = parseInetEndpoint(`[::1]:${port}`);
   udp.on('message', async (message, from) => {
@@ -96,7 +94,7 @@ export async function startControlServer(
     }
   });
   const sockets = new Set<net.Socket>();
-  const tcp = net.createServer((socket) => {
+  tcp.on('connection', (socket) => {
     sockets.add(socket);
     const client = parseInetEndpoint(`[${socket.remoteAddress}]:${socket.remotePort}`);
     let held = Buffer.alloc(0);
@@ -113,8 +111,6 @@ export async function startControlServer(
       }
     });
   });
-  tcp.listen(port, '::1');
-  await once(tcp, 'listening');
   return {
     control,
     port,
@@ -126,6 +122,24 @@ export async function startControlServer(
       await control.stop();
     },
   };
+}
+
+/** Sockets of both transports on one free port: the one that the kernel gives for UDP may be taken for TCP. */
+async function listen(): Promise<{ udp: dgram.Socket; tcp: net.Server }> {
+  for (let tries = 20; ; tries--) {
+    const udp = dgram.createSocket('udp6');
+    udp.bind(0, '::1');
+    await once(udp, 'listening');
+    const tcp = net.createServer();
+    tcp.listen(udp.address().port, '::1');
+    try {
+      await once(tcp, 'listening');
+      return { udp, tcp };
+    } catch (error) {
+      udp.close();
+      if (tries === 0) throw error;
+    }
+  }
 }
 
 if (import.meta.main) {

@@ -1,0 +1,89 @@
+/** A BIND 9 of its own for a test: one process, one directory, one loopback port. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TsigKey } from '../../src/dns/config.ts';
+import { formatKeyFile } from '../../src/dns/keyfile.ts';
+
+export interface Bind {
+  readonly port: number;
+  /** What it logged. */
+  log(): string;
+  stop(): Promise<void>;
+}
+
+/** @param zones name, zone file, and statements of the zone */
+export async function startBind(
+  keys: readonly TsigKey[],
+  zones: readonly { name: string; file: string; statements: string }[],
+): Promise<Bind> {
+  const dir = mkdtempSync(join(tmpdir(), 'v6edge-bind-'));
+  const port = await freePort();
+  let conf = `options {
+  directory "${dir}"; pid-file "${dir}/named.pid"; session-keyfile "${dir}/session.key"; lock-file none;
+  managed-keys-directory "${dir}"; listen-on { none; }; listen-on-v6 port ${port} { ::1; };
+  recursion no; notify no; dnssec-validation no; allow-transfer { any; };
+};
+controls { };
+${keys.map(formatKeyFile).join('')}`;
+  for (const { name, file, statements } of zones) {
+    writeFileSync(join(dir, `${name}.db`), file);
+    conf += `zone "${name}" { type primary; file "${name}.db"; ${statements} };\n`;
+  }
+  writeFileSync(join(dir, 'named.conf'), conf);
+  const child = spawn('named', ['-g', '-n', '1', '-c', join(dir, 'named.conf')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let log = '';
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    await running(child, (text) => {
+      log += text;
+      return log;
+    });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { port, log: () => log, stop };
+}
+
+function running(child: ChildProcess, read: (text: string) => string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let log = '';
+    child.on('error', reject);
+    child.on('exit', (code) => reject(new Error(`named ended with ${code}:\n${log}`)));
+    child.stderr!.on('data', (data: Buffer) => {
+      log = read(data.toString());
+      if (/^.* running$/m.test(log)) resolve();
+    });
+  });
+}
+
+/** A port that is free for TCP and UDP alike. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const tcp = net.createServer().listen(0, '::1');
+    await once(tcp, 'listening');
+    const { port } = tcp.address() as net.AddressInfo;
+    const udp = dgram.createSocket('udp6');
+    udp.bind(port, '::1');
+    const free = await once(udp, 'listening').then(
+      () => true,
+      () => false,
+    );
+    udp.close();
+    await new Promise((resolve) => tcp.close(resolve));
+    if (free) return port;
+  }
+}
