@@ -212,6 +212,7 @@ if (inNamespace(t, import.meta.filename)) {
     const delay = performance.now() - readyAt;
     t.ok(delay < 50, `sent ${delay.toFixed(1)} ms after the end of DAD`);
     t.equal(control.status()[0]!.counters.sendFailures, 0, 'no send before that failed');
+    t.equal(kernelSysctl.read('net/ipv6/conf/eth1/accept_ra'), '0', 'we do not listen to other routers');
     t.equal(log.lines.filter((line) => line.level === 'error').length, 0);
 
     await t.test('a kernel node: address by SLAAC, no default route', async (t) => {

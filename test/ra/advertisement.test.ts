@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import t from 'tap';
+import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../src/core/address.ts';
+import {
+  buildAdvertisement,
+  encodePackets,
+  finalAdvertisement,
+  ownServer,
+  withdrawnOptions,
+} from '../../src/ra/advertisement.ts';
+import { parseRouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
+import { address, ownLinkLocal, prefix, raConfig } from './support.ts';
+
+const link = { index: 7, name: 'eth1', up: true, mtu: 1500, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) };
+const meta = { source: parseAddress(ownLinkLocal), hopLimit: 255 };
+
+t.test('the own DNS server: a ULA before a global address, and none that is going or may go', (t) => {
+  const cases: [name: string, addresses: ReturnType<typeof address>[], server: string | undefined][] = [
+    ['nothing', [], undefined],
+    ['link-local only', [address(ownLinkLocal)], undefined],
+    ['deprecated', [address('fd00::1', { deprecated: true })], undefined],
+    ['temporary', [address('fd00::1', { temporary: true })], undefined],
+    ['tentative', [address('fd00::1', { tentative: true })], undefined],
+    ['a duplicate', [address('fd00::1', { dadFailed: true })], undefined],
+    ['IPv4', [address('192.0.2.1/24')], undefined],
+    ['global', [address('2001:db8::1')], '2001:db8::1'],
+    ['both', [address('2001:db8::1'), address('fd00::1')], 'fd00::1'],
+  ];
+  for (const [name, addresses, server] of cases) t.equal(ownServer(addresses).map(formatAddress)[0], server, name);
+  t.end();
+});
+
+t.test('no server of our own, no RDNSS option; no router, no preference; each prefix once', (t) => {
+  const config = raConfig({
+    preference: 'high',
+    prefixes: [prefix('fd00:6:6::/64', { onLink: false }), prefix('::/64')],
+    rdnss: { servers: [], lifetimeSeconds: 60 },
+  });
+  const none = buildAdvertisement(config, link, [address(ownLinkLocal)]);
+  t.equal(none.preference, 'medium');
+  t.notOk(none.options.some((option) => option.kind === 'rdnss'));
+  const some = buildAdvertisement(config, link, [address('fd00:6:6::1'), address('fd00:6:6::2'), address('fd00:7::1')]);
+  t.match(
+    some.options.filter((option) => option.kind === 'prefix-information'),
+    [
+      { prefix: parseCidr('fd00:6:6::/64'), onLink: false },
+      { prefix: parseCidr('fd00:7::/64'), onLink: true },
+    ],
+    'the one that is written out wins',
+  );
+  t.end();
+});
+
+t.test('a link without an address of its own sends no link-layer option', (t) => {
+  const { options } = buildAdvertisement(raConfig(), { ...link, mac: new Uint8Array(0) }, []);
+  t.notOk(options.some((option) => option.kind === 'source-link-layer-address'));
+  t.end();
+});
+
+t.test('withdrawn: single servers and names of an option, names in any case, nothing without lifetime', (t) => {
+  const before = buildAdvertisement(
+    raConfig({
+      mtu: 1400,
+      rdnss: { servers: [parseAddress('fd00::1'), parseAddress('fd00::2')], lifetimeSeconds: 60 },
+      dnssl: { domains: ['A.test', 'b.test'], lifetimeSeconds: 60 },
+      captivePortal: 'https://a.b/',
+    }),
+    link,
+    [],
+  );
+  const after = buildAdvertisement(
+    raConfig({
+      prefixes: [],
+      sourceLinkLayer: false,
+      rdnss: { servers: [parseAddress('fd00::2')], lifetimeSeconds: 60 },
+      dnssl: { domains: ['a.test'], lifetimeSeconds: 60 },
+    }),
+    link,
+    [],
+  );
+  t.match(withdrawnOptions(before.options, after.options), [
+    { kind: 'prefix-information', preferredSeconds: 0, validSeconds: 7_200 },
+    { kind: 'rdnss', servers: [parseAddress('fd00::1')], lifetimeSeconds: 0 },
+    { kind: 'dnssl', domains: ['b.test'], lifetimeSeconds: 0 },
+  ]);
+  t.equal(withdrawnOptions(before.options, after.options).length, 3);
+  t.strictSame(withdrawnOptions(before.options, before.options), []);
+  t.strictSame(withdrawnOptions(before.options, []).length, 5);
+  t.end();
+});
+
+t.test('final: prefixes as they were unless marked; a valid lifetime below two hours is not raised', (t) => {
+  const config = raConfig({
+    prefixes: [prefix('fd00:1::/64'), prefix('fd00:2::/64', { validSeconds: 60, preferredSeconds: 30 })],
+  });
+  const final = finalAdvertisement(buildAdvertisement(config, link, []), (one) => formatCidr(one) === 'fd00:2::/64');
+  t.match(
+    final.options.filter((option) => option.kind === 'prefix-information'),
+    [
+      { validSeconds: 86_400, preferredSeconds: 14_400 },
+      { validSeconds: 60, preferredSeconds: 0 },
+    ],
+  );
+  t.end();
+});
+
+t.test('packets: whatever is configured, none too large, nothing lost, nothing twice', (t) => {
+  fc.assert(
+    fc.property(
+      fc.nat(120),
+      fc.nat(200),
+      fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 80 }),
+      fc.constantFrom(1280, 1400, 1500, 9000),
+      (prefixes, servers, labels, mtu) => {
+        const config = raConfig({
+          prefixes: Array.from({ length: prefixes }, (_, i) => prefix(`2001:db8:${(i + 1).toString(16)}::/64`)),
+          rdnss: {
+            servers: Array.from({ length: servers + 1 }, (_, i) => parseAddress(`fd00::${(i + 1).toString(16)}`)),
+            lifetimeSeconds: 60,
+          },
+          dnssl:
+            labels.length === 0
+              ? undefined
+              : { domains: labels.map((length, i) => `${'x'.repeat(length)}.n${i}`), lifetimeSeconds: 60 },
+        });
+        const advertisement = buildAdvertisement(config, link, []);
+        const packets = encodePackets(advertisement, mtu);
+        for (const packet of packets) assert.ok(packet.length + 40 <= mtu);
+        const parsed = packets.map((packet) => parseRouterAdvertisement(packet, meta));
+        const isLinkLayer = (option: { kind: string }): boolean => option.kind === 'source-link-layer-address';
+        for (const one of parsed) assert.equal(one.options.filter(isLinkLayer).length, 1);
+        assert.deepEqual(
+          parsed.flatMap((one) => one.options.filter((option) => !isLinkLayer(option))),
+          advertisement.options.filter((option) => !isLinkLayer(option)),
+        );
+      },
+    ),
+    { seed: 6980, numRuns: 150 },
+  );
+  t.pass('all runs');
+  t.end();
+});

@@ -1,0 +1,77 @@
+import t from 'tap';
+import { parseAddress } from '../../src/core/address.ts';
+import { maxOtherRouters } from '../../src/ra/constants.ts';
+import { findContradictions, OtherRouters } from '../../src/ra/monitor.ts';
+import type { NdOption } from '../../src/ra/wire/options.ts';
+import type { RouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
+import { prefix } from './support.ts';
+
+const pio = (text: string, more: object = {}): NdOption => ({ kind: 'prefix-information', ...prefix(text), ...more });
+const rdnss = (lifetimeSeconds: number, ...servers: string[]): NdOption => ({
+  kind: 'rdnss',
+  lifetimeSeconds,
+  servers: servers.map(parseAddress),
+});
+const ours: RouterAdvertisement = {
+  hopLimit: 64,
+  managed: false,
+  other: false,
+  preference: 'medium',
+  lifetimeSeconds: 0,
+  reachableTimeMs: 1_000,
+  retransTimerMs: 2_000,
+  options: [
+    pio('fd00:6:6::/64'),
+    { kind: 'mtu', mtu: 1400 },
+    rdnss(60, 'fd00::1', 'fd00::2'),
+    { kind: 'dnssl', lifetimeSeconds: 60, domains: ['b.test', 'a.test'] },
+  ],
+};
+
+t.test('what contradicts, and what does not (§6.2.7)', (t) => {
+  const cases: [name: string, theirs: Partial<RouterAdvertisement>, what: string[]][] = [
+    ['the same', {}, []],
+    ['lifetime and preference are their own', { lifetimeSeconds: 1800, preference: 'high' }, []],
+    ['hop limit', { hopLimit: 32 }, ['AdvCurHopLimit']],
+    ['hop limit unspecified', { hopLimit: 0 }, []],
+    ['flags', { managed: true, other: true }, ['AdvManagedFlag', 'AdvOtherConfigFlag']],
+    ['timers', { reachableTimeMs: 1, retransTimerMs: 1 }, ['AdvReachableTime', 'AdvRetransTimer']],
+    ['timers unspecified', { reachableTimeMs: 0, retransTimerMs: 0 }, []],
+    ['MTU', { options: [{ kind: 'mtu', mtu: 1500 }] }, ['AdvLinkMTU']],
+    ['no options', { options: [] }, []],
+    ['another prefix', { options: [pio('fd00:7::/64', { validSeconds: 1 })] }, []],
+    ['valid lifetime', { options: [pio('fd00:6:6::/64', { validSeconds: 1 })] }, ['AdvValidLifetime fd00:6:6::/64']],
+    ['preferred', { options: [pio('fd00:6:6::/64', { preferredSeconds: 1 })] }, ['AdvPreferredLifetime fd00:6:6::/64']],
+    ['the same servers in another order', { options: [rdnss(99, 'fd00::2', 'fd00::1')] }, []],
+    ['another server', { options: [rdnss(60, 'fd00::1', 'fd00::bad')] }, ['RDNSS']],
+    ['fewer servers', { options: [rdnss(60, 'fd00::1')] }, ['RDNSS']],
+    ['another server, withdrawn', { options: [rdnss(0, 'fd00::bad')] }, []],
+    ['another domain', { options: [{ kind: 'dnssl', lifetimeSeconds: 60, domains: ['c.test'] }] }, ['DNSSL']],
+  ];
+  for (const [name, theirs, what] of cases) {
+    const found = findContradictions(ours, { ...ours, ...theirs }).map((one) => one.what);
+    t.strictSame(found, what, name);
+  }
+  t.end();
+});
+
+t.test('told once, forgotten in the order of last heard', (t) => {
+  const routers = new OtherRouters();
+  const bad = { ...ours, hopLimit: 1 };
+  const one = parseAddress('fe80::1');
+  t.match(routers.hear(one, bad, ours, 1), { isNew: true, newContradictions: [{ what: 'AdvCurHopLimit' }] });
+  t.match(routers.hear(one, bad, ours, 2), { isNew: false, newContradictions: [] });
+  t.match(routers.hear(one, ours, ours, 3).router, { contradictions: [], firstSeen: 1, lastSeen: 3 });
+  t.match(
+    routers.hear(one, bad, undefined, 4).router,
+    { contradictions: [] },
+    'while we say nothing, nothing contradicts',
+  );
+  for (let i = 2; i <= maxOtherRouters; i++) routers.hear(parseAddress(`fe80::${i.toString(16)}`), ours, ours, i);
+  routers.hear(one, bad, ours, 100);
+  t.equal(routers.hear(parseAddress('fe80::ffff'), ours, ours, 101).isNew, true);
+  t.equal(routers.size, maxOtherRouters);
+  t.equal(routers.hear(one, bad, ours, 102).isNew, false, 'heard lately: still known');
+  t.equal(routers.hear(parseAddress('fe80::2'), ours, ours, 103).isNew, true, 'the oldest gave way');
+  t.end();
+});
