@@ -12,4 +12,6 @@ else
 fi
 biome check . --error-on-warnings
 tsc
+# tap comes built with its TypeScript plugin, which Node's own type stripping replaces; package.json leaves it out.
+[ -d node_modules/@tapjs/test/test-built ] || tap build
 exec tap --reporter=./test/report.ts "$@"
