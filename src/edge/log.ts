@@ -58,6 +58,7 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
       colorize: isatty(fd),
       translateTime: 'SYS:HH:MM:ss.l',
       ignore: 'pid,hostname',
+      singleLine: true,
     });
     return { log: new PinoLogger(pino(settings, stream)), dropped: () => 0, flush: () => {} };
   }
