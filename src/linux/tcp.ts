@@ -197,9 +197,12 @@ export function setNoDelay(fd: number): number {
   return setSocketInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
-/** TCP keepalive after `seconds` without a byte, probes as far apart; 0 leaves it off. */
+/** TCP keepalive after `seconds` without a byte, probes as far apart; 0 turns it off. */
 export function setKeepalive(fd: number, seconds: number): void {
-  if (seconds <= 0) return;
+  if (seconds <= 0) {
+    setSocketInt(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+    return;
+  }
   const value = Math.min(32767, Math.max(1, Math.round(seconds)));
   setSocketInt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   setSocketInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, value);

@@ -43,6 +43,8 @@ const pipeBytes = 256 * 1024;
 const pauseMs = 100;
 /** How often a bind that failed is tried again. */
 const reopenMs = 1000;
+/** How often the log says that descriptors have run out. */
+const warnMs = 10_000;
 /** A member's failed connects are reported this often at most. */
 const reportMs = 1000;
 
@@ -71,6 +73,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   #pauseTimer: Timer | undefined;
   #reopenTimer: Timer | undefined;
   #stopping = false;
+  #warnedAt = Number.NEGATIVE_INFINITY;
   #onDrained: (() => void) | undefined;
 
   constructor(context: ProxyContext) {
@@ -168,8 +171,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
         const key = Listener.key(config.name, endpoint);
         const known = this.#listeners.get(key);
         const listener = known ?? new Listener(this, config, endpoint, keepaliveMs);
-        listener.config = config;
-        listener.keepaliveMs = keepaliveMs;
+        listener.update(config, keepaliveMs);
         if (known !== undefined) kept.add(known);
         wanted.set(key, listener);
       }
@@ -225,12 +227,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   onAcceptError(listener: Listener, errno: number, exhausted: boolean): void {
     this.counters.add(ProxyCounter.acceptErrors);
-    if (!exhausted) return;
-    if (!this.#paused) {
-      const fields = { listener: listener.config.name, code: errnoName(errno) };
-      this.#context.log.warn(fields, 'out of descriptors or memory: accepting rests');
-    }
-    this.#pause(ProxyCounter.acceptPauses);
+    if (exhausted) this.onExhausted(listener.config, errno);
   }
 
   /** Waiting clients stay in the kernel's queue; a busy loop over accept would help nobody. */
@@ -278,6 +275,15 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     if (now - member.reportedAt < reportMs) return;
     member.reportedAt = now;
     this.#context.report({ kind: 'connect-failed', pool: backend.name, member: member.name, code });
+  }
+
+  onExhausted(listener: ListenerSnapshot, errno: number): void {
+    if (this.now() - this.#warnedAt >= warnMs) {
+      this.#warnedAt = this.now();
+      const fields = { listener: listener.name, code: errnoName(errno) };
+      this.#context.log.warn(fields, 'out of descriptors or memory: accepting rests');
+    }
+    this.#pause(ProxyCounter.acceptPauses);
   }
 
   onEnd(session: Session, termination: Termination): void {

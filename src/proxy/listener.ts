@@ -4,7 +4,7 @@ import { errorCode } from '../core/errors.ts';
 import { EAGAIN, EMFILE, ENFILE } from '../linux/constants.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
-import { acceptTcp, listenTcp, type SockaddrSlot } from '../linux/tcp.ts';
+import { acceptTcp, listenTcp, type SockaddrSlot, setKeepalive } from '../linux/tcp.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import { spanOfAddress, spanOfSockaddr } from './span.ts';
 import type { AddressSpan } from './wire/header.ts';
@@ -41,6 +41,7 @@ export interface ListenerStatus {
 export class Listener implements EventHandler {
   readonly endpoint: InetEndpoint;
   config: ListenerSnapshot;
+  /** Of the pool: accepted sockets inherit TCP keepalive from the listening one. */
   keepaliveMs: number;
   /** The address clients connected to, when the bind address says it for all of them. */
   readonly destination: AddressSpan | undefined;
@@ -56,6 +57,14 @@ export class Listener implements EventHandler {
     this.endpoint = endpoint;
     this.keepaliveMs = keepaliveMs;
     this.destination = isUnspecified(endpoint.address) ? undefined : spanOfAddress(endpoint.address, endpoint.port);
+  }
+
+  /** Takes over new settings; an open socket stays open. */
+  update(config: ListenerSnapshot, keepaliveMs: number): void {
+    this.config = config;
+    if (keepaliveMs === this.keepaliveMs) return;
+    this.keepaliveMs = keepaliveMs;
+    if (this.isOpen) setKeepalive(this.#fd, keepaliveMs / 1000);
   }
 
   /** What tells one listening socket from another over changes of configuration. */

@@ -11,11 +11,9 @@ import {
   openTcp,
   peek,
   receive,
-  resetTcp,
   SockaddrSlot,
   setKeepalive,
   socketError,
-  unacknowledged,
 } from '../linux/tcp.ts';
 import type { Backend, Member, Waiting } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
@@ -23,7 +21,7 @@ import { ListenerCounter, listenerCounterBase, listenerGaugeBase, MemberCounter,
 import { headerRoom, Relay, type RelayIo, type RelayOwner, relayEvents } from './relay.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import { spanAddress, spanBytes, spanEndpoint, spanOfAddress, spanOfSockaddr } from './span.ts';
-import { Ended, type Termination } from './termination.ts';
+import { closeBy, Ended, type Termination } from './termination.ts';
 import { Timed, type TimerWheel } from './timers.ts';
 import { type AddressSpan, writeV1, writeV2 } from './wire/header.ts';
 import { maxV2Bytes, parseProxyHeader } from './wire/parse.ts';
@@ -43,6 +41,8 @@ export interface SessionHost {
   /** Why the client may not come in, if so. */
   refusal(listener: ListenerSnapshot, client: AddressSpan): Termination | undefined;
   onConnectFailed(backend: Backend, member: Member, code: string): void;
+  /** The kernel has no descriptor or memory for the session's second socket. */
+  onExhausted(listener: ListenerSnapshot, errno: number): void;
   onEnd(session: Session, termination: Termination): void;
 }
 
@@ -297,7 +297,7 @@ export class Session extends Timed implements RelayOwner, Waiting {
     this.state = 'connecting';
     const fd = openTcp(member.family);
     if (fd < 0) {
-      this.end(Ended.noResources);
+      this.#noDescriptor(backend, member, -fd);
       return;
     }
     this.#upstream.fd = fd;
@@ -309,6 +309,20 @@ export class Session extends Timed implements RelayOwner, Waiting {
     if (!this.#watch(fd, this.#upstream)) return;
     this.#deadline = (this.retries === 0 ? this.acceptedAt : this.#host.now()) + timeouts.connectMs;
     wheel.set(this, this.#deadline);
+  }
+
+  /** Rests and tries again: sessions that end meanwhile give descriptors back, and no more are accepted. */
+  #noDescriptor(backend: Backend, member: Member, errno: number): void {
+    this.#host.onExhausted(this.listener, errno);
+    this.member = undefined;
+    // Not through the backend: whoever waits there for the place would fare no better.
+    member.vacate();
+    if (this.retries >= backend.settings.retries) {
+      this.end(Ended.noResources);
+      return;
+    }
+    this.retries++;
+    this.#turnAround();
   }
 
   #onConnectEvents(events: number): void {
@@ -478,43 +492,12 @@ export class Session extends Timed implements RelayOwner, Waiting {
   }
 
   #closeSockets(termination: Termination): void {
-    const close = this.#howToClose(termination);
     for (const side of [this.#client, this.#upstream]) {
       side.release();
       if (side.fd < 0) continue;
       this.#host.reactor.forget(side.fd);
-      close(side.fd);
+      closeBy(termination, this.listener.whenEmpty, side.fd);
       side.fd = -1;
     }
   }
-
-  #howToClose(termination: Termination): (fd: number) => void {
-    switch (termination) {
-      case Ended.done:
-      case Ended.idleTimeout:
-      case Ended.clientFinTimeout:
-      case Ended.memberFinTimeout:
-        return closeFd;
-      case Ended.noMember:
-      case Ended.connectFailed:
-      case Ended.connectTimeout:
-      case Ended.queueFull:
-      case Ended.queueTimeout:
-        return this.listener.whenEmpty === 'close' ? closeFd : resetTcp;
-      case Ended.denied:
-      case Ended.rateLimited:
-      case Ended.badProxyHeader:
-      case Ended.proxyHeaderTimeout:
-      case Ended.noResources:
-        return resetTcp;
-      default:
-        return cut;
-    }
-  }
-}
-
-/** Ends a stream that is not whole: by a reset, so that nobody takes it for whole, unless that would destroy bytes on their way. */
-function cut(fd: number): void {
-  if (unacknowledged(fd) > 0) closeFd(fd);
-  else resetTcp(fd);
 }

@@ -1,37 +1,63 @@
-/** Why a session ended: the word in log and metrics, HAProxy's two letters for it, and the listener counter it adds to. */
+/** Why a session ended: the words in the log, HAProxy's two letters for it, how its sockets are closed, and what is counted. */
+import { closeFd } from '../linux/libc.ts';
+import { resetTcp, unacknowledged } from '../linux/tcp.ts';
+import type { WhenEmpty } from './config.ts';
 import { ListenerCounter } from './counters.ts';
 
 export interface Termination {
   readonly cause: string;
   /** HAProxy's session state at disconnection (configuration manual, §8.5). */
   readonly code: string;
+  readonly closing: Closing;
+  /** Offset in the listener's counters. */
   readonly counter: number | undefined;
 }
 
-function termination(code: string, cause: string, counter?: number): Termination {
-  return { cause, code, counter };
+/**
+ * fin: an orderly end. reset: nothing was promised, and no TIME_WAIT is left. cut: the stream is not whole and should not
+ * look it. empty: as the listener's `whenEmpty` says.
+ */
+type Closing = 'fin' | 'reset' | 'cut' | 'empty';
+
+function termination(code: string, cause: string, closing: Closing, counter?: number): Termination {
+  return { cause, code, closing, counter };
 }
 
+/** Closes a descriptor the way the termination wants it. */
+export function closeBy(termination: Termination, whenEmpty: WhenEmpty, fd: number): void {
+  const { closing } = termination;
+  if (closing === 'fin' || (closing === 'empty' && whenEmpty === 'close')) closeFd(fd);
+  // A reset would destroy bytes that are still on their way to the peer.
+  else if (closing === 'cut' && unacknowledged(fd) > 0) closeFd(fd);
+  else resetTcp(fd);
+}
+
+/** Every way a session can end. */
 export const Ended = {
-  done: termination('--', 'done'),
-  denied: termination('PR', 'denied', ListenerCounter.denied),
-  rateLimited: termination('PR', 'rate limited', ListenerCounter.rateLimited),
-  badProxyHeader: termination('PR', 'bad PROXY header', ListenerCounter.headerErrors),
-  proxyHeaderTimeout: termination('cR', 'no PROXY header in time', ListenerCounter.headerErrors),
-  clientAbortedEarly: termination('CC', 'client aborted before a member was connected', ListenerCounter.clientResets),
-  clientAborted: termination('CD', 'client aborted', ListenerCounter.clientResets),
-  memberAborted: termination('SD', 'member aborted', ListenerCounter.memberResets),
-  noMember: termination('SC', 'no member is up', ListenerCounter.noMember),
-  connectFailed: termination('SC', 'connect failed', ListenerCounter.connectFailures),
-  connectTimeout: termination('sC', 'connect timed out', ListenerCounter.connectFailures),
-  queueFull: termination('SQ', 'queue full', ListenerCounter.queueTimeouts),
-  queueTimeout: termination('sQ', 'queue timed out', ListenerCounter.queueTimeouts),
-  idleTimeout: termination('cD', 'idle timeout', ListenerCounter.idleTimeouts),
-  clientFinTimeout: termination('cD', 'client half-closed, timeout', ListenerCounter.finTimeouts),
-  memberFinTimeout: termination('sD', 'member half-closed, timeout', ListenerCounter.finTimeouts),
-  maxAge: termination('KD', 'maximum age', ListenerCounter.killed),
-  memberDown: termination('DD', 'member marked down', ListenerCounter.killed),
-  killed: termination('KD', 'closed by the operator', ListenerCounter.killed),
-  stopped: termination('KD', 'shutdown', ListenerCounter.killed),
-  noResources: termination('RC', 'no descriptors or memory', ListenerCounter.resourceErrors),
+  done: termination('--', 'done', 'fin'),
+  denied: termination('PR', 'denied', 'reset', ListenerCounter.denied),
+  rateLimited: termination('PR', 'rate limited', 'reset', ListenerCounter.rateLimited),
+  badProxyHeader: termination('PR', 'bad PROXY header', 'reset', ListenerCounter.headerErrors),
+  proxyHeaderTimeout: termination('cR', 'no PROXY header in time', 'reset', ListenerCounter.headerErrors),
+  clientAbortedEarly: termination(
+    'CC',
+    'client aborted before a member was connected',
+    'cut',
+    ListenerCounter.clientResets,
+  ),
+  clientAborted: termination('CD', 'client aborted', 'cut', ListenerCounter.clientResets),
+  memberAborted: termination('SD', 'member aborted', 'cut', ListenerCounter.memberResets),
+  noMember: termination('SC', 'no member is up', 'empty', ListenerCounter.noMember),
+  connectFailed: termination('SC', 'connect failed', 'empty', ListenerCounter.connectFailures),
+  connectTimeout: termination('sC', 'connect timed out', 'empty', ListenerCounter.connectFailures),
+  queueFull: termination('SQ', 'queue full', 'empty', ListenerCounter.queueTimeouts),
+  queueTimeout: termination('sQ', 'queue timed out', 'empty', ListenerCounter.queueTimeouts),
+  idleTimeout: termination('cD', 'idle timeout', 'fin', ListenerCounter.idleTimeouts),
+  clientFinTimeout: termination('cD', 'client half-closed, timeout', 'fin', ListenerCounter.finTimeouts),
+  memberFinTimeout: termination('sD', 'member half-closed, timeout', 'fin', ListenerCounter.finTimeouts),
+  maxAge: termination('KD', 'maximum age', 'cut', ListenerCounter.killed),
+  memberDown: termination('DD', 'member marked down', 'cut', ListenerCounter.killed),
+  killed: termination('KD', 'closed by the operator', 'cut', ListenerCounter.killed),
+  stopped: termination('KD', 'shutdown', 'cut', ListenerCounter.killed),
+  noResources: termination('RC', 'no descriptors or memory', 'reset', ListenerCounter.resourceErrors),
 } as const;

@@ -2,6 +2,7 @@ import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
 import t, { type Test } from 'tap';
+import { libcCall } from '../../src/linux/libc.ts';
 import { MemberCounter, memberCounterBase } from '../../src/proxy/counters.ts';
 import {
   freePort,
@@ -210,6 +211,31 @@ t.test('resets', async (t) => {
     client.resetAndDestroy();
     t.match(await harness.session(), { cause: 'client aborted' });
   });
+});
+
+t.test('urgent data amid a stream that ends at once: what stands around it is not lost', async (t) => {
+  const { harness, upstream, connect } = await through(t, (socket) => socket.on('end', () => socket.end()));
+  const MSG_OOB = 1;
+  const sendCall = libcCall<(fd: number, bytes: Buffer, length: number, flags: number) => number>(
+    'int64 send(int fd, void *bytes, size_t length, int flags)',
+  );
+  for (let round = 1; round <= 20; round++) {
+    const client = connect();
+    await once(client, 'connect');
+    // The handle's descriptor, to send what Node's streams cannot.
+    const { fd } = (client as unknown as { _handle: { fd: number } })._handle;
+    for (const [text, flags] of [
+      ['abc', 0],
+      ['!', MSG_OOB],
+      ['def', 0],
+    ] as const) {
+      t.equal(sendCall(fd, Buffer.from(text), text.length, flags), text.length);
+    }
+    client.end();
+    client.resume();
+    await harness.session(round);
+    t.equal(upstream.received[round - 1]!.toString(), 'abcdef');
+  }
 });
 
 t.test('idle sessions hold no pipe, and ended ones give theirs back', async (t) => {

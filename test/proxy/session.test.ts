@@ -1,8 +1,10 @@
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import net from 'node:net';
 import t, { type Test } from 'tap';
 import { parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
-import { closeFd } from '../../src/linux/libc.ts';
+import { SO_KEEPALIVE, SOL_SOCKET } from '../../src/linux/constants.ts';
+import { closeFd, getSocketInt } from '../../src/linux/libc.ts';
 import { listenTcp } from '../../src/linux/tcp.ts';
 import {
   ListenerCounter,
@@ -409,6 +411,22 @@ t.test('timeouts', async (t) => {
     t.match(line, { cause: 'maximum age' });
     t.ok((line.totalMs as number) > 170 && (line.totalMs as number) < 500, String(line.totalMs));
   });
+});
+
+t.test("keepalive on both sides, the member's once the session has lasted", async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  t.teardown(() => upstream.close());
+  const { port } = await serve(t, [member('m1', upstream.port)], { pool: { keepaliveMs: 300 } });
+  const before = new Set(readdirSync('/proc/self/fd'));
+  const client = net.connect(port, '127.0.0.1');
+  await once(client, 'data');
+  const sockets = readdirSync('/proc/self/fd')
+    .filter((fd) => !before.has(fd))
+    .map(Number);
+  const alive = () => sockets.filter((fd) => getSocketInt(fd, SOL_SOCKET, SO_KEEPALIVE) === 1).length;
+  t.equal(alive(), 1, 'inherited by the accepted socket');
+  await until(() => alive() === 2, 'the other to have it too');
+  client.destroy();
 });
 
 t.test('no descriptor is left after sessions of every kind', async (t) => {
