@@ -154,6 +154,16 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
           { method: 'POST' },
         ),
     )
+    .command(
+      'query <name> [type]',
+      'ask a DNS server, ours unless told otherwise',
+      (y) =>
+        y
+          .positional('name', { type: 'string', demandOption: true })
+          .positional('type', { type: 'string', default: 'AAAA' })
+          .option('server', { type: 'string', default: '[::1]:53', describe: 'address, with or without port' }),
+      ({ name, type, server }) => query(name, type, server, context),
+    )
     .command('key', 'TSIG keys', (y) =>
       y
         .command(
@@ -260,6 +270,14 @@ async function newKey(name: string, algorithm: TsigAlgorithm, context: CliContex
   const { formatKeyFile, generateKey } = await import('../dns/keyfile.ts');
   const { cryptoRandom } = await import('../core/random.ts');
   context.stdout(formatKeyFile(generateKey(name, algorithm, cryptoRandom)));
+}
+
+async function query(name: string, type: string, server: string, context: CliContext): Promise<void> {
+  const { queryServer, showAnswer } = await import('./cli/query.ts');
+  const { readInetEndpoint } = await import('./config/fields.ts');
+  const { paintFor } = await import('./cli/table.ts');
+  const answer = await queryServer(readInetEndpoint(server, 53), name, type);
+  context.stdout(showAnswer(answer, paintFor(context.isTerminal, context.env)));
 }
 
 async function explain(error: unknown, context: CliContext): Promise<number> {

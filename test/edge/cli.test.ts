@@ -57,6 +57,9 @@ t.test('wrong usage: exit code 2, a reason and a pointer', async (t) => {
     [['member', 'p', 'm'], /--state or --weight/],
     [['member', 'p', 'm', '--state', 'on'], /Invalid values/],
     [['key'], /v6edge key new NAME/],
+    [['query', 'a..b'], /empty label/],
+    [['query', 'a.test', 'AAAAA'], /no DNS record type/],
+    [['query', 'a.test', '--server', 'localhost'], /is no endpoint/],
     [['key', 'new', 'k', '--algorithm', 'rot13'], /Invalid values/],
     [['key', 'new', 'a..b'], /empty label/],
   ];

@@ -51,6 +51,10 @@ t.test('npm start: what it says to try works', { skip: process.getuid?.() === 0 
     "printf 'server 127.0.0.1 5300\\nupdate add me.cluster.test 60 AAAA fd00:6:6::99\\nsend\\n' | nsupdate -k examples/keys/node-key.key",
   );
   t.equal(dig('-x', 'fd00:6:6::99'), 'me.cluster.test.');
+  const query = (...args: string[]) => inside('bin/v6edge', 'query', ...args, '--server', '127.0.0.1:5300');
+  t.match(query('me.cluster.test'), /^NOERROR, answer\n[\s\S]*me\.cluster\.test +60 +AAAA +fd00:6:6::99\n$/);
+  t.match(query('none.cluster.test', 'A'), /^NXDOMAIN, no such records; authority\n[\s\S]*SOA/);
+  t.match(query('example.com'), /^REFUSED, no records\n$/);
   const cli = (...args: string[]) => inside('bin/v6edge', ...args, '--api', 'http://127.0.0.1:8653');
   t.match(cli('status'), /web +proxy +127\.0\.0\.1:8080/);
   t.match(cli('pools'), /one +127\.0\.0\.1:18081 +up/);
