@@ -47,7 +47,7 @@ const MAX_BYTES = 1024 ** 3;
 /** A chain longer than this loses its oldest: whoever finds names of one hash slows nobody down. */
 const MAX_CHAIN = 16;
 /** Entries moved to make room for one: bounds the work of an insertion. */
-const MAX_MOVES = 8;
+const MAX_MOVES = 32;
 /** The TTL of an answer that is stale (RFC 8767 §4). */
 const STALE_TTL = 30;
 const LONG_MESSAGE = 512;

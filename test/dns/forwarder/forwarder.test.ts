@@ -1,0 +1,246 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import tls from 'node:tls';
+import t from 'tap';
+import { parseAddress } from '../../../src/core/address.ts';
+import type { UpstreamConfig } from '../../../src/dns/config.ts';
+import { COUNT, GAUGE } from '../../../src/dns/counters.ts';
+import { parseMessage } from '../../../src/dns/wire/message.ts';
+import { FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
+import { aaaa, Bench, FakeUpstream, frame, query, readFrames, reply, type Seen, txt } from '../peers.ts';
+
+const good = ({ message }: Seen) => reply(message, { answers: [aaaa('a.test', 1)] });
+const silent = () => undefined;
+const edns = { udpSize: 1232 };
+
+function changed(bytes: Uint8Array, at: number, value: number): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[at] = value;
+  return copy;
+}
+
+t.test('one upstream that misbehaves, another that does not: who asked never notices', async (t) => {
+  const cases: { name: string; behaviour: (seen: Seen) => Uint8Array | Uint8Array[] | undefined }[] = [
+    { name: 'silent', behaviour: silent },
+    { name: 'SERVFAIL', behaviour: ({ message }) => reply(message, { rcode: RCODE.SERVFAIL }) },
+    { name: 'REFUSED', behaviour: ({ message }) => reply(message, { rcode: RCODE.REFUSED }) },
+    { name: 'wrong id', behaviour: (seen) => changed(good(seen), 0, good(seen)[0]! ^ 1) },
+    { name: 'wrong question', behaviour: (seen) => changed(good(seen), 13, 0x7a) },
+    { name: 'another type', behaviour: (seen) => changed(good(seen), 20, TYPE.TXT) },
+    { name: 'not a response', behaviour: (seen) => changed(good(seen), 2, 1) },
+    { name: 'cut off', behaviour: (seen) => good(seen).subarray(0, 30) },
+    { name: 'broken after the question', behaviour: (seen) => changed(good(seen), 7, 9) },
+    { name: 'three bytes', behaviour: () => Uint8Array.of(1, 2, 3) },
+    { name: 'TC by TCP too', behaviour: ({ message }) => reply(message, { flags: FLAG.QR | FLAG.TC }) },
+  ];
+  for (const { name, behaviour } of cases) {
+    const bad = await FakeUpstream.start(t, behaviour);
+    const fine = await FakeUpstream.start(t, good);
+    const bench = await Bench.start(t, { upstreams: [bad.config, fine.config] });
+    t.match(await bench.ask('a.test'), { rcode: RCODE.NOERROR, answers: [{ type: TYPE.AAAA }] }, name);
+    t.ok(bad.seen.length > 0, 'the first was asked');
+    t.equal(fine.seen.length, 1);
+    t.equal(bench.counters.gauge(GAUGE.IN_FLIGHT), 0);
+  }
+});
+
+t.test('a forged reply before the true one is not believed', async (t) => {
+  const upstream = await FakeUpstream.start(t, (seen) => [
+    changed(good(seen), 0, good(seen)[0]! ^ 0xff),
+    changed(good(seen), 13, 0x7a),
+    good(seen),
+  ]);
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  t.match(await bench.ask('a.test'), { answers: [{ type: TYPE.AAAA }] });
+  t.equal(bench.counters.get(COUNT.UPSTREAM_UNMATCHED), 2);
+});
+
+t.test('nobody listens there: the next at once, and the port is not asked until a probe is answered', async (t) => {
+  const fine = await FakeUpstream.start(t, good);
+  const bench = await Bench.start(t, {
+    upstreams: [await FakeUpstream.closedPort(t), fine.config],
+    forward: { timeoutMs: 5000 },
+  });
+  const start = performance.now();
+  t.match(await bench.ask('a.test'), { rcode: RCODE.NOERROR });
+  t.ok(performance.now() - start < 150, 'before any timeout');
+  await bench.ask('b.test');
+  t.match(bench.engine.upstreams(), [{ state: 'down', reason: 'connection refused', failures: 1 }, { state: 'up' }]);
+  t.match(
+    bench.log.lines.find(({ level }) => level === 'warn'),
+    { message: 'upstream is down' },
+  );
+});
+
+t.test('silence: SERVFAIL within the whole timeout; then at once; up again by a probe', async (t) => {
+  const upstream = await FakeUpstream.start(t, silent);
+  const bench = await Bench.start(t, { upstreams: [upstream.config], forward: { timeoutMs: 300 } });
+  let start = performance.now();
+  t.equal((await bench.ask('a.test')).rcode, RCODE.SERVFAIL);
+  t.ok(performance.now() - start < 600, 'in time');
+  for (const name of ['b.test', 'c.test', 'd.test']) {
+    if (bench.engine.upstreams()[0]!.state !== 'down') await bench.ask(name);
+  }
+  t.match(bench.engine.upstreams(), [{ state: 'down', reason: 'no answers' }]);
+  start = performance.now();
+  t.equal((await bench.ask('e.test')).rcode, RCODE.SERVFAIL);
+  t.ok(performance.now() - start < 100, 'no waiting while all are down');
+  upstream.behaviour = good;
+  while (bench.engine.upstreams()[0]!.state !== 'up') await new Promise((resolve) => setTimeout(resolve, 20));
+  t.match(await bench.ask('f.test'), { rcode: RCODE.NOERROR });
+  t.ok(
+    upstream.seen.some(({ message }) => message.questions[0]!.type === TYPE.NS),
+    'it was probed',
+  );
+});
+
+t.test('a failure is remembered for a moment (RFC 9520)', async (t) => {
+  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { rcode: RCODE.SERVFAIL }));
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  for (let i = 0; i < 3; i++) t.equal((await bench.ask('a.test')).rcode, RCODE.SERVFAIL);
+  t.equal(upstream.seen.length, 1);
+});
+
+t.test('truncated: again by TCP, whole to a client that can take it', async (t) => {
+  const upstream = await FakeUpstream.start(t, ({ message, transport }) =>
+    transport === 'udp'
+      ? reply(message, { flags: FLAG.QR | FLAG.TC | FLAG.RA })
+      : reply(message, { answers: [txt('a.test', 900)] }),
+  );
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  const whole = await bench.ask('a.test', { type: TYPE.TXT, edns });
+  t.equal(whole.answers[0]!.rdata.length, 904);
+  t.equal(whole.flags & FLAG.TC, 0);
+  const small = await bench.ask('a.test', { type: TYPE.TXT });
+  t.equal(small.flags & FLAG.TC, FLAG.TC, '512 octets without EDNS');
+  t.strictSame(
+    upstream.seen.map(({ transport }) => transport),
+    ['udp', 'tcp'],
+    'cached, and never the truncated one',
+  );
+});
+
+t.test('an upstream without EDNS gets plain queries', async (t) => {
+  const upstream = await FakeUpstream.start(t, (seen) =>
+    seen.message.edns === undefined
+      ? good(seen)
+      : reply(seen.message, { rcode: RCODE.FORMERR }).subarray(0, 12).fill(0, 4),
+  );
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  t.match(await bench.ask('a.test', { edns }), { rcode: RCODE.NOERROR, edns: { udpSize: 1232 } });
+  await bench.ask('b.test');
+  t.strictSame(
+    upstream.seen.map(({ message }) => message.edns !== undefined),
+    [true, false, false],
+  );
+});
+
+t.test("what is sent: RD, AD, our own OPT; never CD of our own, nor the client's options", async (t) => {
+  const upstream = await FakeUpstream.start(t, good);
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  await bench.ask('A.test', { edns: { udpSize: 4096 } });
+  const { message } = upstream.seen[0]!;
+  t.equal(message.flags, FLAG.RD | FLAG.AD);
+  t.match(message.edns, { udpSize: 1232, do: false, version: 0, options: [] });
+});
+
+t.test('identical questions in flight are one, each client gets its own', async (t) => {
+  let release = () => {};
+  const held: Seen[] = [];
+  const upstream = await FakeUpstream.start(t, (seen) => {
+    held.push(seen);
+    release();
+    return undefined;
+  });
+  const arrived = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const bench = await Bench.start(t, { upstreams: [upstream.config], forward: { timeoutMs: 3000 } });
+  const asked = [1, 2, 3].map((id) => bench.exchange(query(id === 2 ? 'A.TEST' : 'a.test', { id })));
+  await arrived;
+  while (bench.counters.get(COUNT.UDP) < 3) await new Promise((resolve) => setImmediate(resolve));
+  upstream.behaviour = good;
+  // The next try is answered.
+  const answers = (await Promise.all(asked)).map((bytes) => parseMessage(bytes));
+  t.strictSame(answers.map(({ id }) => id).sort(), [1, 2, 3]);
+  t.ok(answers.every(({ rcode }) => rcode === RCODE.NOERROR));
+  t.equal(held.length, 1);
+});
+
+t.test('ports and ids differ from query to query', async (t) => {
+  const upstream = await FakeUpstream.start(t, good);
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  for (let i = 0; i < 200; i++) await bench.ask(`n${i}.test`);
+  const ports = new Set(upstream.seen.map(({ port }) => port));
+  const ids = new Set(upstream.seen.map(({ message }) => message.id));
+  t.ok(ports.size >= 8, `${ports.size} ports`);
+  t.ok(ids.size > 190, `${ids.size} ids`);
+});
+
+t.test('policies', async (t) => {
+  const make = async () => [await FakeUpstream.start(t, good), await FakeUpstream.start(t, good)] as const;
+  for (const [policy, shares] of [
+    ['ordered', [40, 0]],
+    ['roundrobin', [20, 20]],
+  ] as const) {
+    const [a, b] = await make();
+    const bench = await Bench.start(t, { upstreams: [a.config, b.config], forward: { policy } });
+    for (let i = 0; i < 40; i++) await bench.ask(`n${i}.test`);
+    t.strictSame([a.seen.length, b.seen.length], shares, policy);
+  }
+  const [, fast] = await make();
+  const slow = await FakeUpstream.start(t, silent);
+  const bench = await Bench.start(t, { upstreams: [slow.config, fast.config], forward: { policy: 'fastest' } });
+  for (let i = 0; i < 40; i++) await bench.ask(`n${i}.test`);
+  t.equal(fast.seen.length, 40);
+  t.ok(slow.seen.length <= 10, `the one that does not answer got ${slow.seen.length}`);
+});
+
+t.test('by TLS, with the name in the certificate checked', async (t) => {
+  const dir = t.testdir();
+  const [key, cert] = [`${dir}/key.pem`, `${dir}/cert.pem`];
+  const options = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  const names = ['-subj', '/CN=dns.example', '-addext', 'subjectAltName=DNS:dns.example'];
+  execFileSync('openssl', ['req', ...options, ...names, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const before = tls.getCACertificates();
+  tls.setDefaultCACertificates([...before, readFileSync(cert, 'utf8')]);
+  t.teardown(() => tls.setDefaultCACertificates(before));
+  const names2: string[] = [];
+  let connections = 0;
+  const server = tls.createServer(
+    { key: readFileSync(key), cert: readFileSync(cert), ALPNProtocols: ['dot'] },
+    (socket) => {
+      connections++;
+      names2.push(String(socket.alpnProtocol));
+      socket.on('error', () => {});
+      readFrames(socket, (bytes) => {
+        const out = frame(good({ message: parseMessage(bytes), bytes, transport: 'tcp', port: 0 }));
+        // Split in the middle of its length.
+        socket.write(out.subarray(0, 1));
+        socket.write(out.subarray(1));
+      });
+    },
+  );
+  server.on('tlsClientError', () => {});
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const upstream = (serverName: string): UpstreamConfig => ({
+    transport: 'tls',
+    endpoint: { kind: 'inet', address: parseAddress('127.0.0.1'), port },
+    serverName,
+  });
+  const bench = await Bench.start(t, { upstreams: [upstream('dns.example')], forward: { timeoutMs: 3000 } });
+  t.match(await bench.ask('a.test'), { rcode: RCODE.NOERROR });
+  t.match(await bench.ask('b.test'), { rcode: RCODE.NOERROR });
+  t.equal(connections, 1, 'one connection for both');
+  t.strictSame(names2, ['dot']);
+  t.match(bench.engine.upstreams(), [{ name: `tls://127.0.0.1:${port}#dns.example`, transport: 'tls' }]);
+  const wrong = await Bench.start(t, { upstreams: [upstream('other.example')], forward: { timeoutMs: 1000 } });
+  t.equal((await wrong.ask('a.test')).rcode, RCODE.SERVFAIL, 'another name is not believed');
+  bench.engine.close();
+  wrong.engine.close();
+  server.close();
+  await once(server, 'close');
+});
