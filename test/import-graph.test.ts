@@ -15,7 +15,7 @@ const layers: Record<string, string[]> = {
 /** npm packages a layer may use; absent = any. */
 const packages: Record<string, string[]> = {
   core: ['ipaddr.js'],
-  wire: ['proxy-protocol-js'],
+  wire: [],
 };
 
 /** Every import of a file: relative ones as paths from src/, others as they are. */
