@@ -152,7 +152,7 @@ export class Edge {
     if (config.dns !== undefined && old.dns !== undefined) await this.dns.apply(config.dns);
     const change = this.proxy.apply(config.proxy);
     if (config.dns !== undefined && old.dns !== undefined)
-      this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config)! });
+      this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config, this.threadCount)! });
     if (old.ra.length === 0 && config.ra.length > 0) await this.#network.start();
     this.ra.apply(config.ra);
     this.#config = config;
@@ -185,7 +185,7 @@ export class Edge {
   }
 
   #initial(): ReturnType<ConstructorParameters<typeof DataThreads>[0]['initial']> {
-    const settings = dnsSettings(this.#config);
+    const settings = dnsSettings(this.#config, this.threadCount);
     return [
       ...this.dns.zoneData().map((data) => ({ kind: 'zone' as const, data })),
       ...(settings === undefined ? [] : [{ kind: 'dns' as const, settings }]),
@@ -208,11 +208,16 @@ export class Edge {
   }
 }
 
-/** What data threads may know of the configuration: no keys. */
-function dnsSettings(config: EdgeConfig): DnsSettings | undefined {
+/** What data threads may know of the configuration: no keys, and each its share of the cache. */
+function dnsSettings(config: EdgeConfig, threads: number): DnsSettings | undefined {
   if (config.dns === undefined) return undefined;
-  const { keys: _keys, zones: _zones, ...settings } = config.dns;
-  return settings;
+  const { keys: _keys, zones: _zones, forward, ...settings } = config.dns;
+  if (forward === undefined) return { ...settings, forward };
+  const { cache } = forward;
+  return {
+    ...settings,
+    forward: { ...forward, cache: { ...cache, sizeBytes: Math.floor(cache.sizeBytes / threads) } },
+  };
 }
 
 /** Every address the configuration wants to be bound, as text. */
