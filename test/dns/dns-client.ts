@@ -38,6 +38,7 @@ export function rr(name: string, cls: number, type: number, ttl: number, rdata: 
 export class UdpClient {
   readonly #socket = dgram.createSocket('udp6');
   readonly #port: number;
+  #timer: NodeJS.Timeout | undefined;
   #waiting: { id: number; resolve: (reply: Uint8Array) => void } | undefined;
 
   constructor(port: number) {
@@ -60,14 +61,15 @@ export class UdpClient {
       else resolve(undefined);
     };
     attempt();
-    const timer = setInterval(attempt, intervalMs);
+    this.#timer = setInterval(attempt, intervalMs);
     const reply = await promise;
-    clearInterval(timer);
+    clearInterval(this.#timer);
     this.#waiting = undefined;
     return reply;
   }
 
   close(): void {
+    clearInterval(this.#timer);
     this.#socket.close();
   }
 }
