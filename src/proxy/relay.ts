@@ -111,7 +111,8 @@ export class Relay implements EventHandler {
     }
     if (!this.#owner.relaying) {
       this.#owner.onEarlyEvents(this, events);
-      return;
+      // A member that speaks first: its bytes may be reported with the connection itself, and an edge comes once.
+      if (!this.#owner.relaying) return;
     }
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
       if (this.eof && (events & EPOLLERR) !== 0) {
