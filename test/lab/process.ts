@@ -122,9 +122,9 @@ export class LabProcess {
     }
   }
 
-  /** SIGTERM, then SIGKILL after `graceMs`. */
-  async stop(graceMs = 3000): Promise<Result> {
-    this.kill('SIGTERM');
+  /** SIGTERM or what `signal` says, then SIGKILL after `graceMs`. */
+  async stop(graceMs = 3000, signal: NodeJS.Signals = 'SIGTERM'): Promise<Result> {
+    this.kill(signal);
     const timer = setTimeout(() => this.kill('SIGKILL'), graceMs);
     const result = await this.exited;
     clearTimeout(timer);

@@ -8,10 +8,12 @@ export interface EdgeDaemon {
   readonly kind: EdgeKind;
   /** Undefined while all its processes run; else which one ended, and its last words. */
   ended(): string | undefined;
-  /** The last lines it logged. */
-  log(): string;
-  /** Sends SIGTERM and waits; says how it went. */
-  stop(): Promise<string>;
+  /** The last lines it logged, 8 if absent. */
+  log(lines?: number): string;
+  /** Sends the signal, SIGTERM if absent, that ends it and waits; says how it went. */
+  stop(signal?: NodeJS.Signals): Promise<string>;
+  /** Makes it read its configuration again, where one signal does that. */
+  reload?(): void;
   /** Ends it with SIGKILL. */
   kill(): Promise<void>;
 }

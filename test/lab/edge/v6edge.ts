@@ -16,21 +16,22 @@ export async function startV6edge(lab: Lab, keys: Keys): Promise<EdgeDaemon> {
   lab.file('edge/node.zone', firstRecords);
   const config = lab.file('edge/v6edge.yaml', v6edgeConfig(lab.folder('edge'), keys));
   const daemon = node.spawn([program, 'run', '--config', config]);
-  const lastWords = () => daemon.output.trim().split('\n').slice(-8).join('\n');
+  const log = (lines = 8) => daemon.output.trim().split('\n').slice(-lines).join('\n');
   await waitFor(
     'v6edge ready',
     async () => {
       if (daemon.result !== undefined) throw new Error(`v6edge ended: ${describe(daemon.result)}`);
       return (await node.exec(['curl', '-sf', '-m2', '-o/dev/null', `${adminUrl}/readyz`])).code === 0;
     },
-    { timeoutMs: 15_000, why: lastWords },
+    { timeoutMs: 15_000, why: log },
   );
   return {
     kind: 'v6edge',
     ended: () => daemon.result && describe(daemon.result),
-    log: lastWords,
-    async stop() {
-      const result = await daemon.stop(10_000);
+    log,
+    reload: () => daemon.kill('SIGHUP'),
+    async stop(signal = 'SIGTERM') {
+      const result = await daemon.stop(10_000, signal);
       if (result.code !== 0) throw new Error(describe(result));
       return 'exit 0';
     },

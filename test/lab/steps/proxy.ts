@@ -29,25 +29,34 @@ async function bothWorkers(scene: Scene): Promise<Map<string, number>> {
   );
 }
 
-/** Many requests while a worker dies; how many failed that began after its death, and how many were under way. */
-async function requestsWhileWorkerDies(scene: Scene): Promise<string> {
-  const { lab, peers } = scene;
+type Requests = readonly (readonly [started: number, ended: number, text: string, ok: boolean])[];
+
+/** Requests of the internet client on new connections, four at a time, before, while and after `run` runs. */
+async function requestsWhile(scene: Scene, afterMs: number, run: () => Promise<void>): Promise<Requests> {
   await bothWorkers(scene);
-  const load = lab.node('client').spawn([process.execPath, join(tools, 'load.ts'), `${url4}/whoami`, '4', '15']);
+  const argv = [process.execPath, join(tools, 'load.ts'), `${url4}/whoami`, '4', '15'];
+  const load = scene.lab.node('client').spawn(argv);
   await waitFor('the load', () => load.stdout.includes('running'));
   const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
   await pause(1000);
-  const victim = peers.nginx.get('worker1')!;
-  victim.kill('SIGKILL');
-  await victim.exited;
-  const died = Date.now();
-  await pause(scene.quick ? 1500 : 4000);
+  await run();
+  await pause(afterMs);
   load.kill('SIGTERM');
   const { stdout } = await load.exited;
+  return (JSON.parse(stdout.slice(stdout.indexOf('{'))) as { requests: Requests }).requests;
+}
+
+/** How many requests failed that began after a worker's death, and how many were under way. */
+async function requestsWhileWorkerDies(scene: Scene): Promise<string> {
+  const { lab, peers } = scene;
+  let died = 0;
+  const requests = await requestsWhile(scene, scene.quick ? 1500 : 4000, async () => {
+    const victim = peers.nginx.get('worker1')!;
+    victim.kill('SIGKILL');
+    await victim.exited;
+    died = Date.now();
+  });
   await startNginx(lab, peers, 'worker1');
-  const { requests } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as {
-    requests: [number, number, string, boolean][];
-  };
   // What was already with worker1 in that moment is lost with it, and nobody can repeat it unseen.
   const after = requests.filter(([started]) => started > died);
   const failed = after.filter(([, , , ok]) => !ok);
@@ -141,6 +150,24 @@ export const proxy: Chapter = {
       },
     },
     { tried: 'worker1 is killed while requests run', run: requestsWhileWorkerDies },
+    {
+      tried: 'SIGHUP: the configuration is read again while requests run',
+      only: 'v6edge',
+      async run(scene) {
+        const requests = await requestsWhile(scene, 500, async () => {
+          scene.edge.reload!();
+          await waitFor('the reload', () => scene.edge.log(500).includes('configuration reloaded'), {
+            why: () => scene.edge.log(),
+          });
+        });
+        const failed = requests.filter(([, , , ok]) => !ok);
+        must(
+          requests.length > 50 && failed.length === 0,
+          `${failed.length} of ${requests.length} failed: ${failed[0]?.[2]}`,
+        );
+        return `${requests.length} requests, 0 failed`;
+      },
+    },
     {
       tried: 'no worker is left: clients are told at once; the workers come back and are used',
       async run(scene) {

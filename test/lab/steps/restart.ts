@@ -13,14 +13,23 @@ const fields = [
   'icmpv6.opt.dnssl.lifetime',
 ];
 
-/** Stops the daemon while worker2 captures advertisements; the last one as tshark reads it. */
-async function stopWatched(scene: Scene): Promise<{ end: string; last: string[] }> {
+/** Lifetimes of one advertisement, in seconds. */
+interface Lifetimes {
+  readonly router: number;
+  readonly valid: number;
+  readonly preferred: number;
+  readonly rdnss: number;
+  readonly dnssl: number;
+}
+
+/** Captures advertisements on worker2 while `run` runs; what tshark reads of them. */
+async function watched<T>(scene: Scene, run: () => Promise<T>): Promise<{ result: T; seen: Lifetimes[] }> {
   const node = scene.lab.node('worker2');
   const capture = join(scene.lab.directory, 'stop.pcap');
   const filter = 'icmp6 and ip6[40] == 134';
   const tcpdump = node.spawn(['tcpdump', '--immediate-mode', '-U', '-Z', 'root', '-i', 'prv0', '-w', capture, filter]);
   await waitFor('tcpdump', () => tcpdump.stderr.includes('listening on'), { why: () => tcpdump.output });
-  const end = await scene.edge.stop();
+  const result = await run();
   await tcpdump.stop();
   const argv = [
     'tshark',
@@ -32,8 +41,18 @@ async function stopWatched(scene: Scene): Promise<{ end: string; last: string[] 
     'separator=,',
     ...fields.flatMap((name) => ['-e', name]),
   ];
-  const lines = succeeded(await node.exec(argv, { timeoutMs: 30_000 })).split('\n');
-  return { end, last: lines.at(-1)!.split(',') };
+  const text = succeeded(await node.exec(argv, { timeoutMs: 30_000 }));
+  const seen = text.split('\n').map((line) => {
+    const [router, valid, preferred, rdnss, dnssl] = line.split(',').map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { router, valid, preferred, rdnss, dnssl };
+  });
+  return { result, seen };
 }
 
 export const restart: Chapter = {
@@ -42,8 +61,8 @@ export const restart: Chapter = {
     {
       tried: 'SIGTERM: ends by itself; the last advertisement takes DNS back and leaves the addresses',
       async run(scene) {
-        const { end, last } = await stopWatched(scene);
-        const [router, valid, preferred, rdnss, dnssl] = last.map(Number);
+        const { result: end, seen } = await watched(scene, () => scene.edge.stop());
+        const { router, valid, preferred, rdnss, dnssl } = seen.at(-1)!;
         must(router === 0 && rdnss === 0 && dnssl === 0, `lifetimes: router ${router}, RDNSS ${rdnss}, DNSSL ${dnssl}`);
         must(valid === 3600 && preferred === 1800, `prefix lifetimes ${valid}/${preferred}`);
         const addresses = await scene.lab.node('worker2').addresses('prv0');
@@ -76,6 +95,20 @@ export const restart: Chapter = {
         const answer = await dig(node, [`durable.${zone}`, 'TXT']);
         must(records(answer.answer)[0] === 'TXT "kept"', answer.text);
         return `${records(answer.answer)[0]}`;
+      },
+    },
+    {
+      tried: 'SIGUSR2, as systemd restarts it: no advertisement takes the DNS server back in between',
+      only: 'v6edge',
+      async run(scene) {
+        const { seen } = await watched(scene, async () => {
+          await scene.edge.stop('SIGUSR2');
+          scene.edge = await scene.startEdge();
+        });
+        // The new daemon is ready once it advertises.
+        const lifetimes = seen.map(({ rdnss }) => `${rdnss} s`).join(', ');
+        must(seen.length > 0 && seen.every(({ rdnss, dnssl }) => rdnss === 60 && dnssl === 60), `RDNSS ${lifetimes}`);
+        return `RDNSS ${lifetimes}`;
       },
     },
     {
