@@ -16,6 +16,7 @@ import { answerFromZone, errorReply } from './answer.ts';
 import { CommitQueue, type ZoneTransaction } from './commit-queue.ts';
 import type { DnsConfig, ZoneConfig } from './config.ts';
 import { STORE_COMMITS, STORE_FAILURES, transferCounter, tsigCounter, updateCounter } from './control-counters.ts';
+import { emptyReply, finishReply, replyTo, tsigErrorText } from './control-reply.ts';
 import { Overlay, type RRsetChange } from './overlay.ts';
 import { UpdatePolicy } from './policy.ts';
 import { applyPtrChanges, ptrChanges } from './reverse.ts';
@@ -31,14 +32,14 @@ import {
   soaRecords,
   transferMessages,
 } from './transfer.ts';
-import { Keyring, type ReplySigner, type TsigOutcome, verifyRequest } from './tsig.ts';
+import { Keyring, type TsigOutcome, verifyRequest } from './tsig.ts';
 import { checkZoneSection, finishChanges, processUpdate } from './update.ts';
 import { replaceRRset, withdrawRRset } from './update-apply.ts';
-import { copyBytes, readUint16, writeUint16 } from './wire/bytes.ts';
-import { encodeMessage, type Message, MessageWriter, type ParsedMessage, parseMessage } from './wire/message.ts';
+import { readUint16 } from './wire/bytes.ts';
+import { type Message, MessageWriter, type ParsedMessage, parseMessage } from './wire/message.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
 import { Query, VERDICT } from './wire/query.ts';
-import { CLASS, FLAG, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from './wire/types.ts';
+import { CLASS, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from './wire/types.ts';
 import { type Zone, ZoneTable } from './zone.ts';
 import { seedText, startZone } from './zone-seed.ts';
 import { readZoneFile } from './zonefile.ts';
@@ -383,7 +384,7 @@ export class DnsControl {
     const answer =
       rcode === RCODE.NOERROR ? answerFromZone(this.#zones, query, options, this.#writer)?.bytes : undefined;
     const reply = answer ?? errorReply(query, rcode || RCODE.REFUSED, this.#recursion, this.#writer);
-    return [finish(reply, request.message, signer)];
+    return [finishReply(reply, request.message, signer)];
   }
 
   #transfer(message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Uint8Array[] {
@@ -395,7 +396,7 @@ export class DnsControl {
     const refuse = (rcode: number): Uint8Array[] => {
       this.#context.counters?.add(transferCounter('refused'));
       log.warn({ rcode: rcodeToText(rcode) }, 'zone transfer refused');
-      return [finish(replyTo(request.message, message, rcode), request.message, signer)];
+      return [finishReply(replyTo(request.message, message, rcode), request.message, signer)];
     };
     const served = this.#zoneOf(message);
     if (served === undefined) return refuse(RCODE.NOTAUTH);
@@ -457,29 +458,6 @@ function statusOf({ zone, lastUpdate }: Served): ZoneStatus {
   return { name: nameToText(zone.name), serial: zone.serial, rrsets: zone.size, lastUpdate };
 }
 
-/** TSIG's 16 is BADSIG. */
-function tsigErrorText(error: number): string {
-  return error === RCODE.BADSIG ? 'BADSIG' : rcodeToText(error);
-}
-
-/** The reply to a message that parsed: its first section again, and OPT if it had one (RFC 6891 §6.1.1). */
-function replyTo(request: Uint8Array, message: Message, rcode: number): Uint8Array {
-  return encodeMessage({
-    id: readUint16(request, 0),
-    flags: FLAG.QR | (message.opcode === OPCODE.QUERY ? message.flags & FLAG.RD : 0),
-    opcode: message.opcode,
-    rcode,
-    questions: message.questions,
-    answers: [],
-    authority: [],
-    additional: [],
-    ...(message.edns === undefined
-      ? {}
-      : { edns: { udpSize: 1232, extendedRcode: 0, version: 0, do: message.edns.do, options: [] } }),
-  });
-}
-
-/** The reply to a message of which only the header is to be trusted. */
 /** Records of the zone's `file`; none when the configuration names none. @throws {ValueError} naming file and lines */
 function fileRecords({ name, file, ttlSeconds }: ZoneConfig): OwnedRRset[] {
   if (file === undefined) return [];
@@ -488,19 +466,4 @@ function fileRecords({ name, file, ttlSeconds }: ZoneConfig): OwnedRRset[] {
   } catch (cause) {
     throw new ValueError(`zone ${name}: ${file}: ${errorMessage(cause)}`, { cause });
   }
-}
-
-function emptyReply(request: Uint8Array, rcode: number): Uint8Array {
-  const reply = new Uint8Array(12);
-  writeUint16(reply, 0, readUint16(request, 0));
-  reply[2] = 0x80 | (request[2]! & 0x78);
-  reply[3] = rcode;
-  return reply;
-}
-
-/** A reply out of a writer's buffer, with the id that the request came with, signed if the request was. */
-function finish(reply: Uint8Array, request: Uint8Array, signer: ReplySigner | undefined): Uint8Array {
-  const copy = copyBytes(reply);
-  writeUint16(copy, 0, readUint16(request, 0));
-  return signer?.sign(copy) ?? copy;
 }
