@@ -4,21 +4,29 @@
  *   SIGTERM, SIGINT   ends in order, with final router advertisements; a second one ends at once
  *   SIGUSR2           ends in order without them: another daemon follows at once (a restart)
  *   SIGHUP            reads the configuration again
+ *
+ * A signal that comes during the start waits for its end. A fault of our own in the control thread ends the process
+ * as it is, for the service manager to start another: nothing that was acknowledged is lost, and what state it is in is unknown.
  */
-import { errorCode, errorMessage } from '../core/errors.ts';
-import type { Logger } from '../core/logger.ts';
+import { formatEndpoint } from '../core/address.ts';
+import { errorCode, errorMessage, V6edgeError } from '../core/errors.ts';
+import type { LogFields, Logger } from '../core/logger.ts';
 import { raiseFileLimit } from '../linux/limits.ts';
 import { Notifier } from '../linux/notify.ts';
 import { startAdmin } from './admin/server.ts';
+import type { ReloadReport } from './admin/source.ts';
 import { settingsNotInEffect } from './config/not-in-effect.ts';
 import { formatProblem } from './config/problems.ts';
 import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
 import { openLog } from './log.ts';
 import { EdgeSource } from './source.ts';
+import { version } from './version.ts';
 
 /** Descriptors that are not sessions': listeners, store, admin API, upstream sockets, pipes of relays. */
 const otherDescriptors = 1_024;
+/** Ctrl-C reaches the whole process group, and npm or timeout(1) pass it on once more: that is one signal still. */
+const sameSignalMs = 500;
 
 export interface DaemonOptions {
   readonly configPath: string;
@@ -29,23 +37,55 @@ export interface DaemonOptions {
  * @returns 0 after an orderly stop, 1 when it could not start, 2 when the configuration is bad
  */
 export async function runDaemon(load: () => LoadResult, options: DaemonOptions): Promise<number> {
+  const signals = new Signals();
   const loaded = load();
   if ('errors' in loaded) {
     for (const problem of loaded.errors) process.stderr.write(`${formatProblem(problem)}\n`);
     return 2;
   }
-  const config = withinFileLimit(loaded.config);
-  const { log, flush } = await openLog(config.config.log);
-  for (const warning of config.warnings) log.warn({}, warning);
-  for (const setting of settingsNotInEffect(config.config))
-    log.warn({ setting }, 'accepted, but not in effect in this version');
+  const { log, flush } = await openLog(loaded.config.log);
+  process.on('uncaughtException', (error, origin) => {
+    log.error({ err: error, origin }, 'a fault of v6edge: it ends');
+    flush();
+    process.exit(1);
+  });
   try {
-    return await new Daemon(config.config, log, load, options).run();
+    const daemon = new Daemon(effective(loaded.config, log), log, load, options);
+    return await daemon.run(signals);
   } catch (error) {
-    log.error({ err: error, code: errorCode(error) }, `could not start: ${errorMessage(error)}`);
+    log.error(failureFields(error), `could not start: ${errorMessage(error)}`);
     return 1;
   } finally {
     flush();
+  }
+}
+
+/** The signals that matter, caught from the first moment on: SIGHUP would end the process otherwise. */
+class Signals {
+  /** The first that ends the daemon; the second ends it on the spot. */
+  readonly end: Promise<{ final: boolean }>;
+  onReload: () => void = () => {
+    this.#reloadAsked = true;
+  };
+  #reloadAsked = false;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<{ final: boolean }>();
+    this.end = promise;
+    let askedAt: number | undefined;
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) {
+      process.on(signal, () => {
+        askedAt ??= performance.now();
+        if (performance.now() - askedAt > sameSignalMs) process.exit(1);
+        resolve({ final: signal !== 'SIGUSR2' });
+      });
+    }
+    process.on('SIGHUP', () => this.onReload());
+  }
+
+  /** Whether a reload was asked for before anyone could do it. */
+  get reloadAsked(): boolean {
+    return this.#reloadAsked;
   }
 }
 
@@ -56,6 +96,8 @@ class Daemon {
   readonly #edge: Edge;
   readonly #source: EdgeSource;
   readonly #notifier = new Notifier();
+  /** Reloads come one after the other. */
+  #lastReload: Promise<unknown> = Promise.resolve();
 
   constructor(config: EdgeConfig, log: Logger, load: () => LoadResult, options: DaemonOptions) {
     this.#log = log;
@@ -65,46 +107,75 @@ class Daemon {
     this.#source = new EdgeSource(this.#edge, { configFile: options.configPath, reload: () => this.#reload() });
   }
 
-  async run(): Promise<number> {
-    const ended = this.#signals();
-    await this.#edge.start();
-    const { config } = this.#edge;
-    const admin = await startAdmin(config.admin, this.#source, this.#log.child({ module: 'admin' }));
-    this.#source.adminListening = admin.listening;
-    this.#notifier.ready(
-      `serving ${config.proxy.listeners.length} proxy listeners, ${config.dns?.zones.length ?? 0} zones`,
+  async run(signals: Signals): Promise<number> {
+    const { admin: adminConfig } = this.#edge.config;
+    // First, so that it can say what the start waits for, and so that a daemon that runs already is found before anything is touched.
+    const admin = await startAdmin(adminConfig, this.#source, this.#log.child({ module: 'admin' })).catch(
+      async (error: unknown) => {
+        await this.#edge.stop({ graceMs: 0, final: false });
+        throw error;
+      },
     );
-    this.#log.info({ pid: process.pid, config: this.#options.configPath, admin: admin.listening }, 'v6edge is up');
-    const watchdog =
-      this.#notifier.watchdogMs === undefined
-        ? undefined
-        : setInterval(() => this.#notifier.watchdog(), this.#notifier.watchdogMs);
-    const { final } = await ended;
-    clearInterval(watchdog);
-    this.#notifier.stopping();
-    this.#log.info({ final }, 'stopping');
-    await this.#edge.stop({ graceMs: config.proxy.timeouts.hardStopAfterMs, final });
-    await admin.close();
+    try {
+      this.#source.adminListening = admin.listening;
+      await this.#edge.start();
+      this.#notifier.ready(this.#served());
+      const fields = { version: version(), pid: process.pid, config: this.#options.configPath, admin: admin.listening };
+      this.#log.info({ ...fields, threads: this.#edge.threadCount }, `v6edge is up: ${this.#served()}`);
+      signals.onReload = () => void this.#reload();
+      if (signals.reloadAsked) signals.onReload();
+      const watchdog = this.#feedWatchdog();
+      const { final } = await signals.end;
+      clearInterval(watchdog);
+      await this.#stop(final);
+    } finally {
+      await admin.close();
+      this.#notifier.close();
+    }
     this.#log.info({}, 'stopped');
     return 0;
   }
 
-  /** Resolves with the first signal that ends the daemon; the second ends it on the spot. */
-  #signals(): Promise<{ final: boolean }> {
-    process.on('SIGHUP', () => void this.#reload());
-    return new Promise((resolve) => {
-      let asked = false;
-      for (const signal of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) {
-        process.on(signal, () => {
-          if (asked) process.exit(1);
-          asked = true;
-          resolve({ final: signal !== 'SIGUSR2' });
-        });
-      }
-    });
+  async #stop(final: boolean): Promise<void> {
+    this.#notifier.stopping();
+    await this.#lastReload;
+    const graceMs = this.#edge.config.proxy.timeouts.hardStopAfterMs;
+    this.#log.info({ final, graceMs }, 'stopping');
+    await this.#edge.stop({ graceMs, final });
   }
 
-  async #reload(): Promise<{ errors: readonly string[]; overridden: readonly string[] }> {
+  /** A data thread that hangs keeps its share of the traffic; only another process helps. */
+  #feedWatchdog(): NodeJS.Timeout | undefined {
+    const { watchdogMs } = this.#notifier;
+    if (watchdogMs === undefined) return undefined;
+    return setInterval(() => {
+      if (this.#edge.threads.list().every(({ state }) => state !== 'silent')) this.#notifier.watchdog();
+    }, watchdogMs);
+  }
+
+  /** What is served, in one line. */
+  #served(): string {
+    const { proxy, dns, ra } = this.#edge.config;
+    const parts = [
+      ...proxy.listeners.map(({ name, bind }) => `proxy ${name} on ${bind.map(formatEndpoint).join(', ')}`),
+      ...(dns === undefined
+        ? []
+        : [`DNS on ${dns.listen.map(formatEndpoint).join(', ')} with ${dns.zones.length} zones`]),
+      ...(ra.length === 0 ? [] : [`advertisements on ${ra.map((one) => one.interface).join(', ')}`]),
+    ];
+    return parts.length === 0 ? 'nothing but the admin API is configured' : parts.join('; ');
+  }
+
+  #reload(): Promise<ReloadReport> {
+    const reload = this.#lastReload.then(() => this.#reloadNow());
+    this.#lastReload = reload;
+    return reload;
+  }
+
+  /** Never rejects. */
+  async #reloadNow(): Promise<ReloadReport> {
+    const { state } = this.#edge;
+    if (state !== 'serving') return { errors: [`v6edge is ${state}`], overridden: [] };
     this.#notifier.reloading();
     try {
       const loaded = this.#load();
@@ -113,27 +184,37 @@ class Daemon {
         this.#log.error({ errors }, 'the configuration has errors: nothing is changed');
         return { errors, overridden: [] };
       }
-      const overridden = await this.#edge.reload(withinFileLimit(loaded.config).config);
-      this.#log.info({ overridden }, 'configuration reloaded');
+      const overridden = await this.#edge.reload(effective(loaded.config, this.#log));
+      this.#log.info({ overridden }, `configuration reloaded: ${this.#served()}`);
       return { errors: [], overridden };
     } catch (error) {
-      this.#log.error({ err: error }, 'reload failed');
+      this.#log.error(failureFields(error), `reload failed: ${errorMessage(error)}`);
       return { errors: [errorMessage(error)], overridden: [] };
     } finally {
-      this.#notifier.ready('reloaded');
+      this.#notifier.ready(this.#served());
     }
   }
 }
 
-/** Raises the descriptor limit, and lowers `maxConnections` to what it allows: a session holds two, and two more while it splices. */
-function withinFileLimit(config: EdgeConfig): { config: EdgeConfig; warnings: string[] } {
+/** An error of ours says what the operator has to know; where in the code an unexpected one came from helps whoever mends it. */
+function failureFields(error: unknown): LogFields {
+  const code = errorCode(error);
+  return error instanceof V6edgeError && code !== 'V6_ASSERT' ? { code } : { code, err: error };
+}
+
+/** The configuration as it will hold on this machine; what is other than written is logged. */
+function effective(config: EdgeConfig, log: Logger): EdgeConfig {
+  for (const setting of settingsNotInEffect(config)) {
+    log.warn({ setting }, 'accepted, but not in effect in this version');
+  }
+  // A session holds two descriptors, and two more while it splices.
   const { soft } = raiseFileLimit();
   const possible = Math.max(1, Math.floor((soft - otherDescriptors) / 2));
-  if (config.proxy.maxConnections <= possible) return { config, warnings: [] };
-  return {
-    config: { ...config, proxy: { ...config.proxy, maxConnections: possible } },
-    warnings: [
-      `proxy.maxConnections: ${config.proxy.maxConnections} needs more descriptors than the limit of ${soft} allows: ${possible} it is (raise LimitNOFILE)`,
-    ],
-  };
+  const { maxConnections } = config.proxy;
+  if (maxConnections <= possible) return config;
+  log.warn(
+    { maxConnections, possible, descriptors: soft },
+    'proxy.maxConnections is more than the limit of descriptors allows and lowered to that (raise LimitNOFILE)',
+  );
+  return { ...config, proxy: { ...config.proxy, maxConnections: possible } };
 }

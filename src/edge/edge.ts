@@ -2,16 +2,17 @@
  * The running daemon: three engines' control parts, the data threads, the admin API, wired together. What one engine needs
  * of another goes through here as plain data.
  *
- * Start: zones from the store, pools and their checks, data threads, advertisements, admin API. Stop is the reverse for
- * whoever is outside: no new sessions, sessions end within the grace time, last advertisements, store closed.
+ * Start: zones from the store, pools and their checks, data threads, advertisements. Stop is the reverse for whoever is
+ * outside: no new sessions, sessions end within the grace time, last advertisements, store closed.
  */
 import { availableParallelism } from 'node:os';
-import { formatEndpoint } from '../core/address.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { CounterStripe, CounterTable } from '../core/counters.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { cryptoRandom, SeededRandom } from '../core/random.ts';
+import type { DnsConfig } from '../dns/config.ts';
 import { DnsControl } from '../dns/control.ts';
 import { controlCounters } from '../dns/control-counters.ts';
 import type { DnsSettings, Handoff } from '../dns/snapshot.ts';
@@ -37,11 +38,23 @@ import { raCounters, raGauges } from '../ra/counters.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from '../ra/wire/packet.ts';
 import type { EdgeConfig } from './config/types.ts';
 import { counterLayout } from './counter-layout.ts';
+import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
 import { DataThreads } from './threads.ts';
 
 /** How often what data threads say of themselves (sockets, upstreams) is asked for. */
 const reportEveryMs = 1_000;
+
+/** What a configuration without DNS means to the DNS engines. */
+const noDns: DnsConfig = {
+  listen: [],
+  allow: [],
+  rateLimit: { responsesPerSecond: 0, slip: 0 },
+  forward: undefined,
+  dns64: { mode: 'off', prefix: 'auto', exclude: [] },
+  keys: [],
+  zones: [],
+};
 
 export class Edge {
   readonly log: Logger;
@@ -60,7 +73,7 @@ export class Edge {
   #config: EdgeConfig;
   #proxySnapshot: ProxySnapshot | undefined;
   #reports: readonly ThreadReport[] = [];
-  #serving = false;
+  #state: 'starting' | 'serving' | 'stopping' = 'starting';
   #reporting: ReturnType<Clock['after']> | undefined;
 
   constructor(config: EdgeConfig, log: Logger) {
@@ -79,7 +92,7 @@ export class Edge {
       log: log.child({ module: 'dns' }),
       counters: this.dnsControlCounters,
       stateDir: config.stateDir,
-      publish: (publication) => (this.#serving ? this.threads.publish(publication) : undefined),
+      publish: (publication) => this.threads.publish(publication),
       emit: () => {},
     });
     this.proxy = new ProxyControl({
@@ -125,6 +138,10 @@ export class Edge {
     return this.#config;
   }
 
+  get state(): 'starting' | 'serving' | 'stopping' {
+    return this.#state;
+  }
+
   /** What data threads last said of themselves. */
   get reports(): readonly ThreadReport[] {
     return this.#reports;
@@ -134,39 +151,73 @@ export class Edge {
     return this.#proxySnapshot;
   }
 
-  /** Starts everything; on failure what was started is stopped again. */
+  /**
+   * Starts everything; on failure what was started is stopped again.
+   * @throws {PortError} another process has a port
+   * @throws {StoreError} the zone store cannot be used
+   * @throws {ValueError} a zone cannot be seeded
+   * @throws {ThreadError} data threads cannot run
+   * @throws {SystemError} router advertisements are not permitted
+   */
   async start(): Promise<void> {
     const { config } = this;
-    if (config.dns !== undefined) await this.dns.start(config.dns);
-    this.proxy.start(config.proxy);
-    await this.threads.start(this.threadCount);
-    this.#serving = true;
-    await this.#refreshReports();
-    if (config.ra.length > 0) await this.#network.start();
-    await this.ra.start(config.ra);
+    try {
+      // Before anything is touched.
+      checkPorts(wantedPorts(config));
+      if (config.dns !== undefined) await this.dns.start(config.dns);
+      this.proxy.start(config.proxy);
+      await this.threads.start();
+      await this.#refreshReports();
+      if (config.ra.length > 0) await this.#network.start();
+      await this.ra.start(config.ra);
+      this.#state = 'serving';
+    } catch (error) {
+      await this.stop({ graceMs: 0, final: false });
+      throw error;
+    }
   }
 
-  /** Takes over a changed configuration; names what it overrode. Settings bound at start are named too. */
+  /**
+   * Takes over a changed configuration; names what it overrode. Settings that hold from the start on are logged.
+   * @throws {PortError}, {StoreError}, {ValueError}, {ProxyError} or {SystemError}, and nothing has changed then
+   */
   async reload(config: EdgeConfig): Promise<string[]> {
     const old = this.#config;
-    if (config.dns !== undefined && old.dns !== undefined) await this.dns.apply(config.dns);
-    const change = this.proxy.apply(config.proxy);
-    if (config.dns !== undefined && old.dns !== undefined)
-      this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config, this.threadCount)! });
+    checkPorts(wantedPorts(config), wantedPorts(old));
     if (old.ra.length === 0 && config.ra.length > 0) await this.#network.start();
-    this.ra.apply(config.ra);
+    const undo: (() => unknown)[] = [];
+    let overridden: readonly string[];
+    try {
+      await this.#applyDns(old.dns, config.dns);
+      undo.push(() => this.#applyDns(config.dns, old.dns));
+      ({ overridden } = this.proxy.apply(config.proxy));
+      undo.push(() => this.proxy.apply(old.proxy));
+      this.ra.apply(config.ra);
+    } catch (error) {
+      for (const step of undo.reverse()) await step();
+      throw error;
+    }
     this.#config = config;
-    const fixed = (['workers', 'stateDir', 'log', 'admin'] as const).filter(
-      (key) => JSON.stringify(old[key]) !== JSON.stringify(config[key]),
-    );
-    if ((old.dns === undefined) !== (config.dns === undefined))
-      this.log.warn({}, 'dns is switched on or off by a restart only');
-    for (const key of fixed) this.log.warn({ setting: key }, 'this setting takes effect with the next start');
-    return [...change.overridden];
+    this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config, this.threadCount) });
+    for (const key of ['workers', 'stateDir', 'log', 'admin'] as const) {
+      if (isDeepStrictEqual(old[key], config[key])) continue;
+      this.log.warn({ setting: key }, 'this setting takes effect with the next start');
+    }
+    await this.#refreshReports();
+    return [...overridden];
+  }
+
+  /** Zones and keys; the store is open while there is DNS at all. */
+  async #applyDns(old: DnsConfig | undefined, config: DnsConfig | undefined): Promise<void> {
+    if (config === undefined && old === undefined) return;
+    if (old === undefined) await this.dns.start(config!);
+    else await this.dns.apply(config ?? noDns);
+    if (config === undefined) await this.dns.stop();
   }
 
   /** Ends in order. @param final whether advertisements say farewell: not when another daemon follows at once */
   async stop(options: { readonly graceMs: number; readonly final: boolean }): Promise<void> {
+    this.#state = 'stopping';
     this.#reporting?.cancel();
     this.proxy.stop();
     await this.#step('data threads', () => this.threads.stop(options.graceMs));
@@ -185,10 +236,9 @@ export class Edge {
   }
 
   #initial(): ReturnType<ConstructorParameters<typeof DataThreads>[0]['initial']> {
-    const settings = dnsSettings(this.#config, this.threadCount);
     return [
       ...this.dns.zoneData().map((data) => ({ kind: 'zone' as const, data })),
-      ...(settings === undefined ? [] : [{ kind: 'dns' as const, settings }]),
+      { kind: 'dns', settings: dnsSettings(this.#config, this.threadCount) },
       ...(this.#proxySnapshot === undefined ? [] : [{ kind: 'proxy' as const, snapshot: this.#proxySnapshot }]),
     ];
   }
@@ -203,26 +253,21 @@ export class Edge {
   }
 
   async #refreshReports(): Promise<void> {
+    this.#reporting?.cancel();
     this.#reports = await this.threads.reports();
+    if (this.#state === 'stopping') return;
+    this.#reporting?.cancel();
     this.#reporting = this.clock.after(reportEveryMs, () => void this.#refreshReports());
   }
 }
 
-/** What data threads may know of the configuration: no keys, and each its share of the cache. */
-function dnsSettings(config: EdgeConfig, threads: number): DnsSettings | undefined {
-  if (config.dns === undefined) return undefined;
-  const { keys: _keys, zones: _zones, forward, ...settings } = config.dns;
+/** What each data thread may know of the configuration, no keys, and its share of the cache's memory. */
+function dnsSettings({ dns = noDns }: EdgeConfig, threads: number): DnsSettings {
+  const { keys: _keys, zones: _zones, forward, ...settings } = dns;
   if (forward === undefined) return { ...settings, forward };
   const { cache } = forward;
   return {
     ...settings,
     forward: { ...forward, cache: { ...cache, sizeBytes: Math.floor(cache.sizeBytes / threads) } },
   };
-}
-
-/** Every address the configuration wants to be bound, as text. */
-export function wantedBinds(config: EdgeConfig): string[] {
-  return [...config.proxy.listeners.flatMap((listener) => listener.bind), ...(config.dns?.listen ?? [])].map(
-    formatEndpoint,
-  );
 }

@@ -42,11 +42,13 @@ export type Down =
   | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[] }
   | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' | 'sessions' }
   | { readonly kind: 'flush-cache'; readonly name: Uint8Array | undefined }
+  /** Answered with `stopping` at once; the thread ends when its sessions have, or when the grace time is over. */
   | { readonly kind: 'stop'; readonly graceMs: number };
 
 /** Data thread to control thread. */
 export type Up =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'stopping' }
   | { readonly kind: 'done'; readonly ticket: number; readonly value?: ThreadReport | readonly SessionInfo[] }
   | { readonly kind: 'handoff'; readonly id: number; readonly request: HandoffRequest }
   | { readonly kind: 'proxy-event'; readonly event: ProxyEvent };

@@ -43,6 +43,8 @@ export class EdgeSource implements AdminSource {
   readonly #configFile: string;
   readonly #metrics: ReturnType<typeof edgeMetrics>;
   readonly #startedAt: number;
+  /** The wall clock may be set meanwhile. */
+  readonly #startedMonotonic: number;
 
   constructor(edge: Edge, options: { readonly configFile: string; readonly reload: () => Promise<ReloadReport> }) {
     this.#edge = edge;
@@ -50,6 +52,7 @@ export class EdgeSource implements AdminSource {
     this.reload = options.reload;
     this.#metrics = edgeMetrics(edge);
     this.#startedAt = edge.clock.wall();
+    this.#startedMonotonic = edge.clock.now();
   }
 
   status(): StatusReport {
@@ -59,7 +62,7 @@ export class EdgeSource implements AdminSource {
       pid: process.pid,
       configFile: this.#configFile,
       startedAt: this.#startedAt,
-      uptimeSeconds: Math.floor((edge.clock.wall() - this.#startedAt) / 1000),
+      uptimeSeconds: Math.floor((edge.clock.now() - this.#startedMonotonic) / 1000),
       threads: edge.threads.list(),
       listeners: [
         ...this.#binds()
@@ -80,13 +83,15 @@ export class EdgeSource implements AdminSource {
 
   ready(): ReadyReport {
     const edge = this.#edge;
+    if (edge.state !== 'serving') return { ready: false, waitingFor: [`v6edge is ${edge.state}`] };
     const waitingFor = [
       ...this.#binds()
         .filter(({ error }) => error !== undefined)
         .map(({ role, name, endpoint, error }) => `${role} ${name} cannot listen on ${endpoint}: ${error}`),
-      ...(edge.threads.alive < edge.threadCount
-        ? [`${edge.threadCount - edge.threads.alive} data threads are starting`]
-        : []),
+      ...edge.threads
+        .list()
+        .filter(({ state }) => state !== 'running')
+        .map(({ name, state }) => `thread ${name} is ${state}`),
       ...(edge.config.dns?.zones ?? [])
         .filter((zone) => edge.dns.zone(zone.name) === undefined)
         .map((zone) => `zone ${zone.name} is not loaded`),

@@ -7,6 +7,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterTable } from '../core/counters.ts';
+import { V6edgeError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff } from '../dns/snapshot.ts';
@@ -19,6 +20,13 @@ const steadyMs = 10_000;
 const longestPauseMs = 5_000;
 /** How long a thread may take to answer; one that is late is left out of the answer, not waited for. */
 const answerMs = 1_000;
+/** A thread that owes an answer for so long hangs; its share of the traffic waits with it. */
+const silentMs = 5_000;
+/** How long a thread may take to close what is left when the grace time is over. */
+const closeMs = 2_000;
+
+/** A data thread cannot run at all. */
+export class ThreadError extends V6edgeError {}
 
 interface Pending {
   readonly waiting: Set<DataThread>;
@@ -32,6 +40,15 @@ interface DataThread {
   readonly worker: Worker;
   readonly startedAt: number;
   ready: boolean;
+  /** When the oldest question was asked that has no answer yet. */
+  askedAt: number | undefined;
+}
+
+/** How a data thread is, for people. */
+export interface ThreadState {
+  readonly name: string;
+  readonly state: 'starting' | 'running' | 'silent' | 'restarting' | 'stopping';
+  readonly restarts: number;
 }
 
 export interface DataThreadsContext {
@@ -43,6 +60,8 @@ export interface DataThreadsContext {
   readonly initial: () => readonly (Extract<Down, { kind: 'proxy' | 'dns' }> | ZonePublication)[];
   readonly handoff: Handoff;
   readonly onProxyEvent: (event: ProxyEvent) => void;
+  /** The thread's program; tests have others. */
+  readonly program?: URL;
 }
 
 export class DataThreads {
@@ -50,7 +69,8 @@ export class DataThreads {
   readonly #threads = new Map<number, DataThread>();
   readonly #pending = new Map<number, Pending>();
   readonly #restarts = new Map<number, { pauseMs: number; count: number; timer?: Timer }>();
-  readonly #readyWaiters: (() => void)[] = [];
+  /** Set until every thread has served for the first time. */
+  #starting: { resolve(): void; reject(error: unknown): void } | undefined;
   #tickets = 0;
   #restartCount = 0;
   #stopping = false;
@@ -65,16 +85,12 @@ export class DataThreads {
   }
 
   /** Each thread, for people. */
-  list(): { name: string; state: 'starting' | 'running' | 'restarting' | 'stopping'; restarts: number }[] {
-    return Array.from({ length: this.#context.counters.layout.threads }, (_, index) => {
-      const thread = this.#threads.get(index);
-      const state = thread === undefined ? 'restarting' : thread.ready ? 'running' : 'starting';
-      return {
-        name: `data-${index}`,
-        state: this.#stopping ? 'stopping' : state,
-        restarts: this.#restarts.get(index)?.count ?? 0,
-      };
-    });
+  list(): ThreadState[] {
+    return Array.from({ length: this.#count }, (_, index) => ({
+      name: `data-${index}`,
+      state: this.#stopping ? 'stopping' : this.#stateOf(this.#threads.get(index)),
+      restarts: this.#restarts.get(index)?.count ?? 0,
+    }));
   }
 
   /** Threads that have taken in the state they were started with. */
@@ -82,14 +98,19 @@ export class DataThreads {
     return [...this.#threads.values()].filter((thread) => thread.ready).length;
   }
 
-  /** Starts `count` threads; resolves when all serve. */
-  async start(count: number): Promise<void> {
-    for (let index = 0; index < count; index++) this.#spawn(index);
-    await new Promise<void>((resolve) => {
-      this.#readyWaiters.push(() => {
-        if (this.alive === count) resolve();
-      });
-    });
+  /**
+   * Starts the threads; resolves when all serve.
+   * @throws {ThreadError} code V6_THREAD when one ends before it has served: it would end again and again
+   */
+  async start(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#starting = { resolve, reject };
+    for (let index = 0; index < this.#count; index++) this.#spawn(index);
+    try {
+      await promise;
+    } finally {
+      this.#starting = undefined;
+    }
   }
 
   /** Tells every thread. */
@@ -97,7 +118,7 @@ export class DataThreads {
     for (const { worker } of this.#threads.values()) worker.postMessage(message);
   }
 
-  /** Tells every thread of a change of zones; resolves when all have taken it in, or after a second. */
+  /** Tells every thread of a change of zones; resolves when all have taken it in, or after `answerMs`. */
   async publish(publication: ZonePublication): Promise<void> {
     await this.#ask((ticket) => ({ kind: 'publish', publication, ticket }));
   }
@@ -113,19 +134,45 @@ export class DataThreads {
     return (lists as SessionInfo[][]).flat();
   }
 
-  /** Stops accepting, lets sessions finish for `graceMs`, then ends the threads. */
+  /** Stops accepting, lets sessions finish for `graceMs`, then ends the threads; one that does not answer is not waited for. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     for (const { timer } of this.#restarts.values()) timer?.cancel();
-    const ends = [...this.#threads.values()].map(async ({ worker }) => {
-      const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-      worker.postMessage({ kind: 'stop', graceMs } satisfies Down);
-      // The thread closes what is left after the grace time by itself; one that does not answer is ended.
-      const force = this.#context.clock.after(graceMs + 2_000, () => void worker.terminate());
-      await ended;
-      force.cancel();
+    await Promise.all([...this.#threads.values()].map((thread) => this.#end(thread, graceMs)));
+  }
+
+  async #end(thread: DataThread, graceMs: number): Promise<void> {
+    const { clock, log } = this.#context;
+    const { worker, index } = thread;
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    const force = () => {
+      log.error({ thread: index }, 'data thread does not stop: it is ended');
+      void worker.terminate();
+    };
+    let timer = clock.after(this.#isSilent(thread) ? 0 : silentMs, force);
+    // The thread closes what is left after the grace time by itself.
+    worker.on('message', ({ kind }: Up) => {
+      if (kind !== 'stopping') return;
+      timer.cancel();
+      timer = clock.after(graceMs + closeMs, force);
     });
-    await Promise.all(ends);
+    worker.postMessage({ kind: 'stop', graceMs } satisfies Down);
+    await ended;
+    timer.cancel();
+  }
+
+  get #count(): number {
+    return this.#context.counters.layout.threads;
+  }
+
+  #stateOf(thread: DataThread | undefined): ThreadState['state'] {
+    if (thread === undefined) return 'restarting';
+    if (this.#isSilent(thread)) return 'silent';
+    return thread.ready ? 'running' : 'starting';
+  }
+
+  #isSilent({ askedAt }: DataThread): boolean {
+    return askedAt !== undefined && this.#context.clock.now() - askedAt >= silentMs;
   }
 
   #spawn(index: number): void {
@@ -136,8 +183,9 @@ export class DataThreads {
       counters: counters.buffer,
       log: logSettings,
     };
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: start, name: `data-${index}` });
-    const thread: DataThread = { index, worker, startedAt: clock.now(), ready: false };
+    const program = this.#context.program ?? new URL('./worker.ts', import.meta.url);
+    const worker = new Worker(program, { workerData: start, name: `data-${index}` });
+    const thread: DataThread = { index, worker, startedAt: clock.now(), ready: false, askedAt: clock.now() };
     this.#threads.set(index, thread);
     worker.on('message', (message: Up) => this.#onMessage(thread, message));
     worker.on('error', (error) => log.error({ thread: index, err: error }, 'data thread failed'));
@@ -152,10 +200,13 @@ export class DataThreads {
   }
 
   #onMessage(thread: DataThread, message: Up): void {
+    thread.askedAt = undefined;
     switch (message.kind) {
       case 'ready':
         thread.ready = true;
-        for (const waiter of this.#readyWaiters) waiter();
+        if (this.alive === this.#count) this.#starting?.resolve();
+        return;
+      case 'stopping':
         return;
       case 'done':
         this.#settle(message.ticket, thread, message.value);
@@ -190,7 +241,10 @@ export class DataThreads {
       });
       const pending: Pending = { waiting: new Set(threads), values: [], timer, resolve };
       this.#pending.set(ticket, pending);
-      for (const { worker } of threads) worker.postMessage(message(ticket));
+      for (const thread of threads) {
+        thread.askedAt ??= this.#context.clock.now();
+        thread.worker.postMessage(message(ticket));
+      }
     });
   }
 
@@ -210,6 +264,14 @@ export class DataThreads {
     for (const ticket of [...this.#pending.keys()]) this.#settle(ticket, thread, undefined);
     if (this.#stopping) return;
     const { clock, log } = this.#context;
+    if (this.#starting !== undefined && !thread.ready) {
+      const error = new ThreadError(
+        'V6_THREAD',
+        `data thread ${thread.index} ended with code ${code} before it served`,
+      );
+      this.#starting.reject(error);
+      return;
+    }
     const restart = this.#restarts.get(thread.index) ?? { pauseMs: 0, count: 0 };
     const pauseMs = clock.now() - thread.startedAt > steadyMs ? 0 : restart.pauseMs;
     log.error({ thread: thread.index, code, pauseMs }, 'data thread ended, starting it again');

@@ -50,16 +50,26 @@ class DataThread {
     });
     process.once('uncaughtException', (error) => {
       log.error({ err: error }, 'data thread throws');
-      this.close();
-      flush();
-      process.exit(1);
+      try {
+        this.close();
+      } finally {
+        flush();
+        process.exit(1);
+      }
     });
   }
 
+  /** Lets go of every descriptor: each part does, whatever happens in the others. */
   close(): void {
-    this.#proxy.close();
-    this.#dns.close();
-    this.#reactor.close();
+    try {
+      this.#proxy.close();
+    } finally {
+      try {
+        this.#dns.close();
+      } finally {
+        this.#reactor.close();
+      }
+    }
   }
 
   onMessage(message: Down): void {
@@ -86,6 +96,7 @@ class DataThread {
         return;
       case 'stop':
         void this.#stop(message.graceMs);
+        this.#send({ kind: 'stopping' });
         return;
     }
   }

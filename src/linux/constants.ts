@@ -30,6 +30,8 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 
 export const EAGAIN = constants.errno.EAGAIN;
+export const EACCES = constants.errno.EACCES;
+export const EADDRINUSE = constants.errno.EADDRINUSE;
 export const EINTR = constants.errno.EINTR;
 export const EINPROGRESS = constants.errno.EINPROGRESS;
 export const ECONNRESET = constants.errno.ECONNRESET;

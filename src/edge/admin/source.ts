@@ -3,7 +3,7 @@ import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.t
 
 export interface ThreadReport {
   readonly name: string;
-  readonly state: 'starting' | 'running' | 'restarting' | 'stopping';
+  readonly state: 'starting' | 'running' | 'silent' | 'restarting' | 'stopping';
   readonly restarts: number;
 }
 

@@ -1,0 +1,138 @@
+/** A daemon as a child process on loopback, with a state folder and an admin socket of its own. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { type ExecOptions, LabProcess, waitFor } from '../lab/process.ts';
+
+const program = join(import.meta.dirname, '../../bin/v6edge');
+
+export const keyName = 'node-key';
+export const keySecret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ==';
+
+/** A port that is free for TCP at this moment (and so good as certainly for UDP), beside those given out before. */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
+  for (;;) {
+    const port = await drawPort(host);
+    if (given.has(port)) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+const given = new Set<number>();
+
+function drawPort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, host, () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** An answer of the admin API. */
+export interface ApiAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** Folder, configuration and processes of one daemon. All is gone when the test ends. */
+export class DaemonHome {
+  readonly folder = mkdtempSync(join(tmpdir(), 'v6edge-daemon-'));
+  readonly configFile = join(this.folder, 'v6edge.yaml');
+  readonly stateDir = join(this.folder, 'state');
+  readonly socket = join(this.folder, 'admin.sock');
+  readonly #processes: LabProcess[] = [];
+
+  constructor(t: Test) {
+    t.teardown(async () => {
+      for (const one of this.#processes) one.kill('SIGKILL');
+      await Promise.all(this.#processes.map(({ exited }) => exited));
+      rmSync(this.folder, { recursive: true, force: true });
+    });
+  }
+
+  /** Writes the configuration: `body` is what comes after threads, state and admin. */
+  configure(body: string, workers = 2): void {
+    const head = [
+      `workers: ${workers}`,
+      `state: { dir: ${this.stateDir} }`,
+      `admin: { listen: ["unix:${this.socket}"] }`,
+    ];
+    writeFileSync(this.configFile, `${head.join('\n')}\n${body}\n`);
+  }
+
+  /** Starts a daemon without waiting for anything. */
+  spawn(options: ExecOptions = {}): LabProcess {
+    const daemon = new LabProcess('v6edge', [program, 'run', '--config', this.configFile], options);
+    this.#processes.push(daemon);
+    return daemon;
+  }
+
+  /** Starts a daemon and waits until it is ready. */
+  async start(options: ExecOptions = {}): Promise<LabProcess> {
+    const daemon = this.spawn(options);
+    const ready = waitFor('readyz', () => daemon.result !== undefined || this.isReady(), {
+      timeoutMs: 20_000,
+      everyMs: 25,
+      why: () => daemon.output,
+    });
+    await ready;
+    if (daemon.result !== undefined) throw new Error(`ended: ${daemon.output}`);
+    return daemon;
+  }
+
+  async isReady(): Promise<boolean> {
+    return (await this.api('GET', '/readyz')).status === 200;
+  }
+
+  api(method: string, path: string, headers: Record<string, string> = {}): Promise<ApiAnswer> {
+    return new Promise((resolve, reject) => {
+      const call = request({ socketPath: this.socket, method, path, headers, timeout: 5_000 }, (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (chunk) => {
+          body += chunk;
+        });
+        response.on('end', () => resolve({ status: response.statusCode!, body }));
+      });
+      call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer`)));
+      call.on('error', reject);
+      call.end();
+    });
+  }
+
+  async json<T>(path: string): Promise<T> {
+    return JSON.parse((await this.api('GET', path)).body) as T;
+  }
+
+  /** The metrics, by name with labels as they are printed. */
+  async metrics(): Promise<Map<string, number>> {
+    const { body } = await this.api('GET', '/metrics');
+    const lines = body.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]));
+  }
+}
+
+/** Log lines of a daemon whose message matches. */
+export function logged(daemon: LabProcess, message: RegExp): Record<string, unknown>[] {
+  return daemon.stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{') && line.endsWith('}'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ msg }) => message.test(String(msg)));
+}
+
+/** How many descriptors a process has open. */
+export function descriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** Resident memory of a process, MiB. */
+export function residentMiB(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
+}
