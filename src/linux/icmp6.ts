@@ -28,6 +28,7 @@ const IPV6_RECVPKTINFO = 49;
 const IPV6_PKTINFO = 50;
 const IPV6_RECVHOPLIMIT = 51;
 const IPV6_HOPLIMIT = 52;
+const IPV6_FREEBIND = 78;
 
 const MSGHDR_BYTES = 56;
 const CMSGHDR_BYTES = 16;
@@ -67,8 +68,11 @@ export interface Icmp6Sender {
   /** Receives multicast to `group` on the interface. Returns 0 or -errno (-EADDRINUSE: it does so already). */
   join(group: Address, ifindex: number): number;
   leave(group: Address, ifindex: number): number;
-  /** Sends an ICMPv6 message whose checksum field is zero. Returns bytes sent or -errno. */
-  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address): number;
+  /**
+   * Sends an ICMPv6 message whose checksum field is zero. Returns bytes sent or -errno.
+   * @param foreign the source is no address of this host any more
+   */
+  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign?: boolean): number;
   close(): void;
 }
 
@@ -127,7 +131,7 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
     return setSocketBytes(this.#fd, IPPROTO_IPV6, IPV6_LEAVE_GROUP, encodeMembership(group, ifindex));
   }
 
-  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address): number {
+  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign = false): number {
     // A copy of its own: the caller's array may lie in Node's shared pool, whose address koffi could not vouch for.
     const data = kernelBuffer(bytes.length);
     data.set(bytes);
@@ -138,7 +142,11 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
     this.#sendControl.writeUInt32LE(ifindex, CMSGHDR_BYTES + 16);
     this.#sendIov.writeBigUInt64LE(addressOf(data), 0);
     this.#sendIov.writeBigUInt64LE(BigInt(data.length), 8);
-    return orErrno(sendmsgCall(this.#fd, this.#sendMessage, 0));
+    if (!foreign) return orErrno(sendmsgCall(this.#fd, this.#sendMessage, 0));
+    setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+    const result = orErrno(sendmsgCall(this.#fd, this.#sendMessage, 0));
+    setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 0);
+    return result;
   }
 
   onEvents(): void {

@@ -1,9 +1,8 @@
-/** What an interface advertises, from its configuration and what the kernel says of it; and what it withdraws. */
-import { type Address, type Cidr, equalAddress, formatAddress, formatCidr, maskAddress } from '../core/address.ts';
-import { unreachable } from '../core/errors.ts';
+/** What an interface advertises, from its configuration and what the kernel says of it. */
+import { type Address, type Cidr, equalAddress, formatCidr, maskAddress } from '../core/address.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
 import type { PrefixConfig, RaInterfaceConfig } from './config.ts';
-import { IPV6_HEADER_BYTES, IPV6_MIN_MTU, withdrawnValidSeconds } from './constants.ts';
+import { IPV6_HEADER_BYTES, IPV6_MIN_MTU } from './constants.ts';
 import { encodeOption, type NdOption } from './wire/options.ts';
 import type { PrefixInformation } from './wire/prefix-information.ts';
 import {
@@ -11,6 +10,7 @@ import {
   encodeRouterAdvertisement,
   type RouterAdvertisement,
 } from './wire/router-advertisement.ts';
+import { withdrawOption } from './withdrawal.ts';
 
 /** Servers in one option: 8 + 16 × 60 octets fit any link beside the header; more go into a second option. */
 const serversPerOption = 60;
@@ -71,16 +71,6 @@ export function finalAdvertisement(
       option.kind === 'prefix-information' && !deprecated(option.prefix) ? option : (withdrawOption(option) ?? option),
     ),
   };
-}
-
-/** Lifetime-0 forms of what `before` said and `after` does not say any more (RFC 9096 §3.5 for prefixes). */
-export function withdrawnOptions(before: readonly NdOption[], after: readonly NdOption[]): NdOption[] {
-  const kept = new Set(after.flatMap(optionItems).map(itemKey));
-  return before
-    .flatMap(optionItems)
-    .filter((item) => !kept.has(itemKey(item)))
-    .map(withdrawOption)
-    .filter((option) => option !== undefined);
 }
 
 /**
@@ -173,53 +163,6 @@ function dnsslOptions(domains: readonly string[], lifetimeSeconds: number): NdOp
     octets += domain.length + 2;
   }
   return groups.map((group) => ({ kind: 'dnssl', lifetimeSeconds, domains: group }));
-}
-
-/** The option with lifetime 0; undefined for those that have no lifetime. */
-function withdrawOption(option: NdOption): NdOption | undefined {
-  switch (option.kind) {
-    case 'prefix-information':
-      return { ...option, preferredSeconds: 0, validSeconds: Math.min(option.validSeconds, withdrawnValidSeconds) };
-    case 'route-information':
-    case 'rdnss':
-    case 'dnssl':
-    case 'pref64':
-      return { ...option, lifetimeSeconds: 0 };
-    case 'mtu':
-    case 'source-link-layer-address':
-    case 'captive-portal':
-    case 'raw':
-      return undefined;
-    default:
-      return unreachable(option);
-  }
-}
-
-/** Options of several items as one option each, so that single items can be compared. */
-function optionItems(option: NdOption): NdOption[] {
-  if (option.kind === 'rdnss') return option.servers.map((server) => ({ ...option, servers: [server] }));
-  if (option.kind === 'dnssl') return option.domains.map((domain) => ({ ...option, domains: [domain] }));
-  return [option];
-}
-
-function itemKey(option: NdOption): string {
-  switch (option.kind) {
-    case 'prefix-information':
-    case 'route-information':
-    case 'pref64':
-      return `${option.kind} ${formatCidr(option.prefix)}`;
-    case 'rdnss':
-      return `rdnss ${option.servers.map(formatAddress).join(' ')}`;
-    case 'dnssl':
-      return `dnssl ${option.domains.join(' ').toLowerCase()}`;
-    case 'mtu':
-    case 'source-link-layer-address':
-    case 'captive-portal':
-    case 'raw':
-      return option.kind;
-    default:
-      return unreachable(option);
-  }
 }
 
 function sizeOf(options: readonly NdOption[]): number {

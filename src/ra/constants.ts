@@ -29,5 +29,19 @@ export const retryMaxMs = 16_000;
 /** RFC 4862 §5.5.3(e): an advertisement cannot shorten a valid lifetime below two hours. */
 export const withdrawnValidSeconds = 7_200;
 
+/** What is taken back is so for as long as hosts may hold it; for what never ends, and what is absurdly long, this long. */
+export const maxWithdrawnMs = 30 * 86_400_000;
+/** Items taken back at a time on an interface; with more, the first give way. */
+export const maxWithdrawnItems = 128;
+/** The state file is written this often at most. */
+export const memorySaveMs = 1_000;
+
 /** Other routers remembered an interface. */
 export const maxOtherRouters = 32;
+/**
+ * A router that is silent for three of the longest intervals of RFC 4861 §6.2.1 (1800 s) is gone, unless it said that it
+ * would serve for longer (RFC 8319 allows up to 65535 s between two advertisements).
+ */
+export const silentRouterMs = 3 * 1_800_000;
+/** How often silent routers are looked for. */
+export const routerCheckMs = 60_000;

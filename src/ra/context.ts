@@ -6,6 +6,7 @@ import type { Random } from '../core/random.ts';
 import type { Icmp6Handler, Icmp6Sender } from '../linux/icmp6.ts';
 import type { NetworkView } from '../linux/netlink.ts';
 import type { Sysctl } from '../linux/sysctl.ts';
+import type { StateFile } from './state-file.ts';
 import type { RaState } from './status.ts';
 
 /** Something that people want to hear of. */
@@ -17,6 +18,7 @@ export type RaEvent =
       readonly router: string;
       readonly lifetimeSeconds: number;
     }
+  | { readonly kind: 'ra-router-gone'; readonly interface: string; readonly router: string }
   | {
       readonly kind: 'ra-contradiction';
       readonly interface: string;
@@ -35,6 +37,8 @@ export interface RaContext {
   readonly counters: CounterStripe;
   readonly network: NetworkView;
   readonly sysctl: Sysctl;
+  /** Keeps what has to outlive the process; absent = nothing does. */
+  readonly stateFile?: StateFile;
   /** Opens the raw socket for types 133 and 134; throws `SystemError` without CAP_NET_RAW. */
   openSocket(handler: Icmp6Handler): Icmp6Sender;
   emit(event: RaEvent): void;

@@ -6,6 +6,7 @@ import { MAX_FINAL_RTR_ADVERTISEMENTS, MIN_DELAY_BETWEEN_RAS_MS } from './consta
 import type { RaContext } from './context.ts';
 import { invalidReasons, RaCounter } from './counters.ts';
 import { RaInterface } from './interface.ts';
+import { RaMemory } from './memory.ts';
 import type { RaInterfaceStatus } from './status.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from './wire/packet.ts';
 import { parseRouterAdvertisement } from './wire/router-advertisement.ts';
@@ -16,6 +17,7 @@ const fullGraceMs = (MAX_FINAL_RTR_ADVERTISEMENTS - 1) * MIN_DELAY_BETWEEN_RAS_M
 
 export class RaControl {
   readonly #context: RaContext;
+  readonly #memory: RaMemory;
   readonly #interfaces = new Map<string, RaInterface>();
   /** Interfaces whose configuration went away and that say so still. */
   readonly #ceasing = new Set<RaInterface>();
@@ -24,6 +26,7 @@ export class RaControl {
 
   constructor(context: RaContext) {
     this.#context = context;
+    this.#memory = new RaMemory(context);
   }
 
   /**
@@ -62,7 +65,7 @@ export class RaControl {
       }
       // It came back while its last words were being said.
       for (const one of this.#ceasing) if (one.name === config.interface) one.stop();
-      const added = new RaInterface(this.#context, this.#openSocket(), config);
+      const added = new RaInterface(this.#context, this.#openSocket(), this.#memory, config);
       this.#interfaces.set(config.interface, added);
       added.look();
     }
@@ -91,6 +94,7 @@ export class RaControl {
     for (const one of [...all, ...this.#ceasing]) one.stop();
     this.#interfaces.clear();
     this.#ceasing.clear();
+    this.#memory.close();
     this.#socket?.close();
     this.#socket = undefined;
   }

@@ -12,32 +12,26 @@ import type { Timer } from '../core/clock.ts';
 import { errnoName } from '../linux/errors.ts';
 import type { Icmp6Sender } from '../linux/icmp6.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
-import {
-  buildAdvertisement,
-  encodePackets,
-  finalAdvertisement,
-  isEachPrefix,
-  withdrawnOptions,
-} from './advertisement.ts';
+import { buildAdvertisement, encodePackets, finalAdvertisement, isEachPrefix } from './advertisement.ts';
 import type { RaInterfaceConfig } from './config.ts';
 import {
   ALL_NODES,
   ALL_ROUTERS,
   MAX_FINAL_RTR_ADVERTISEMENTS,
   MIN_DELAY_BETWEEN_RAS_MS,
-  maxSources,
   retryMaxMs,
   retryMinMs,
 } from './constants.ts';
 import type { RaContext } from './context.ts';
 import { RaCounter, RaGauge } from './counters.ts';
-import { checkKernelSettings } from './kernel-settings.ts';
-import { OtherRouters } from './monitor.ts';
-import { ReplyLimit } from './rate-limit.ts';
+import { Farewell } from './farewell.ts';
+import { checkKernelSettings, restoreAcceptRa } from './kernel-settings.ts';
+import type { InterfaceMemory, RaMemory } from './memory.ts';
+import { Replies } from './replies.ts';
+import { RouterWatch } from './router-watch.ts';
 import { MulticastSchedule } from './schedule.ts';
 import { lookAt, stateReasons } from './sight.ts';
 import { advertisementJson, type RaInterfaceCounters, type RaInterfaceStatus, type RaState } from './status.ts';
-import type { NdOption } from './wire/options.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
 export class RaInterface {
@@ -45,8 +39,11 @@ export class RaInterface {
   readonly #context: RaContext;
   readonly #socket: Icmp6Sender;
   readonly #schedule: MulticastSchedule;
-  readonly #limit = new ReplyLimit();
-  readonly #routers = new OtherRouters();
+  readonly #replies: Replies;
+  readonly #routers: RouterWatch;
+  readonly #memory: RaMemory;
+  readonly #remembered: InterfaceMemory;
+  readonly #farewell = new Farewell();
   readonly #counters: RaInterfaceCounters = {
     sentMulticast: 0,
     sentUnicast: 0,
@@ -63,12 +60,9 @@ export class RaInterface {
   #link: Link | undefined;
   #source: Address | undefined;
   #joined: number | undefined;
+  /** What we say; beside it goes what is to be taken back. */
   #advertisement: RouterAdvertisement | undefined;
-  #packets: Uint8Array[] = [];
-  /** What we said before and withdraw now, in this many multicast advertisements still. */
-  #withdrawn: { readonly options: readonly NdOption[]; left: number } = { options: [], left: 0 };
-  /** Unicast replies that wait for their random delay. */
-  readonly #replies = new Map<string, Timer>();
+  #encoded: readonly Uint8Array[] = [];
   #retryMs = retryMinMs;
   #lastError: string | undefined;
   #lastSent: { readonly at: number; readonly to: string } | undefined;
@@ -76,10 +70,14 @@ export class RaInterface {
   #ceased: (() => void) | undefined;
   #finalTimer: Timer | undefined;
 
-  constructor(context: RaContext, socket: Icmp6Sender, config: RaInterfaceConfig) {
+  constructor(context: RaContext, socket: Icmp6Sender, memory: RaMemory, config: RaInterfaceConfig) {
     this.name = config.interface;
     this.#context = { ...context, log: context.log.child({ interface: config.interface }) };
     this.#socket = socket;
+    this.#memory = memory;
+    this.#remembered = memory.of(this.name);
+    this.#replies = new Replies(context.clock, (to) => this.#reply(to));
+    this.#routers = new RouterWatch(this.#context, this.name);
     this.#config = config;
     this.#schedule = new MulticastSchedule(context.clock, context.random, config.interval, () => this.#sendPeriodic());
   }
@@ -108,6 +106,7 @@ export class RaInterface {
     this.#source = sight.source;
     const changed = this.#rebuild(sight.link, sight.addresses);
     if (begins) {
+      this.#farewell.begin(sight.link.index, sight.source);
       this.#join(sight.link.index);
       this.#enter('advertising');
     }
@@ -152,23 +151,8 @@ export class RaInterface {
   /** Remembers a valid advertisement of another router, and tells once what contradicts ours. */
   heard(source: Address, advertisement: RouterAdvertisement): void {
     if (this.#source !== undefined && equalAddress(source, this.#source)) return;
-    const { clock, log, emit, counters } = this.#context;
     this.#count('otherAdvertisements', RaCounter.otherAdvertisements);
-    const before = this.#routers.size;
-    const { isNew, newContradictions } = this.#routers.hear(source, advertisement, this.#advertisement, clock.wall());
-    if (this.#routers.size !== before) counters.gaugeAdd(RaGauge.otherRouters, 1);
-    const router = formatAddress(source);
-    // With a full table somebody invents routers: no line for each of those.
-    if (isNew && this.#routers.size > before) {
-      const { lifetimeSeconds } = advertisement;
-      log.info({ router, lifetimeSeconds }, 'another router advertises here');
-      emit({ kind: 'ra-router-seen', interface: this.name, router, lifetimeSeconds });
-    }
-    for (const one of newContradictions) {
-      counters.add(RaCounter.contradictions);
-      log.warn({ router, ...one }, `another router's ${one.what} differs from ours`);
-      emit({ kind: 'ra-contradiction', interface: this.name, router, ...one });
-    }
+    this.#routers.hear(source, advertisement, this.#advertisement);
   }
 
   /**
@@ -176,6 +160,7 @@ export class RaInterface {
    * @param deprecateAll also prefixes that are not marked so: this interface's configuration is gone
    */
   async cease(deprecateAll: boolean, graceMs: number): Promise<void> {
+    this.#restoreKernel();
     if (this.#state !== 'advertising' || this.#advertisement === undefined) {
       this.stop();
       return;
@@ -183,20 +168,17 @@ export class RaInterface {
     const { clock } = this.#context;
     const marked = this.#config.prefixes.filter((prefix) => prefix.deprecateOnStop);
     const own = this.#advertisement;
-    this.#setAdvertisement(
-      finalAdvertisement(own, (prefix) =>
-        deprecateAll
-          ? true
-          : marked.some(
-              (one) =>
-                isEachPrefix(one.prefix) ||
-                (equalAddress(one.prefix.base, prefix.base) && one.prefix.length === prefix.length),
-            ),
-      ),
-      this.#link!,
+    this.#advertisement = finalAdvertisement(own, (prefix) =>
+      deprecateAll
+        ? true
+        : marked.some(
+            (one) =>
+              isEachPrefix(one.prefix) ||
+              (equalAddress(one.prefix.base, prefix.base) && one.prefix.length === prefix.length),
+          ),
     );
     this.#schedule.stop();
-    this.#cancelReplies();
+    this.#replies.cancel();
     this.#enter('ceasing');
     let left = Math.min(MAX_FINAL_RTR_ADVERTISEMENTS, 1 + Math.floor(graceMs / MIN_DELAY_BETWEEN_RAS_MS));
     await new Promise<void>((resolve) => {
@@ -215,7 +197,7 @@ export class RaInterface {
     if (this.#state === 'stopped') return;
     this.#pause();
     this.#finalTimer?.cancel();
-    this.#context.counters.gaugeAdd(RaGauge.otherRouters, -this.#routers.size);
+    this.#routers.stop();
     this.#enter('stopped');
     this.#ceased?.();
   }
@@ -251,28 +233,24 @@ export class RaInterface {
     return !this.#config.unicastOnly || this.#config.clients.length > 0;
   }
 
-  /** Builds anew; returns whether what we say has changed. What vanished is withdrawn for a while. */
+  /** Builds anew; returns whether what we say has changed. What vanished is withdrawn. */
   #rebuild(link: Link, addresses: readonly InterfaceAddress[]): boolean {
-    const before = this.#advertisement;
-    const next = buildAdvertisement(this.#config, link, addresses);
-    if (before !== undefined) {
-      // What was being withdrawn and is back now must not be withdrawn any longer.
-      const gone = withdrawnOptions([...this.#withdrawn.options, ...before.options], next.options);
-      const vanished = withdrawnOptions(before.options, next.options).length > 0;
-      this.#withdrawn = { options: gone, left: vanished ? MAX_FINAL_RTR_ADVERTISEMENTS : this.#withdrawn.left };
-    }
-    return this.#setAdvertisement(next, link);
+    const advertisement = buildAdvertisement(this.#config, link, addresses);
+    this.#advertisement = advertisement;
+    if (this.#remembered.told.say(advertisement.options, this.#context.clock.wall())) this.#memory.changed();
+    const before = this.#encoded;
+    this.#encoded = encodePackets(advertisement, link.mtu);
+    return (
+      before.length !== this.#encoded.length ||
+      before.some((packet, i) => Buffer.compare(packet, this.#encoded[i]!) !== 0)
+    );
   }
 
-  #setAdvertisement(advertisement: RouterAdvertisement, link: Link): boolean {
-    this.#advertisement = advertisement;
-    const { options, left } = this.#withdrawn;
-    const said = left === 0 ? advertisement : { ...advertisement, options: [...advertisement.options, ...options] };
-    const packets = encodePackets(said, link.mtu);
-    const same =
-      packets.length === this.#packets.length && packets.every((p, i) => Buffer.compare(p, this.#packets[i]!) === 0);
-    this.#packets = packets;
-    return !same;
+  /** What goes out at this moment. */
+  #packets(): readonly Uint8Array[] {
+    const withdrawn = this.#remembered.told.withdrawn(this.#context.clock.wall());
+    const own = this.#advertisement!;
+    return encodePackets({ ...own, options: [...own.options, ...withdrawn] }, this.#link!.mtu);
   }
 
   #enter(state: RaState): void {
@@ -285,22 +263,37 @@ export class RaInterface {
     const reason = stateReasons[state];
     if (state === 'advertising') {
       log.info({ source: formatAddress(this.#source!) }, 'router advertisements go out');
-      checkKernelSettings(this.#context.sysctl, log, this.#config);
+      this.#checkKernel();
     } else if (state === 'stopped' || state === 'ceasing') log.info({ state }, reason);
     else log.warn({ state }, `no router advertisements: ${reason}`);
     emit({ kind: 'ra-state', interface: this.name, state, reason });
   }
 
-  /** Stops sending until `look` finds everything in place again. What was said before is no basis for withdrawals then. */
+  #checkKernel(): void {
+    const { sysctl, log } = this.#context;
+    const replaced = checkKernelSettings(sysctl, log, this.#config);
+    if (replaced === undefined) return;
+    this.#remembered.acceptRa = replaced;
+    this.#memory.changed();
+  }
+
+  #restoreKernel(): void {
+    const { acceptRa } = this.#remembered;
+    if (acceptRa === undefined) return;
+    restoreAcceptRa(this.#context.sysctl, this.#context.log, this.name, acceptRa);
+    this.#remembered.acceptRa = undefined;
+    this.#memory.changed();
+  }
+
+  /** Stops sending until `look` finds everything in place again. */
   #pause(): void {
     this.#schedule.stop();
-    this.#cancelReplies();
+    this.#replies.cancel();
     if (this.#joined !== undefined) this.#socket.leave(ALL_ROUTERS, this.#joined);
     this.#joined = undefined;
     this.#source = undefined;
     this.#advertisement = undefined;
-    this.#packets = [];
-    this.#withdrawn = { options: [], left: 0 };
+    this.#encoded = [];
   }
 
   #join(ifindex: number): void {
@@ -312,43 +305,46 @@ export class RaInterface {
   }
 
   #replyTo(source: Address, from: string, delay: number): void {
-    if (this.#replies.has(from)) return;
-    const verdict = this.#replies.size < maxSources ? this.#limit.ask(from, this.#context.clock.now()) : 'multicast';
+    const verdict = this.#replies.ask(source, from, delay);
     if (verdict !== 'reply') this.#count('rateLimited', RaCounter.rateLimited);
-    if (verdict === 'multicast' && !this.#config.unicastOnly && this.#config.clients.length === 0) {
-      this.#schedule.within(delay);
-    }
-    if (verdict !== 'reply') return;
-    if (delay === 0) {
-      this.#reply(source);
-      return;
-    }
-    const timer = this.#context.clock.after(delay, () => {
-      this.#replies.delete(from);
-      this.#reply(source);
-    });
-    this.#replies.set(from, timer);
+    if (verdict === 'multicast') this.#multicastWithin(delay);
   }
 
   #reply(source: Address): void {
     // A node that asks again is answered then; others are helped by a multicast, which goes on trying.
-    if (!this.#transmit(source) && !this.#config.unicastOnly && this.#config.clients.length === 0) {
-      this.#schedule.within(this.#retryMs);
-    }
+    if (!this.#transmit(source)) this.#multicastWithin(this.#retryMs);
+  }
+
+  /** A multicast helps those that get no reply of their own, where multicasts are sent at all. */
+  #multicastWithin(delay: number): void {
+    if (!this.#config.unicastOnly && this.#config.clients.length === 0) this.#schedule.within(delay);
   }
 
   #sendPeriodic(): void {
     if (this.#transmitUnsolicited()) {
       this.#retryMs = retryMinMs;
       this.#schedule.sent();
-      if (this.#withdrawn.left > 0 && --this.#withdrawn.left === 0) {
-        this.#withdrawn = { options: [], left: 0 };
-        this.#setAdvertisement(this.#advertisement!, this.#link!);
-      }
+      this.#sayFarewell();
     } else {
       this.#schedule.failed(this.#retryMs);
       this.#retryMs = Math.min(retryMaxMs, this.#retryMs * 2);
     }
+  }
+
+  /** After our own word, so that hosts have the new router before they lose the old one. */
+  #sayFarewell(): void {
+    const { index, mtu } = this.#link!;
+    const last = this.#farewell.next();
+    if (last !== undefined) {
+      const { clients } = this.#config;
+      for (const packet of encodePackets(last.advertisement, mtu)) {
+        for (const to of clients.length > 0 ? clients : [ALL_NODES]) {
+          const result = this.#socket.send(packet, to, index, last.source, true);
+          if (result < 0) this.#failed(-result);
+        }
+      }
+    }
+    this.#farewell.spoke(index, this.#source!, this.#advertisement!);
   }
 
   /** To all nodes, or to each client where only those are served. */
@@ -360,7 +356,7 @@ export class RaInterface {
 
   #transmit(destination: Address): boolean {
     const multicast = destination === ALL_NODES;
-    for (const packet of this.#packets) {
+    for (const packet of this.#packets()) {
       const result = this.#socket.send(packet, destination, this.#link!.index, this.#source!);
       if (result < 0) {
         this.#failed(-result);
@@ -380,11 +376,6 @@ export class RaInterface {
     const error = errnoName(errno);
     if (this.#lastError !== error) this.#context.log.warn({ error }, 'a router advertisement could not be sent');
     this.#lastError = error;
-  }
-
-  #cancelReplies(): void {
-    for (const timer of this.#replies.values()) timer.cancel();
-    this.#replies.clear();
   }
 
   #count(own: keyof RaInterfaceCounters, shared: number): void {

@@ -2,25 +2,52 @@ import type { Logger } from '../core/logger.ts';
 import type { Sysctl } from '../linux/sysctl.ts';
 import type { RaInterfaceConfig } from './config.ts';
 
-/** Looks at the kernel's settings of an interface that begins to advertise: switches accept_ra off, and tells what matters. */
-export function checkKernelSettings(sysctl: Sysctl, log: Logger, config: RaInterfaceConfig): void {
-  const path = (name: string): string => `net/ipv6/conf/${config.interface}/${name}`;
-  const forwarding = sysctl.read(path('forwarding')) === '1';
-  const acceptRa = sysctl.read(path('accept_ra'));
-  // 1 accepts advertisements unless forwarding is on, 2 in any case (ip-sysctl).
-  if (acceptRa === '2' || (acceptRa === '1' && !forwarding)) {
-    const done = sysctl.write(path('accept_ra'), '0');
+/**
+ * Looks at the kernel's settings of an interface that begins to advertise: switches accept_ra off, and tells what matters.
+ * @returns what accept_ra was when it was switched off
+ */
+export function checkKernelSettings(sysctl: Sysctl, log: Logger, config: RaInterfaceConfig): string | undefined {
+  const forwarding = sysctl.read(path(config.interface, 'forwarding')) === '1';
+  const replaced = switchOffAcceptRa(sysctl, log, config.interface, forwarding);
+  if (forwarding) return replaced;
+  if (config.defaultLifetimeSeconds > 0 || config.routes.some((route) => route.lifetimeSeconds > 0)) {
     log.warn(
-      { accept_ra: acceptRa },
-      done
-        ? 'accept_ra was on: this host would configure itself from other routers here; it is 0 now'
-        : `accept_ra is on: this host configures itself from other routers here; set net.ipv6.conf.${config.interface}.accept_ra = 0`,
+      {},
+      `forwarding is off: nodes are told to send packets here, and this host will drop them; its neighbor advertisements lack the Router flag, so that systemd-networkd from 256 on drops what we advertise; set net.ipv6.conf.${config.interface}.forwarding = 1`,
+    );
+  } else {
+    log.info(
+      {},
+      'forwarding is off, which is right for a host that announces no route; but neighbor advertisements then lack the Router flag, and systemd-networkd from 256 on drops what such a router advertised',
     );
   }
-  if (forwarding) return;
-  if (config.defaultLifetimeSeconds > 0 || config.routes.some((route) => route.lifetimeSeconds > 0)) {
-    log.warn({}, 'forwarding is off: nodes are told to send packets here, and this host will drop them');
-  } else {
-    log.info({}, 'forwarding is off, which is right for a host that announces no route');
+  return replaced;
+}
+
+/** Puts accept_ra back to what it was, unless somebody has changed it since. */
+export function restoreAcceptRa(sysctl: Sysctl, log: Logger, name: string, value: string): void {
+  if (sysctl.read(path(name, 'accept_ra')) !== '0') return;
+  if (sysctl.write(path(name, 'accept_ra'), value)) log.info({ accept_ra: value }, 'accept_ra is what it was before');
+}
+
+function switchOffAcceptRa(sysctl: Sysctl, log: Logger, name: string, forwarding: boolean): string | undefined {
+  const acceptRa = sysctl.read(path(name, 'accept_ra'));
+  // 1 accepts advertisements unless forwarding is on, 2 in any case (ip-sysctl).
+  if (acceptRa !== '2' && (acceptRa !== '1' || forwarding)) return undefined;
+  if (sysctl.write(path(name, 'accept_ra'), '0')) {
+    log.warn(
+      { accept_ra: acceptRa },
+      'accept_ra was on: this host would configure itself from other routers here; it is 0 while we advertise',
+    );
+    return acceptRa;
   }
+  log.warn(
+    { accept_ra: acceptRa },
+    `accept_ra is on: this host configures itself from other routers here; set net.ipv6.conf.${name}.accept_ra = 0`,
+  );
+  return undefined;
+}
+
+function path(name: string, setting: string): string {
+  return `net/ipv6/conf/${name}/${setting}`;
 }

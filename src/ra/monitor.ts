@@ -1,7 +1,7 @@
 /** Advertisements of other routers on the link, and what in them contradicts ours (RFC 4861 §6.2.7). */
 import { type Address, formatAddress, formatCidr } from '../core/address.ts';
 import { sameAddresses } from './advertisement.ts';
-import { maxOtherRouters } from './constants.ts';
+import { maxOtherRouters, silentRouterMs } from './constants.ts';
 import type { NdOption } from './wire/options.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
@@ -61,6 +61,19 @@ export class OtherRouters {
     const newContradictions = router.contradictions.filter((one) => !router.told.has(one.what));
     for (const one of newContradictions) router.told.add(one.what);
     return { router, isNew: known === undefined, newContradictions };
+  }
+
+  /** Forgets, and returns, those that have been silent for longer than they said they would serve, and for long anyway. */
+  forgetSilent(wall: number): OtherRouter[] {
+    const silent = this.list().filter(
+      ({ lastSeen, advertisement }) => wall - lastSeen > Math.max(silentRouterMs, advertisement.lifetimeSeconds * 1000),
+    );
+    for (const { source } of silent) this.#routers.delete(formatAddress(source));
+    return silent;
+  }
+
+  clear(): void {
+    this.#routers.clear();
   }
 
   get size(): number {

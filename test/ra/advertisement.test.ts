@@ -2,13 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../src/core/address.ts';
-import {
-  buildAdvertisement,
-  encodePackets,
-  finalAdvertisement,
-  ownServer,
-  withdrawnOptions,
-} from '../../src/ra/advertisement.ts';
+import { buildAdvertisement, encodePackets, finalAdvertisement, ownServer } from '../../src/ra/advertisement.ts';
 import { parseRouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 import { address, ownLinkLocal, prefix, raConfig } from './support.ts';
 
@@ -55,38 +49,6 @@ t.test('no server of our own, no RDNSS option; no router, no preference; each pr
 t.test('a link without an address of its own sends no link-layer option', (t) => {
   const { options } = buildAdvertisement(raConfig(), { ...link, mac: new Uint8Array(0) }, []);
   t.notOk(options.some((option) => option.kind === 'source-link-layer-address'));
-  t.end();
-});
-
-t.test('withdrawn: single servers and names of an option, names in any case, nothing without lifetime', (t) => {
-  const before = buildAdvertisement(
-    raConfig({
-      mtu: 1400,
-      rdnss: { servers: [parseAddress('fd00::1'), parseAddress('fd00::2')], lifetimeSeconds: 60 },
-      dnssl: { domains: ['A.test', 'b.test'], lifetimeSeconds: 60 },
-      captivePortal: 'https://a.b/',
-    }),
-    link,
-    [],
-  );
-  const after = buildAdvertisement(
-    raConfig({
-      prefixes: [],
-      sourceLinkLayer: false,
-      rdnss: { servers: [parseAddress('fd00::2')], lifetimeSeconds: 60 },
-      dnssl: { domains: ['a.test'], lifetimeSeconds: 60 },
-    }),
-    link,
-    [],
-  );
-  t.match(withdrawnOptions(before.options, after.options), [
-    { kind: 'prefix-information', preferredSeconds: 0, validSeconds: 7_200 },
-    { kind: 'rdnss', servers: [parseAddress('fd00::1')], lifetimeSeconds: 0 },
-    { kind: 'dnssl', domains: ['b.test'], lifetimeSeconds: 0 },
-  ]);
-  t.equal(withdrawnOptions(before.options, after.options).length, 3);
-  t.strictSame(withdrawnOptions(before.options, before.options), []);
-  t.strictSame(withdrawnOptions(before.options, []).length, 5);
   t.end();
 });
 

@@ -1,9 +1,11 @@
 /** Every rule of RFC 4861 §6.2 in simulated time. */
+import { join } from 'node:path';
 import t from 'tap';
 import { parseAddress, parseCidr } from '../../src/core/address.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import { RaControl } from '../../src/ra/control.ts';
 import { RaCounter, RaGauge, raCounters } from '../../src/ra/counters.ts';
+import { StateFile } from '../../src/ra/state-file.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
 import { encodeRouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 import { address, fixedRandom, Harness, ownLinkLocal, prefix, raConfig, type Sent } from './support.ts';
@@ -284,10 +286,16 @@ t.test('a change of addresses is told at once: ::/64 and the own DNS server', as
     { lifetimeSeconds: 1800, servers: [parseAddress('2001:db8:7::1')] },
     { lifetimeSeconds: 0, servers: [parseAddress('fd00:6:6::1')] },
   ]);
-  harness.clock.advance(32_000);
-  harness.take();
-  harness.clock.advance(600_000);
-  t.strictSame(said(harness.take()[0]!), [['0,7', 14_400]], 'withdrawn three times, then no more');
+  harness.clock.advance(2 * 3600 * 1000);
+  t.match(
+    option(harness.take().at(-1)!, 'rdnss').map((one) => one.lifetimeSeconds),
+    [1800],
+    'a server is taken back for as long as its lifetime was',
+  );
+  harness.clock.advance(20 * 3600 * 1000);
+  t.equal(said(harness.take().at(-1)!).length, 2, 'a prefix, too');
+  harness.clock.advance(4 * 3600 * 1000);
+  t.strictSame(said(harness.take().at(-1)!), [['0,7', 14_400]], 'then no more');
 });
 
 t.test('an address that is to be announced and is in DAD is waited for at the start', async (t) => {
@@ -302,7 +310,7 @@ t.test('an address that is to be announced and is in DAD is waited for at the st
   t.equal(option(harness.take()[0]!, 'prefix-information').length, 1);
 });
 
-t.test('a reload withdraws what it lacks, three times; nothing changed means nothing sent', async (t) => {
+t.test('a reload withdraws what it lacks, with a burst; nothing changed means nothing sent', async (t) => {
   const harness = await Harness.advertising(
     raConfig({
       prefixes: [prefix('fd00:6:6::/64'), prefix('fd00:7:7::/64')],
@@ -318,10 +326,10 @@ t.test('a reload withdraws what it lacks, three times; nothing changed means not
   harness.clock.advance(40_000);
   const sent = harness.take();
   t.equal(sent.length, 3);
-  for (const one of sent) {
+  for (const [i, one] of sent.entries()) {
     t.match(option(one, 'prefix-information'), [
       { prefix: parseCidr('fd00:6:6::/64'), preferredSeconds: 14_400 },
-      { prefix: parseCidr('fd00:7:7::/64'), preferredSeconds: 0, validSeconds: 7_200 },
+      { prefix: parseCidr('fd00:7:7::/64'), preferredSeconds: 0, validSeconds: 7_200 - 16 * i },
     ]);
     t.match(option(one, 'route-information'), [{ lifetimeSeconds: 0 }]);
     t.match(option(one, 'pref64'), [{ lifetimeSeconds: 0 }]);
@@ -331,8 +339,18 @@ t.test('a reload withdraws what it lacks, three times; nothing changed means not
       { lifetimeSeconds: 0, servers: [parseAddress('fd00:6:6::1')] },
     ]);
   }
-  harness.clock.advance(600_000);
-  t.equal(harness.take()[0]!.ra.options.length, 3, 'then only what is configured: prefix, RDNSS, link-layer address');
+  harness.clock.advance(2 * 3600 * 1000 + 600_000);
+  t.strictSame(
+    option(harness.take().at(-1)!, 'prefix-information').map((one) => one.validSeconds),
+    [86_400, 0],
+    'two hours later no host has an address of it any more',
+  );
+  harness.clock.advance(24 * 3600 * 1000);
+  t.equal(
+    harness.take().at(-1)!.ra.options.length,
+    3,
+    'then only what is configured: prefix, RDNSS, link-layer address',
+  );
   harness.clock.advance(10_000);
   harness.take();
   harness.control.apply([
@@ -340,6 +358,54 @@ t.test('a reload withdraws what it lacks, three times; nothing changed means not
   ]);
   harness.clock.advance(3_000);
   t.strictSame(harness.take(), []);
+});
+
+t.test('a restart takes back what only the process before it said', async (t) => {
+  const file = new StateFile(join(t.testdir({}), 'state/ra.json'));
+  const before = await Harness.advertising(raConfig({ prefixes: [prefix('fd00:7:7::/64')] }), undefined, file);
+  await before.control.stop({ final: false });
+  const after = await Harness.advertising(raConfig(), undefined, file);
+  t.match(option(after.take()[0]!, 'prefix-information'), [
+    { prefix: parseCidr('fd00:6:6::/64'), preferredSeconds: 14_400 },
+    { prefix: parseCidr('fd00:7:7::/64'), preferredSeconds: 0, validSeconds: 7_200 },
+  ]);
+  await after.control.stop({ final: true, graceMs: 0 });
+  const third = await Harness.advertising(raConfig(), undefined, file);
+  t.equal(option(third.take()[0]!, 'prefix-information').length, 2, 'and the one after it still does');
+  await third.control.stop({ final: false });
+});
+
+t.test('another link-local address: the old one says that it is no router any more (§6.2.8)', async (t) => {
+  const routes = [{ prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800, preference: 'high' as const }];
+  const harness = await Harness.advertising(raConfig({ defaultLifetimeSeconds: 1800, routes }));
+  harness.clock.advance(40_000);
+  harness.take();
+  harness.network.setAddresses(7, address('fe80::2', { tentative: true }));
+  harness.clock.advance(1_000);
+  t.strictSame(harness.take(), [], 'nothing while the new one is in DAD');
+  harness.network.setAddresses(7, address('fe80::2'));
+  harness.clock.advance(33_000);
+  const sent = harness.take();
+  t.strictSame(
+    sent.map((one) => [one.from, one.foreign, one.ra.lifetimeSeconds]),
+    [1, 2, 3].flatMap(() => [
+      ['fe80::2', false, 1800],
+      [ownLinkLocal, true, 0],
+    ]),
+    'the new router first, then the end of the old one; three times',
+  );
+  t.match(sent[1]!.ra.options, [{ kind: 'route-information', lifetimeSeconds: 0 }]);
+  t.equal(sent[1]!.ra.options.length, 1, 'what hosts do not know by our address is not taken back');
+  harness.clock.advance(600_000);
+  t.ok(harness.take().every((one) => one.from === 'fe80::2'));
+
+  const modest = await Harness.advertising();
+  modest.network.setAddresses(7, address('fe80::2'));
+  modest.clock.advance(40_000);
+  t.notOk(
+    modest.take().some((one) => one.foreign),
+    'who was no default router has nothing to say',
+  );
 });
 
 t.test('an interface that a reload lacks ceases, its prefixes deprecated; it may come back meanwhile', async (t) => {
@@ -520,6 +586,8 @@ t.test('kernel settings: accept_ra goes off, forwarding is mentioned for what it
   t.equal(harness.sysctl.get('net/ipv6/conf/eth1/accept_ra'), '0');
   const warnings = harness.log.lines.filter((line) => line.level === 'warn').map((line) => line.message);
   t.match(warnings, [/accept_ra was on/, /forwarding is off: nodes are told/]);
+  await harness.control.stop({ final: true, graceMs: 0 });
+  t.equal(harness.sysctl.get('net/ipv6/conf/eth1/accept_ra'), '1', 'and comes back in the end');
 });
 
 t.test('the status says what is advertised, as JSON', async (t) => {

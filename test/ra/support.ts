@@ -10,6 +10,7 @@ import type { PrefixConfig, RaInterfaceConfig } from '../../src/ra/config.ts';
 import type { RaEvent } from '../../src/ra/context.ts';
 import { RaControl } from '../../src/ra/control.ts';
 import { raCounters, raGauges } from '../../src/ra/counters.ts';
+import type { StateFile } from '../../src/ra/state-file.ts';
 import { parseRouterAdvertisement, type RouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 
 export function prefix(text: string, more: Partial<PrefixConfig> = {}): PrefixConfig {
@@ -113,6 +114,7 @@ export interface Sent {
   readonly from: string;
   readonly ifindex: number;
   readonly bytes: Uint8Array;
+  readonly foreign: boolean;
   readonly ra: RouterAdvertisement;
 }
 
@@ -135,7 +137,7 @@ export class FakeSocket implements Icmp6Sender {
     this.groups.delete(`${formatAddress(group)}%${ifindex}`);
     return 0;
   }
-  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address): number {
+  send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign = false): number {
     if (this.failWith !== 0) return -this.failWith;
     this.sent.push({
       at: this.#clock.now(),
@@ -143,6 +145,7 @@ export class FakeSocket implements Icmp6Sender {
       from: formatAddress(source),
       ifindex,
       bytes: Uint8Array.from(bytes),
+      foreign,
       ra: parseRouterAdvertisement(bytes, { source, hopLimit: 255 }),
     });
     return bytes.length;
@@ -167,7 +170,7 @@ export class Harness {
   readonly control: RaControl;
   #handler: Icmp6Handler | undefined;
 
-  constructor(random: Random = new SeededRandom(1)) {
+  constructor(random: Random = new SeededRandom(1), stateFile?: StateFile) {
     this.control = new RaControl({
       clock: this.clock,
       random,
@@ -182,13 +185,14 @@ export class Harness {
         this.#handler = handler;
         return this.socket;
       },
+      ...(stateFile !== undefined && { stateFile }),
       emit: (event) => void this.events.push(event),
     });
   }
 
   /** With eth1 up and ready, index 7, started, and the first advertisement sent. */
-  static async advertising(config = raConfig(), random?: Random): Promise<Harness> {
-    const harness = new Harness(random);
+  static async advertising(config = raConfig(), random?: Random, stateFile?: StateFile): Promise<Harness> {
+    const harness = new Harness(random, stateFile);
     harness.network.setLink({ index: 7 });
     harness.network.setAddresses(7, address(ownLinkLocal), address('fd00:6:6::1'));
     await harness.control.start([config]);

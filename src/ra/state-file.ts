@@ -1,0 +1,50 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** A small text file that is whole at any time: written beside, synced, and renamed over the old one. */
+export class StateFile {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /**
+   * What it holds; undefined when there is none yet.
+   * @throws the file system's error
+   */
+  read(): string | undefined {
+    try {
+      return readFileSync(this.path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Replaces it; on disk when this returns.
+   * @throws the file system's error; the old file stays
+   */
+  write(text: string): void {
+    const folder = dirname(this.path);
+    mkdirSync(folder, { recursive: true });
+    const fresh = `${this.path}.new`;
+    withFile(fresh, 'w', (fd) => {
+      writeSync(fd, text);
+      fsyncSync(fd);
+    });
+    renameSync(fresh, this.path);
+    // The new name, too, has to reach the disk.
+    withFile(folder, 'r', fsyncSync);
+  }
+}
+
+function withFile(path: string, flags: 'r' | 'w', use: (fd: number) => void): void {
+  const fd = openSync(path, flags, 0o640);
+  try {
+    use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
