@@ -6,6 +6,7 @@
  * outside: no new sessions, sessions end within the grace time, last advertisements, store closed.
  */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { CounterStripe, CounterTable } from '../core/counters.ts';
@@ -35,6 +36,7 @@ import type { ProxyEvent } from '../proxy/engine.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
 import { RaControl } from '../ra/control.ts';
 import { raCounters, raGauges } from '../ra/counters.ts';
+import { StateFile } from '../ra/state-file.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from '../ra/wire/packet.ts';
 import type { EdgeConfig } from './config/types.ts';
 import { counterLayout } from './counter-layout.ts';
@@ -44,6 +46,8 @@ import { DataThreads } from './threads.ts';
 
 /** How often what data threads say of themselves (sockets, upstreams) is asked for. */
 const reportEveryMs = 1_000;
+/** Time for a second final advertisement, in case a host missed the first; they are 3 s apart (RFC 4861 §6.2.6). */
+const finalAdvertisementsMs = 3_000;
 
 /** What a configuration without DNS means to the DNS engines. */
 const noDns: DnsConfig = {
@@ -119,6 +123,7 @@ export class Edge {
       counters: this.raCounters,
       network: this.#network,
       sysctl: kernelSysctl,
+      stateFile: new StateFile(join(config.stateDir, 'ra.json')),
       openSocket: (handler) => new Icmp6Socket(this.#reactor, [ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
       emit: () => {},
     });
@@ -219,9 +224,13 @@ export class Edge {
   async stop(options: { readonly graceMs: number; readonly final: boolean }): Promise<void> {
     this.#state = 'stopping';
     this.#reporting?.cancel();
+    const stopAdvertising = () =>
+      this.#step('router advertisements', () => this.ra.stop({ final: options.final, graceMs: finalAdvertisementsMs }));
+    // A real stop tells the nodes first, so that they turn elsewhere while sessions end; a restart serves them to the last.
+    const farewell = options.final ? stopAdvertising() : undefined;
     this.proxy.stop();
     await this.#step('data threads', () => this.threads.stop(options.graceMs));
-    await this.#step('router advertisements', () => this.ra.stop({ final: options.final, graceMs: 0 }));
+    await (farewell ?? stopAdvertising());
     await this.#step('zone store', () => this.dns.stop());
     this.#network.close();
     this.#reactor.close();

@@ -350,6 +350,26 @@ send('8500000000000000' + 'fd01ffffffffffff')
     await eventually(() => peer.ip('-6 route show default').trim() === '');
     t.match(peer.ip('-6 addr show dev node0 scope global'), /fd00:6:6:/, 'the address stays');
   });
+
+  t.test('another link-local address: a kernel node has one default router, the new one', async (t) => {
+    const peer = await pair(t);
+    run('sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/eth1/forwarding');
+    ip('link set eth1 up');
+    peer.ip('link set node0 up');
+    await waitReady(peer);
+    const { control } = await daemon(t);
+    await control.start([raConfig({ defaultLifetimeSeconds: 1800 })]);
+    await eventually(() => peer.ip('-6 route show default').includes('via fe80'));
+    const old = linkLocalOf(ip('-6 -j addr show dev eth1'))!;
+    ip('addr add fe80::77/64 dev eth1 nodad');
+    ip(`addr del ${old}/64 dev eth1`);
+    await eventually(() => {
+      const routes = peer.ip('-6 route show default');
+      return routes.includes('via fe80::77') && !routes.includes(old);
+    });
+    t.equal(control.status()[0]!.counters.sendFailures, 0, 'the kernel lets us speak for the old one');
+    t.equal(control.status()[0]!.source, 'fe80::77');
+  });
 }
 
 /** Output of a program in the namespace; asynchronous, so that the daemon in this process can answer it. */
