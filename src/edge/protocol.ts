@@ -5,7 +5,7 @@ import type { ZonePublication } from '../dns/control.ts';
 import type { UpstreamStatus } from '../dns/forwarder/upstream.ts';
 import type { DnsSettings, HandoffRequest } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
-import type { SessionInfo } from '../proxy/session.ts';
+import type { SessionInfo } from '../proxy/host.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
 import type { LogConfig } from './config/types.ts';
 

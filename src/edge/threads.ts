@@ -12,7 +12,7 @@ import type { Logger } from '../core/logger.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
-import type { SessionInfo } from '../proxy/session.ts';
+import type { SessionInfo } from '../proxy/host.ts';
 import type { Down, ThreadReport, ThreadStart, Up } from './protocol.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */

@@ -40,6 +40,7 @@ const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
+const TCP_USER_TIMEOUT = 18;
 const IP_FREEBIND = 15;
 const IPV6_V6ONLY = 26;
 const IPV6_FREEBIND = 78;
@@ -208,6 +209,14 @@ export function setKeepalive(fd: number, seconds: number): void {
   setSocketInt(fd, IPPROTO_TCP, TCP_KEEPIDLE, value);
   setSocketInt(fd, IPPROTO_TCP, TCP_KEEPINTVL, value);
   setSocketInt(fd, IPPROTO_TCP, TCP_KEEPCNT, keepaliveProbes);
+}
+
+/**
+ * The longest time that sent bytes may go unacknowledged, or wait at a peer that takes none, before the connection ends with
+ * ETIMEDOUT (RFC 5482; tcp(7)); 0 leaves it to the kernel, which tries for some 15 minutes.
+ */
+export function setUserTimeout(fd: number, milliseconds: number): void {
+  setSocketInt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, Math.min(0x7fff_ffff, Math.round(milliseconds)));
 }
 
 /** The pending error of a socket, a positive errno, 0 when there is none; reading it clears it. */

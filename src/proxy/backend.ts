@@ -108,7 +108,7 @@ export class Backend {
     this.apply(snapshot);
   }
 
-  /** Takes over new settings and members; a member that stays keeps its object. Returns those that went down by it. */
+  /** Takes over new settings and members; a member that stays keeps its object. Returns those that went down by it, or into maintenance. */
   apply(snapshot: PoolSnapshot): Member[] {
     const before = new Map(this.members.map((member) => [member.name, member]));
     const wentDown: Member[] = [];
@@ -116,7 +116,7 @@ export class Backend {
     this.members = snapshot.members.map((each) => {
       const known = before.get(each.name);
       if (known === undefined || !known.is(each)) return new Member(each, this.#counters);
-      if (known.state !== 'down' && each.state === 'down') wentDown.push(known);
+      if (!isOut(known.state) && isOut(each.state)) wentDown.push(known);
       known.update(each);
       return known;
     });
@@ -189,4 +189,9 @@ export class Backend {
       if (candidates.length === 0) return 'full';
     }
   }
+}
+
+/** Maintenance ends sessions as a failing check does (HAProxy's `on-marked-down` covers both); a drain lets them be. */
+function isOut(state: MemberState): boolean {
+  return state === 'down' || state === 'maint';
 }

@@ -72,6 +72,8 @@ export interface PoolConfig {
   readonly check: CheckConfig;
   readonly onMarkedDown: 'close' | 'keep';
   readonly keepaliveMs: number;
+  /** TCP_USER_TIMEOUT on both sides (`tcp-ut`); 0 = the kernel's. */
+  readonly userTimeoutMs: number;
   readonly maxAgeMs: number;
   readonly retries: number;
   readonly queue: { readonly timeoutMs: number; readonly length: number };

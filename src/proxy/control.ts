@@ -347,9 +347,9 @@ export class ProxyControl {
 }
 
 function poolSnapshot({ config, members }: Pool): PoolSnapshot {
-  const { name, proxyProtocol, balance, onMarkedDown, keepaliveMs, maxAgeMs, retries, queue } = config;
+  const { check: _check, discover: _discover, members: _members, ...settings } = config;
   const list = [...members.values()].map((member) => member.snapshot());
-  return { name, proxyProtocol, balance, onMarkedDown, keepaliveMs, maxAgeMs, retries, queue, members: list };
+  return { ...settings, members: list };
 }
 
 function newMembers(configs: readonly MemberConfig[], known: ReadonlyMap<string, Member> | undefined): number {

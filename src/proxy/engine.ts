@@ -11,11 +11,12 @@ import { SockaddrSlot } from '../linux/tcp.ts';
 import { Backend, type Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
 import { ProxyCounter, ProxyGauge } from './counters.ts';
-import { Listener, type ListenerOwner, type ListenerStatus } from './listener.ts';
+import type { SessionHost, SessionInfo } from './host.ts';
+import { type Guard, Listener, type ListenerOwner, type ListenerStatus } from './listener.ts';
 import { SourceRates } from './rates.ts';
 import { RelayIo } from './relay.ts';
-import { Session, type SessionHost, type SessionInfo } from './session.ts';
-import type { ListenerSnapshot, ProxySnapshot } from './snapshot.ts';
+import { Session } from './session.ts';
+import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 import { spanBytes } from './span.ts';
 import { Ended, type Termination } from './termination.ts';
 import { TimerWheel } from './timers.ts';
@@ -109,6 +110,13 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     return this.#sessions.map((session) => session.info);
   }
 
+  /** Closes the sessions of one member, for a removal that does not wait for them. Returns how many there were. */
+  closeSessionsOf(pool: string, member: string): number {
+    const found = this.#sessions.filter((session) => session.pool === pool && session.member?.name === member);
+    for (const session of found) session.end(Ended.killed);
+    return found.length;
+  }
+
   /** Closes one session. False when there is none of that id. */
   closeSession(id: number): boolean {
     const session = this.#sessions.find((each) => each.id === id);
@@ -166,12 +174,12 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     const wanted = new Map<string, Listener>();
     const kept = new Set<Listener>();
     for (const config of snapshot.listeners) {
-      const keepaliveMs = this.#backends.get(config.pool)?.settings.keepaliveMs ?? 0;
+      const guard = guardOf(this.#backends.get(config.pool)?.settings);
       for (const endpoint of config.bind) {
         const key = Listener.key(config.name, endpoint);
         const known = this.#listeners.get(key);
-        const listener = known ?? new Listener(this, config, endpoint, keepaliveMs);
-        listener.update(config, keepaliveMs);
+        const listener = known ?? new Listener(this, config, endpoint, guard);
+        listener.update(config, guard);
         if (known !== undefined) kept.add(known);
         wanted.set(key, listener);
       }
@@ -318,6 +326,10 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       'session',
     );
   }
+}
+
+function guardOf(pool: PoolSnapshot | undefined): Guard {
+  return { keepaliveMs: pool?.keepaliveMs ?? 0, userTimeoutMs: pool?.userTimeoutMs ?? 0 };
 }
 
 function tenths(ms: number): number {

@@ -4,7 +4,7 @@ import { errorCode } from '../core/errors.ts';
 import { EAGAIN, EMFILE, ENFILE } from '../linux/constants.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
-import { acceptTcp, listenTcp, type SockaddrSlot, setKeepalive } from '../linux/tcp.ts';
+import { acceptTcp, listenTcp, type SockaddrSlot, setKeepalive, setUserTimeout } from '../linux/tcp.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import { spanOfAddress, spanOfSockaddr } from './span.ts';
 import type { AddressSpan } from './wire/header.ts';
@@ -38,11 +38,16 @@ export interface ListenerStatus {
   readonly code: string | undefined;
 }
 
+/** How dead peers are found, as the pool has it: accepted sockets inherit it from the listening one. */
+export interface Guard {
+  readonly keepaliveMs: number;
+  readonly userTimeoutMs: number;
+}
+
 export class Listener implements EventHandler {
   readonly endpoint: InetEndpoint;
   config: ListenerSnapshot;
-  /** Of the pool: accepted sockets inherit TCP keepalive from the listening one. */
-  keepaliveMs: number;
+  #guard: Guard;
   /** The address clients connected to, when the bind address says it for all of them. */
   readonly destination: AddressSpan | undefined;
   readonly #owner: ListenerOwner;
@@ -51,20 +56,26 @@ export class Listener implements EventHandler {
   #paused = false;
   #batch = 1;
 
-  constructor(owner: ListenerOwner, config: ListenerSnapshot, endpoint: InetEndpoint, keepaliveMs: number) {
+  constructor(owner: ListenerOwner, config: ListenerSnapshot, endpoint: InetEndpoint, guard: Guard) {
     this.#owner = owner;
     this.config = config;
     this.endpoint = endpoint;
-    this.keepaliveMs = keepaliveMs;
+    this.#guard = guard;
     this.destination = isUnspecified(endpoint.address) ? undefined : spanOfAddress(endpoint.address, endpoint.port);
   }
 
   /** Takes over new settings; an open socket stays open. */
-  update(config: ListenerSnapshot, keepaliveMs: number): void {
+  update(config: ListenerSnapshot, guard: Guard): void {
     this.config = config;
-    if (keepaliveMs === this.keepaliveMs) return;
-    this.keepaliveMs = keepaliveMs;
-    if (this.isOpen) setKeepalive(this.#fd, keepaliveMs / 1000);
+    const { keepaliveMs, userTimeoutMs } = this.#guard;
+    if (guard.keepaliveMs === keepaliveMs && guard.userTimeoutMs === userTimeoutMs) return;
+    this.#guard = guard;
+    if (this.isOpen) this.#setGuard(this.#fd);
+  }
+
+  #setGuard(fd: number): void {
+    setKeepalive(fd, this.#guard.keepaliveMs / 1000);
+    setUserTimeout(fd, this.#guard.userTimeoutMs);
   }
 
   /** What tells one listening socket from another over changes of configuration. */
@@ -94,7 +105,8 @@ export class Listener implements EventHandler {
     if (this.isOpen) return true;
     let fd = -1;
     try {
-      fd = listenTcp(this.endpoint, { backlog, keepaliveSeconds: this.keepaliveMs / 1000 });
+      fd = listenTcp(this.endpoint, { backlog, keepaliveSeconds: 0 });
+      this.#setGuard(fd);
       this.#owner.reactor.add(fd, EPOLLIN, this);
       this.#fd = fd;
       this.#code = undefined;

@@ -81,7 +81,7 @@ export class Relay implements EventHandler {
   /** The peer reset the connection, found while writing to it. */
   broken = false;
   /** A FIN or an error was reported: no further event says that there is something to read. */
-  #hangUp = false;
+  hangUp = false;
   /**
    * The FIN was reported, and neither an error nor urgent data with it: everything before it is in the queue, so a short
    * read is the last. (tcp_recvmsg stops short of the queue's end only at an urgent mark.)
@@ -106,7 +106,7 @@ export class Relay implements EventHandler {
 
   onEvents(events: number): void {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
-      this.#hangUp = true;
+      this.hangUp = true;
       this.#drainable = (events & (EPOLLERR | EPOLLPRI)) === 0;
     }
     if (!this.#owner.relaying) {
@@ -147,7 +147,8 @@ export class Relay implements EventHandler {
       return;
     }
     if (length > 0 && !this.#write(at, length, false)) return;
-    if (full || this.eof) this.pump();
+    // What was reported before bytes might flow is not reported again.
+    if (full || this.eof || this.hangUp) this.pump();
   }
 
   /** Moves bytes until the socket has no more, the other takes no more, or it is others' turn. */
@@ -187,7 +188,7 @@ export class Relay implements EventHandler {
     const last = short && this.#drainable;
     if (last) this.eof = true;
     if (!this.#write(headerRoom, count, last)) return false;
-    return !short || this.#hangUp;
+    return !short || this.hangUp;
   }
 
   /** One splice into the pipe and one out of it. False when this turn is over. */
@@ -283,7 +284,7 @@ export class Relay implements EventHandler {
     const { other } = this;
     other.broken = true;
     if (!other.finished) {
-      other.#hangUp = true;
+      other.hangUp = true;
       other.pump();
     }
     if (this.#owner.relaying && !other.blocked) this.#owner.onBroken(other, errno);

@@ -25,6 +25,7 @@ export interface PoolSnapshot {
   readonly balance: BalanceAlgorithm;
   readonly onMarkedDown: 'close' | 'keep';
   readonly keepaliveMs: number;
+  readonly userTimeoutMs: number;
   readonly maxAgeMs: number;
   readonly retries: number;
   readonly queue: { readonly timeoutMs: number; readonly length: number };

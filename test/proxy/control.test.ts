@@ -36,6 +36,7 @@ function pool(name: string, members: MemberConfig[], more: Partial<PoolConfig> =
     check: tcpCheck,
     onMarkedDown: 'close',
     keepaliveMs: 30_000,
+    userTimeoutMs: 120_000,
     maxAgeMs: 0,
     retries: 3,
     queue: { timeoutMs: 5000, length: 1000 },

@@ -2,12 +2,15 @@
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
+import type { Test } from 'tap';
 import { parseInetEndpoint } from '../../src/core/address.ts';
 import { type Clock, systemClock } from '../../src/core/clock.ts';
 import { CounterStripe } from '../../src/core/counters.ts';
 import { type LogLine, MemoryLogger } from '../../src/core/logger.ts';
 import { SeededRandom } from '../../src/core/random.ts';
+import { closeFd } from '../../src/linux/libc.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
+import { listenTcp } from '../../src/linux/tcp.ts';
 import type { ProxyTimeouts } from '../../src/proxy/config.ts';
 import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
 import { ProxyEngine, type ProxyEvent } from '../../src/proxy/engine.ts';
@@ -51,6 +54,7 @@ export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnaps
     balance: 'roundrobin',
     onMarkedDown: 'close',
     keepaliveMs: 0,
+    userTimeoutMs: 0,
     maxAgeMs: 0,
     retries: 3,
     queue: { timeoutMs: 5000, length: 1000 },
@@ -166,6 +170,50 @@ export class Upstream {
     for (const socket of this.sockets) socket.destroy();
     this.server.close();
   }
+}
+
+/** An engine that serves, and what its test needs to know. */
+export interface Setup {
+  harness: Harness;
+  port: number;
+  bind: string;
+  /** Applies the same configuration with other members. */
+  update: (members: readonly MemberSnapshot[]) => void;
+}
+
+/** One listener and one pool, until the test is over. */
+export async function serve(
+  t: Test,
+  members: readonly MemberSnapshot[],
+  more: {
+    listener?: Partial<ListenerSnapshot>;
+    pool?: Partial<PoolSnapshot>;
+    snapshot?: Partial<ProxySnapshot>;
+    host?: string;
+  } = {},
+): Promise<Setup> {
+  const host = more.host ?? '127.0.0.1';
+  const port = await freePort(host);
+  const bind = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  const harness = new Harness();
+  t.teardown(() => harness.close());
+  const update = (list: readonly MemberSnapshot[]) =>
+    harness.engine.apply(snapshot([listener(bind, more.listener)], [pool(list, more.pool)], more.snapshot));
+  update(members);
+  return { harness, port, bind, update };
+}
+
+/** A listening address that answers no SYN: its queue is full. */
+export async function blackHole(t: Test): Promise<number> {
+  const port = await freePort();
+  const fd = listenTcp(parseInetEndpoint(`127.0.0.1:${port}`), { backlog: 0, keepaliveSeconds: 0 });
+  const filler = net.connect(port, '127.0.0.1');
+  await once(filler, 'connect');
+  t.teardown(() => {
+    filler.destroy();
+    closeFd(fd);
+  });
+  return port;
 }
 
 /** How a client's connection ended, with all it received. */

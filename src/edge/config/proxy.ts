@@ -152,6 +152,11 @@ export const pool = section({
     .prefault('close')
     .describe('sessions of a member whose checks fail (HAProxy `on-marked-down`)'),
   keepalive: milliseconds(0, 86_400_000).prefault('30s').describe('TCP keepalive on both sides; 0s = off'),
+  userTimeout: milliseconds(0, 86_400_000)
+    .prefault('2m')
+    .describe(
+      'a peer that acknowledges or takes nothing for this long is dead, on both sides (TCP_USER_TIMEOUT, HAProxy `tcp-ut`); 0s = the kernel’s 15 minutes',
+    ),
   maxAge: milliseconds().prefault('0s').describe('longest session, with jitter; 0s = no limit'),
   retries: integer(0, 100).prefault(3).describe('other members tried before the client is closed'),
   queue: section({
@@ -164,10 +169,11 @@ export const pool = section({
   members: list(member).prefault([]).describe('static members'),
   discover,
 }).transform(
-  ({ keepalive, maxAge, ...rest }): Omit<PoolConfig, 'name'> => ({
+  ({ keepalive, userTimeout, maxAge, ...rest }): Omit<PoolConfig, 'name'> => ({
     ...rest,
     discover: rest.discover,
     keepaliveMs: keepalive,
+    userTimeoutMs: userTimeout,
     maxAgeMs: maxAge,
   }),
 );

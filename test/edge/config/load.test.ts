@@ -416,6 +416,7 @@ t.test('defaults', (t) => {
     balance: 'leastconn',
     check: { type: 'tcp', intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3 },
     keepaliveMs: 30_000,
+    userTimeoutMs: 120_000,
     maxAgeMs: 0,
     retries: 3,
     queue: { timeoutMs: 5000, length: 1000 },

@@ -1,0 +1,47 @@
+/** What sessions need of the engine that holds them. */
+import type { CounterStripe } from '../core/counters.ts';
+import type { Reactor } from '../linux/reactor.ts';
+import type { Backend, Member } from './backend.ts';
+import type { ProxyTimeouts } from './config.ts';
+import type { RelayIo } from './relay.ts';
+import type { Session } from './session.ts';
+import type { ListenerSnapshot } from './snapshot.ts';
+import type { Termination } from './termination.ts';
+import type { TimerWheel } from './timers.ts';
+import type { AddressSpan } from './wire/header.ts';
+
+/** The engine as its sessions see it. */
+export interface SessionHost {
+  readonly reactor: Reactor;
+  readonly wheel: TimerWheel;
+  readonly counters: CounterStripe;
+  readonly io: RelayIo;
+  readonly timeouts: ProxyTimeouts;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Uniform in [0, 1). */
+  fraction(): number;
+  backend(name: string): Backend | undefined;
+  /** Why the client may not come in, if so. */
+  refusal(listener: ListenerSnapshot, client: AddressSpan): Termination | undefined;
+  onConnectFailed(backend: Backend, member: Member, code: string): void;
+  /** The kernel has no descriptor or memory for the session's second socket. */
+  onExhausted(listener: ListenerSnapshot, errno: number): void;
+  onEnd(session: Session, termination: Termination): void;
+}
+
+/** waiting: for a place at a member, or for the next try. */
+export type SessionState = 'header' | 'waiting' | 'connecting' | 'relaying' | 'ended';
+
+/** What the admin API shows of a session. */
+export interface SessionInfo {
+  readonly id: number;
+  readonly listener: string;
+  readonly client: string;
+  readonly pool: string;
+  readonly member: string | undefined;
+  readonly state: SessionState;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly ageMs: number;
+}

@@ -1,0 +1,241 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import t from 'tap';
+import {
+  ListenerCounter,
+  listenerCounterBase,
+  MemberCounter,
+  memberCounterBase,
+  memberGaugeBase,
+} from '../../src/proxy/counters.ts';
+import type { MemberSnapshot } from '../../src/proxy/snapshot.ts';
+import { blackHole, freePort, member, outcome, serve, timeouts, Upstream, until } from './harness.ts';
+
+const naming = (name: string) => new Upstream((socket) => socket.end(name));
+
+t.test('retries', async (t) => {
+  t.test('a refused connect costs the client nothing', async (t) => {
+    const upstream = await naming('m2').listen();
+    t.teardown(() => upstream.close());
+    const refusing = await freePort();
+    const members = [member('m1', refusing), member('m2', upstream.port)];
+    const { harness, port } = await serve(t, members);
+    for (let i = 0; i < 20; i++) {
+      const client = net.connect(port, '127.0.0.1');
+      client.write('early bytes');
+      t.match(await outcome(client), { data: Buffer.from('m2'), code: undefined });
+    }
+    await until(() => harness.sessions.length === 20, '20 log lines');
+    t.ok(
+      upstream.received.every((bytes) => bytes.toString() === 'early bytes'),
+      'the early bytes arrived',
+    );
+    t.ok(harness.sessions.some((line) => line.retries === 1 && line.member === 'm2'));
+    t.match(
+      harness.events.filter((event) => event.kind === 'connect-failed'),
+      [{ kind: 'connect-failed', pool: 'pool', member: 'm1', code: 'ECONNREFUSED' }],
+    );
+    t.ok(harness.counters.get(memberCounterBase(1) + MemberCounter.connectErrors) >= 10);
+    t.equal(harness.counters.gauge(memberGaugeBase(1)), 0, 'no place is held');
+    t.equal(harness.counters.gauge(memberGaugeBase(2)), 0);
+  });
+
+  t.test('a black hole costs the connect timeout', async (t) => {
+    const upstream = await naming('m2').listen();
+    t.teardown(() => upstream.close());
+    const members = [member('m1', await blackHole(t)), member('m2', upstream.port)];
+    const { harness, port } = await serve(t, members, { snapshot: { timeouts: { ...timeouts, connectMs: 200 } } });
+    const started = performance.now();
+    t.match(await outcome(net.connect(port, '127.0.0.1')), { data: Buffer.from('m2') });
+    const took = performance.now() - started;
+    t.ok(took >= 190 && took < 600, `took ${took} ms`);
+    t.match(await harness.session(), { retries: 1, member: 'm2', cause: 'done' });
+    t.equal(harness.counters.get(memberCounterBase(1) + MemberCounter.connectTimeouts), 1);
+  });
+
+  t.test('the only member is tried again after a moment', async (t) => {
+    const memberPort = await freePort();
+    const options = { snapshot: { timeouts: { ...timeouts, connectMs: 150 } } };
+    const { harness, port } = await serve(t, [member('m1', memberPort)], options);
+    const client = outcome(net.connect(port, '127.0.0.1'));
+    await until(() => harness.events.some((event) => event.kind === 'connect-failed'), 'the first failure');
+    const upstream = await naming('back').listen('127.0.0.1', memberPort);
+    t.teardown(() => upstream.close());
+    t.match(await client, { data: Buffer.from('back') });
+  });
+
+  t.test('all refused: the client is reset after the retries', async (t) => {
+    const members = [member('m1', await freePort()), member('m2', await freePort())];
+    const { harness, port } = await serve(t, members, { pool: { retries: 1 } });
+    t.match(await outcome(net.connect(port, '127.0.0.1')), { code: 'ECONNRESET' });
+    t.match(await harness.session(), { retries: 1, cause: 'connect failed', state: 'SC', member: undefined });
+  });
+
+  t.test('a member marked down while connects to it hang', async (t) => {
+    const upstream = await naming('m2').listen();
+    t.teardown(() => upstream.close());
+    const hanging = member('m1', await blackHole(t));
+    const { harness, port, update } = await serve(t, [hanging, member('m2', upstream.port, { weight: 0 })]);
+    const client = outcome(net.connect(port, '127.0.0.1'));
+    await until(() => harness.counters.gauge(memberGaugeBase(1)) === 1, 'the connect');
+    update([{ ...hanging, state: 'down' }, member('m2', upstream.port)]);
+    t.match(await client, { data: Buffer.from('m2') });
+    t.equal(harness.counters.get(memberCounterBase(1) + MemberCounter.connectErrors), 0, 'not held against it');
+    t.strictSame(
+      harness.events.filter((event) => event.kind === 'connect-failed'),
+      [],
+    );
+  });
+
+  t.test('a client that gives up while a connect hangs is noticed', async (t) => {
+    const { harness, port } = await serve(t, [member('m1', await blackHole(t))]);
+    const client = net.connect(port, '127.0.0.1');
+    await until(() => harness.counters.gauge(memberGaugeBase(1)) === 1, 'the connect');
+    client.resetAndDestroy();
+    const line = await harness.session();
+    t.match(line, { cause: 'client aborted before a member was connected', state: 'CC' });
+    t.ok((line.totalMs as number) < 1000, `noticed after ${line.totalMs} ms`);
+    t.equal(harness.counters.gauge(memberGaugeBase(1)), 0);
+  });
+
+  t.test('what a client said and its end, before a slow connect is done, arrive', async (t) => {
+    const upstream = await new Upstream((socket) => socket.once('end', () => socket.end('heard'))).listen();
+    t.teardown(() => upstream.close());
+    const members = [member('m1', await blackHole(t)), member('m2', upstream.port)];
+    const { port } = await serve(t, members, { snapshot: { timeouts: { ...timeouts, connectMs: 200 } } });
+    const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    const end = outcome(client);
+    client.end('last words');
+    t.match(await end, { data: Buffer.from('heard'), code: undefined });
+    t.equal(upstream.received[0]!.toString(), 'last words');
+  });
+
+  t.test('a place that came late still gets the whole connect timeout', async (t) => {
+    const hole = await blackHole(t);
+    const options = { pool: { retries: 0 }, snapshot: { timeouts: { ...timeouts, connectMs: 300 } } };
+    const { harness, port } = await serve(t, [member('m1', hole, { maxConnections: 1 })], options);
+    for (let i = 0; i < 2; i++) net.connect(port, '127.0.0.1').on('error', () => {});
+    const [first, second] = [await harness.session(1), await harness.session(2)];
+    t.match(first, { cause: 'connect timed out' });
+    t.match(second, { cause: 'connect timed out' });
+    t.ok((second.totalMs as number) >= 590, `the second took ${second.totalMs} ms`);
+  });
+});
+
+t.test('members', async (t) => {
+  t.test('only members that are up, backups when no other is', async (t) => {
+    const [one, two, spare] = [
+      await naming('m1').listen(),
+      await naming('m2').listen(),
+      await naming('spare').listen(),
+    ];
+    t.teardown(() => {
+      for (const each of [one, two, spare]) each.close();
+    });
+    const list = (first: MemberSnapshot['state'], second: MemberSnapshot['state']) => [
+      member('m1', one.port, { state: first }),
+      member('m2', two.port, { state: second }),
+      member('m3', spare.port, { backup: true }),
+    ];
+    const { port, update } = await serve(t, list('up', 'up'));
+    const ask = async () => (await outcome(net.connect(port, '127.0.0.1'))).data.toString();
+    const asks = async () => [...new Set([await ask(), await ask(), await ask(), await ask()])].sort();
+    t.same(await asks(), ['m1', 'm2']);
+    update(list('down', 'up'));
+    t.same(await asks(), ['m2']);
+    update(list('drain', 'up'));
+    t.same(await asks(), ['m2']);
+    update(list('maint', 'down'));
+    t.same(await asks(), ['spare']);
+  });
+
+  t.test('sessions of a member marked down, drained, or in maintenance', async (t) => {
+    for (const { state, onMarkedDown, code } of [
+      { state: 'down', onMarkedDown: 'close', code: 'ECONNRESET' },
+      { state: 'down', onMarkedDown: 'keep', code: undefined },
+      { state: 'maint', onMarkedDown: 'close', code: 'ECONNRESET' },
+      { state: 'maint', onMarkedDown: 'keep', code: undefined },
+      { state: 'drain', onMarkedDown: 'close', code: undefined },
+    ] as const) {
+      const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+      const one = member('m1', upstream.port);
+      const { harness, port, update } = await serve(t, [one], { pool: { onMarkedDown } });
+      const client = net.connect(port, '127.0.0.1');
+      await once(client, 'data');
+      update([{ ...one, state }]);
+      upstream.sockets[0]!.end();
+      t.equal((await outcome(client)).code, code, `${state} ${onMarkedDown}`);
+      t.match(await harness.session(), { cause: code === undefined ? 'done' : 'member marked down' });
+      upstream.close();
+    }
+  });
+
+  t.test('sessions of a member removed by force', async (t) => {
+    const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+    t.teardown(() => upstream.close());
+    const { harness, port, update } = await serve(t, [member('m1', upstream.port)]);
+    const client = net.connect(port, '127.0.0.1');
+    await once(client, 'data');
+    update([]);
+    t.equal(harness.engine.sessions().length, 1, 'the removal itself leaves them');
+    t.equal(harness.engine.closeSessionsOf('pool', 'm2'), 0);
+    t.equal(harness.engine.closeSessionsOf('pool', 'm1'), 1);
+    t.equal((await outcome(client)).code, 'ECONNRESET');
+    t.match(await harness.session(), { cause: 'closed by the operator', state: 'KD' });
+  });
+
+  t.test('none is up', async (t) => {
+    for (const { whenEmpty, code } of [
+      { whenEmpty: 'reset', code: 'ECONNRESET' },
+      { whenEmpty: 'close', code: undefined },
+    ] as const) {
+      const { harness, port } = await serve(t, [member('m1', 1, { state: 'down' })], { listener: { whenEmpty } });
+      t.same(await outcome(net.connect(port, '127.0.0.1')), { data: Buffer.alloc(0), code }, whenEmpty);
+      t.match(await harness.session(), { cause: 'no member is up' });
+      t.equal(harness.counters.get(listenerCounterBase(0) + ListenerCounter.noMember), 1);
+    }
+  });
+
+  t.test('waiting until one is up', async (t) => {
+    const upstream = await naming('m1').listen();
+    t.teardown(() => upstream.close());
+    const down = member('m1', upstream.port, { state: 'down' });
+    const { harness, port, update } = await serve(t, [down], { listener: { whenEmpty: 'wait' } });
+    const client = net.connect(port, '127.0.0.1');
+    client.write('patient');
+    const end = outcome(client);
+    const gone = net.connect(port, '127.0.0.1');
+    await until(
+      () => harness.engine.sessions().filter(({ state }) => state === 'waiting').length === 2,
+      'both waiting',
+    );
+    gone.resetAndDestroy();
+    t.match(await harness.session(), { cause: 'client aborted before a member was connected', state: 'CC' });
+    update([{ ...down, state: 'up' }]);
+    t.match(await end, { data: Buffer.from('m1') });
+    t.equal(upstream.received[0]!.toString(), 'patient');
+  });
+
+  t.test('waiting for a place, in turn, with a bounded queue and time', async (t) => {
+    const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+    t.teardown(() => upstream.close());
+    const { harness, port } = await serve(t, [member('m1', upstream.port, { maxConnections: 1 })], {
+      pool: { queue: { timeoutMs: 300, length: 2 } },
+    });
+    const first = net.connect(port, '127.0.0.1');
+    await once(first, 'data');
+    const second = net.connect(port, '127.0.0.1');
+    await until(() => harness.engine.sessions().length === 2, 'the second');
+    const third = outcome(net.connect(port, '127.0.0.1'));
+    await until(() => harness.engine.sessions().length === 3, 'the third');
+    t.equal((await outcome(net.connect(port, '127.0.0.1'))).code, 'ECONNRESET');
+    t.match(await harness.session(), { cause: 'queue full' });
+    first.destroy();
+    upstream.sockets[0]!.end();
+    await once(second, 'data');
+    t.equal(upstream.sockets.length, 2);
+    t.equal((await third).code, 'ECONNRESET', 'waited too long');
+    t.match(await harness.session(3), { cause: 'queue timed out', state: 'sQ' });
+    second.destroy();
+  });
+});
