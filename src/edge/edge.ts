@@ -40,6 +40,8 @@ import { StateFile } from '../ra/state-file.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from '../ra/wire/packet.ts';
 import type { EdgeConfig } from './config/types.ts';
 import { counterLayout } from './counter-layout.ts';
+import type { Discovery } from './discovery/discovery.ts';
+import { createDiscovery } from './discovery/engines.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
 import { DataThreads } from './threads.ts';
@@ -68,6 +70,7 @@ export class Edge {
   readonly proxy: ProxyControl;
   readonly dns: DnsControl;
   readonly ra: RaControl;
+  readonly discovery: Discovery;
   /** What the DNS and RA control parts count: they run in this thread only. */
   readonly dnsControlCounters: CounterStripe = CounterStripe.alone(controlCounters.length, 0);
   readonly raCounters: CounterStripe = CounterStripe.alone(raCounters.length, raGauges.length);
@@ -96,7 +99,10 @@ export class Edge {
       log: log.child({ module: 'dns' }),
       counters: this.dnsControlCounters,
       stateDir: config.stateDir,
-      publish: (publication) => this.threads.publish(publication),
+      publish: (publication) => {
+        this.discovery.zoneChanged(publication);
+        return this.threads.publish(publication);
+      },
       emit: () => {},
     });
     this.proxy = new ProxyControl({
@@ -126,6 +132,13 @@ export class Edge {
       stateFile: new StateFile(join(config.stateDir, 'ra.json')),
       openSocket: (handler) => new Icmp6Socket(this.#reactor, [ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
       emit: () => {},
+    });
+    this.discovery = createDiscovery({
+      clock: this.clock,
+      log: log.child({ module: 'discovery' }),
+      dns: this.dns,
+      proxy: this.proxy,
+      upstreams: () => this.#config.dns?.forward?.upstreams ?? [],
     });
     const handoff: Handoff = (request) => this.dns.handle(request);
     this.threads = new DataThreads({
@@ -171,6 +184,7 @@ export class Edge {
       checkPorts(wantedPorts(config));
       if (config.dns !== undefined) await this.dns.start(config.dns);
       this.proxy.start(config.proxy);
+      this.discovery.apply(config.proxy.pools);
       await this.threads.start();
       await this.#refreshReports();
       if (config.ra.length > 0) await this.#network.start();
@@ -203,6 +217,7 @@ export class Edge {
       throw error;
     }
     this.#config = config;
+    this.discovery.apply(config.proxy.pools);
     this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config, this.threadCount) });
     for (const key of ['workers', 'stateDir', 'log', 'admin'] as const) {
       if (isDeepStrictEqual(old[key], config[key])) continue;
@@ -228,6 +243,7 @@ export class Edge {
       this.#step('router advertisements', () => this.ra.stop({ final: options.final, graceMs: finalAdvertisementsMs }));
     // A real stop tells the nodes first, so that they turn elsewhere while sessions end; a restart serves them to the last.
     const farewell = options.final ? stopAdvertising() : undefined;
+    this.discovery.stop();
     this.proxy.stop();
     await this.#step('data threads', () => this.threads.stop(options.graceMs));
     await (farewell ?? stopAdvertising());

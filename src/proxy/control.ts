@@ -2,6 +2,7 @@
  * The control-thread part of the proxy: keeps the pools and their members' states, runs the health checks, and publishes
  * a whole new snapshot whenever something data threads need has changed.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { parseAddress } from '../core/address.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { assert, errorMessage } from '../core/errors.ts';
@@ -191,7 +192,10 @@ export class ProxyControl {
       for (const config of configs) {
         const old = to.members.get(config.name);
         if (old === undefined) this.#add(to, config, 'discovered', this.#memberSlots.take());
-        else if (old.origin === 'discovered' && sameServer(config, old.config)) this.#stay(to, old, config);
+        else if (old.origin === 'discovered' && sameServer(config, old.config)) {
+          if (!isDeepStrictEqual(config, old.config)) this.#dirty = true;
+          this.#stay(to, old, config);
+        }
       }
     });
   }

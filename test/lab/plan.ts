@@ -50,9 +50,17 @@ export const zone = 'cluster.test';
 export const reverseZone = '0.0.0.0.6.0.0.0.6.0.0.0.0.0.d.f.ip6.arpa';
 /**
  * Edge ports. `sum` goes to a peer that sums what it receives until end of file, the `judge` ports to HAProxy as a receiver
- * of PROXY headers v1 and v2.
+ * of PROXY headers v1 and v2; the members of `found` are those that SRV records name.
  */
-export const ports = { http: 80, https: 443, kubeApi: 6443, sum: 7000, judgeV1: 7001, judgeV2: 7002 } as const;
+export const ports = {
+  http: 80,
+  https: 443,
+  kubeApi: 6443,
+  sum: 7000,
+  judgeV1: 7001,
+  judgeV2: 7002,
+  found: 7003,
+} as const;
 
 export function planOf(name: NodeName): NodePlan {
   return nodePlans.find((plan) => plan.name === name)!;

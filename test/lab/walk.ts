@@ -7,6 +7,7 @@ import { Lab } from './lab.ts';
 import { startPeers } from './peers/peers.ts';
 import { abuse } from './steps/abuse.ts';
 import { dynamicUpdates } from './steps/ddns.ts';
+import { discovery } from './steps/discovery.ts';
 import { names } from './steps/dns.ts';
 import { proxy } from './steps/proxy.ts';
 import { routerAdvertisements } from './steps/ra.ts';
@@ -14,7 +15,15 @@ import { restart } from './steps/restart.ts';
 import type { Chapter, Scene } from './steps/step.ts';
 import type { Row } from './table.ts';
 
-export const chapters: readonly Chapter[] = [routerAdvertisements, dynamicUpdates, names, proxy, abuse, restart];
+export const chapters: readonly Chapter[] = [
+  routerAdvertisements,
+  dynamicUpdates,
+  names,
+  proxy,
+  discovery,
+  abuse,
+  restart,
+];
 
 /** A running lab with a daemon in its edge namespace and everything around it. */
 export interface Stage {

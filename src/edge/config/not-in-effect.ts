@@ -1,7 +1,6 @@
 /** Settings that the schema takes and this version does not act on yet; the daemon warns of each, so that nobody is fooled. */
 
 import type { DnsConfig, ZoneConfig } from '../../dns/config.ts';
-import type { PoolConfig } from '../../proxy/config.ts';
 import { formatPath } from './problems.ts';
 import type { EdgeConfig } from './types.ts';
 
@@ -10,7 +9,6 @@ type Check = (config: EdgeConfig) => string[];
 
 /** The one list: whoever brings the feature takes its line out. */
 const checks: readonly Check[] = [
-  poolCheck('discover', (p) => p.discover !== undefined),
   dnsCheck('dns64.mode: synthesize', (dns) => dns.dns64.mode === 'synthesize'),
   zoneCheck('transfer.notify', (z) => z.transfer.notify.length > 0),
 ];
@@ -18,11 +16,6 @@ const checks: readonly Check[] = [
 /** Names every setting of this configuration that has no effect yet. */
 export function settingsNotInEffect(config: EdgeConfig): string[] {
   return checks.flatMap((check) => check(config));
-}
-
-function poolCheck(setting: string, uses: (pool: PoolConfig) => boolean): Check {
-  return ({ proxy }) =>
-    proxy.pools.filter(uses).map((pool) => `${formatPath(['proxy', 'pools', pool.name])}.${setting}`);
 }
 
 function dnsCheck(setting: string, uses: (dns: DnsConfig) => boolean): Check {

@@ -68,6 +68,7 @@ proxy:
     - { name: sum, bind: ${bind(ports.sum)}, pool: sum }
     - { name: judge1, bind: ${bind(ports.judgeV1)}, pool: judge1 }
     - { name: judge2, bind: ${bind(ports.judgeV2)}, pool: judge2 }
+    - { name: found, bind: ${bind(ports.found)}, pool: found }
   pools:
     http:
       proxyProtocol: v2
@@ -101,6 +102,11 @@ ${members(ports.judgeV1)}
       check: ${check}
       members:
 ${members(ports.judgeV2)}
+    found:
+      proxyProtocol: v2
+      balance: roundrobin
+      check: ${check}
+      discover: { srv: _found._tcp.${zone} }
 
 dns:
   listen: ["[${edgePrivate}]:53", "[::1]:53", "[${edgePublic6}]:53"]

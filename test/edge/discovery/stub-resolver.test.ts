@@ -1,0 +1,85 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import t, { type Test } from 'tap';
+import { parseInetEndpoint } from '../../../src/core/address.ts';
+import { systemClock } from '../../../src/core/clock.ts';
+import type { UpstreamConfig } from '../../../src/dns/config.ts';
+import { encodeMessage, parseMessage } from '../../../src/dns/wire/message.ts';
+import { nameFromText } from '../../../src/dns/wire/name.ts';
+import { CLASS, FLAG, OPCODE, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
+import { askServers } from '../../../src/edge/discovery/stub-resolver.ts';
+
+const query = encodeMessage({
+  id: 77,
+  flags: FLAG.RD,
+  opcode: OPCODE.QUERY,
+  rcode: 0,
+  questions: [{ name: nameFromText('a.test'), type: TYPE.AAAA, class: CLASS.IN }],
+  answers: [],
+  authority: [],
+  additional: [],
+});
+
+function reply(rcode: number, flags = 0): Uint8Array {
+  return encodeMessage({ ...parseMessage(query), rcode, flags: FLAG.QR | flags });
+}
+
+/** Answers each UDP query with these datagrams, and each TCP connection with these bytes. */
+async function server(t: Test, datagrams: readonly Uint8Array[], stream?: Uint8Array): Promise<UpstreamConfig> {
+  const udp = createSocket('udp6');
+  udp.bind(0, '::1');
+  await once(udp, 'listening');
+  udp.on('message', (_, from) => {
+    for (const datagram of datagrams) udp.send(datagram, from.port, from.address);
+  });
+  const { port } = udp.address();
+  t.teardown(() => udp.close());
+  if (stream !== undefined) {
+    const tcp = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => {
+        // In two pieces, as a network may deliver it.
+        const frame = Buffer.concat([Buffer.of(0, stream.length), stream]);
+        socket.write(frame.subarray(0, 5));
+        setImmediate(() => socket.write(frame.subarray(5)));
+      });
+    });
+    tcp.listen(port, '::1');
+    await once(tcp, 'listening');
+    t.equal((tcp.address() as AddressInfo).port, port);
+    t.teardown(() => tcp.close());
+  }
+  return { transport: 'udp', endpoint: parseInetEndpoint(`[::1]:${port}`), serverName: undefined };
+}
+
+function ask(...servers: UpstreamConfig[]): Promise<Uint8Array> {
+  return askServers({ clock: systemClock, servers: () => servers }, query);
+}
+
+/** A port where nobody is. */
+const nobody: UpstreamConfig = { transport: 'udp', endpoint: parseInetEndpoint('[::1]:1'), serverName: undefined };
+
+t.test('no server, or none that answers', async (t) => {
+  await t.rejects(ask(), { code: 'V6_LOOKUP' });
+  await t.rejects(ask(nobody), { code: 'V6_LOOKUP', message: /\[::1\]:1: .*ECONNREFUSED/ });
+});
+
+t.test('the first good answer counts; forged and garbled ones are not heard', async (t) => {
+  const otherId = Buffer.from(reply(RCODE.NXDOMAIN));
+  otherId[1] = otherId[1]! ^ 1;
+  const good = await server(t, [Buffer.alloc(3), otherId, query, reply(RCODE.NOERROR)]);
+  const refusing = await server(t, [reply(RCODE.REFUSED)]);
+  t.equal(parseMessage(await ask(nobody, refusing, good)).rcode, RCODE.NOERROR);
+  t.equal(parseMessage(await ask(refusing)).rcode, RCODE.REFUSED, 'for want of a better one');
+});
+
+t.test('an answer that was cut short is asked for by TCP', async (t) => {
+  const upstream = await server(t, [reply(RCODE.NOERROR, FLAG.TC)], reply(RCODE.NXDOMAIN));
+  t.equal(parseMessage(await ask(upstream)).rcode, RCODE.NXDOMAIN);
+});
+
+t.test('TLS that is none', async (t) => {
+  const upstream = await server(t, [], reply(RCODE.NOERROR));
+  await t.rejects(ask({ ...upstream, transport: 'tls', serverName: 'dns.test' }), { code: 'V6_LOOKUP' });
+});
