@@ -69,7 +69,9 @@ export class DaemonHome {
 
   /** Starts a daemon without waiting for anything. */
   spawn(options: ExecOptions = {}): LabProcess {
-    const daemon = new LabProcess('v6edge', [program, 'run', '--config', this.configFile], options);
+    // Without what a test runner would load into every Node.js process below it.
+    const env = { NODE_OPTIONS: '', ...options.env };
+    const daemon = new LabProcess('v6edge', [program, 'run', '--config', this.configFile], { ...options, env });
     this.#processes.push(daemon);
     return daemon;
   }
