@@ -1,5 +1,5 @@
 /** What an interface advertises, from its configuration and what the kernel says of it. */
-import { type Address, type Cidr, equalAddress, formatCidr, maskAddress } from '../core/address.ts';
+import { type Address, type Cidr, cidrContains, equalAddress, formatCidr, maskAddress } from '../core/address.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
 import type { PrefixConfig, RaInterfaceConfig } from './config.ts';
 import { IPV6_HEADER_BYTES, IPV6_MIN_MTU } from './constants.ts';
@@ -17,6 +17,14 @@ const serversPerOption = 60;
 /** Octets of names in one option, for the same reason. */
 const domainOctetsPerOption = 960;
 
+/** What an advertisement depends on besides configuration and network. */
+export interface Circumstances {
+  /** Wall-clock milliseconds; absent = lifetimes as if no deadline was set. */
+  readonly wall?: number;
+  /** Whether DNS here can serve. */
+  readonly dnsServes: boolean;
+}
+
 /**
  * The whole advertisement, options in radvd's order. It may be larger than a packet: `encodePackets` splits it.
  * @param link gives the source link-layer address
@@ -26,14 +34,21 @@ export function buildAdvertisement(
   config: RaInterfaceConfig,
   link: Link,
   addresses: readonly InterfaceAddress[],
+  { wall, dnsServes }: Circumstances = { dnsServes: true },
 ): RouterAdvertisement {
-  const options: NdOption[] = config.prefixes.flatMap((prefix) => prefixOptions(prefix, addresses));
-  for (const route of config.routes) {
-    options.push({ kind: 'route-information', ...route });
+  const options: NdOption[] = config.prefixes.flatMap((prefix) => prefixOptions(prefix, addresses, wall));
+  for (const { prefix, preference, lifetimeSeconds, until } of config.routes) {
+    options.push({
+      kind: 'route-information',
+      prefix,
+      preference,
+      lifetimeSeconds: notBeyond(until, lifetimeSeconds, wall),
+    });
   }
   if (config.rdnss !== undefined) {
-    const servers = config.rdnss.servers.length > 0 ? config.rdnss.servers : ownServer(addresses);
-    options.push(...rdnssOptions(servers, config.rdnss.lifetimeSeconds));
+    const { servers, lifetimeSeconds, whileHealthy } = config.rdnss;
+    const serves = dnsServes || !whileHealthy;
+    options.push(...rdnssOptions(servers.length > 0 ? servers : ownServer(addresses), serves ? lifetimeSeconds : 0));
   }
   if (config.dnssl !== undefined) options.push(...dnsslOptions(config.dnssl.domains, config.dnssl.lifetimeSeconds));
   if (config.mtu !== 0) options.push({ kind: 'mtu', mtu: config.mtu });
@@ -46,6 +61,7 @@ export function buildAdvertisement(
     hopLimit: config.hopLimit,
     managed: config.managed,
     other: config.other,
+    homeAgent: config.homeAgent,
     // RFC 4191 §2.2: "If the Router Lifetime is zero, the preference value MUST be set to (00)."
     preference: config.defaultLifetimeSeconds === 0 ? 'medium' : config.preference,
     lifetimeSeconds: config.defaultLifetimeSeconds,
@@ -107,13 +123,49 @@ export function ownServer(addresses: readonly InterfaceAddress[]): Address[] {
   return best === undefined ? [] : [best.address];
 }
 
-function prefixOptions(config: PrefixConfig, addresses: readonly InterfaceAddress[]): PrefixInformation[] {
-  const { onLink, autonomous, validSeconds, preferredSeconds } = config;
-  const rest = { kind: 'prefix-information' as const, onLink, autonomous, validSeconds, preferredSeconds };
-  if (!isEachPrefix(config.prefix)) return [{ ...rest, prefix: config.prefix }];
-  return addresses
-    .filter((a) => isUsable(a) && a.prefixLength === 64)
-    .map((a) => ({ ...rest, prefix: { base: maskAddress(a.address, 64), length: 64 } }));
+function prefixOptions(
+  config: PrefixConfig,
+  addresses: readonly InterfaceAddress[],
+  wall: number | undefined,
+): PrefixInformation[] {
+  const { onLink, autonomous } = config;
+  const validSeconds = notBeyond(config.validUntil, config.validSeconds, wall);
+  const preferredSeconds = Math.min(validSeconds, notBeyond(config.preferredUntil, config.preferredSeconds, wall));
+  const usable = addresses.filter(isUsable);
+  const option = (prefix: Cidr): PrefixInformation => {
+    const own = config.routerAddress
+      ? usable.find(({ address }) => cidrContains(prefix, address.bytes))?.address
+      : undefined;
+    return {
+      kind: 'prefix-information',
+      prefix,
+      onLink,
+      autonomous,
+      validSeconds,
+      preferredSeconds,
+      ...(own !== undefined && { routerAddress: own }),
+    };
+  };
+  if (!isEachPrefix(config.prefix)) return [option(config.prefix)];
+  return usable
+    .filter(({ address, prefixLength }) => {
+      return prefixLength === 64 && !config.ignore.some((cidr) => cidrContains(cidr, address.bytes));
+    })
+    .map(({ address }) => option({ base: maskAddress(address, 64), length: 64 }));
+}
+
+/** The lifetime, cut so that it ends at `until`. */
+function notBeyond(until: number | undefined, seconds: number, wall: number | undefined): number {
+  if (until === undefined || wall === undefined) return seconds;
+  return Math.max(0, Math.min(seconds, Math.floor((until - wall) / 1000)));
+}
+
+/** Whether lifetimes count down to a deadline. */
+export function hasDeadlines(config: RaInterfaceConfig): boolean {
+  return (
+    config.routes.some(({ until }) => until !== undefined) ||
+    config.prefixes.some(({ validUntil, preferredUntil }) => validUntil !== undefined || preferredUntil !== undefined)
+  );
 }
 
 /** Whether the configured prefix is `::/64`, each /64 of the interface. */

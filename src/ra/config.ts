@@ -16,12 +16,29 @@ export interface PrefixConfig {
   /** AdvPreferredLifetime, seconds. */
   readonly preferredSeconds: number;
   readonly deprecateOnStop: boolean;
+  /** Wall-clock milliseconds that neither lifetime reaches beyond (RFC 4861 §6.2.1: "a time that decrements in real time"). */
+  readonly validUntil: number | undefined;
+  readonly preferredUntil: number | undefined;
+  /** R (RFC 6275 §7.2): the option carries our whole address in this prefix. */
+  readonly routerAddress: boolean;
+  /** What `::/64` does not stand for. */
+  readonly ignore: readonly Cidr[];
 }
 
 export interface RouteConfig {
   readonly prefix: Cidr;
   readonly lifetimeSeconds: number;
+  /** Wall-clock milliseconds that the lifetime does not reach beyond. */
+  readonly until: number | undefined;
   readonly preference: RouterPreference;
+}
+
+export interface RdnssConfig {
+  /** Empty = the interface's own address. */
+  readonly servers: readonly Address[];
+  readonly lifetimeSeconds: number;
+  /** With lifetime 0 while DNS here cannot serve. */
+  readonly whileHealthy: boolean;
 }
 
 export interface RaInterfaceConfig {
@@ -34,6 +51,8 @@ export interface RaInterfaceConfig {
   readonly managed: boolean;
   /** AdvOtherConfigFlag. */
   readonly other: boolean;
+  /** H (RFC 6275 §7.1). */
+  readonly homeAgent: boolean;
   /** AdvDefaultLifetime, seconds; 0 = no default gateway. */
   readonly defaultLifetimeSeconds: number;
   readonly preference: RouterPreference;
@@ -48,7 +67,7 @@ export interface RaInterfaceConfig {
   readonly sourceLinkLayer: boolean;
   readonly prefixes: readonly PrefixConfig[];
   readonly routes: readonly RouteConfig[];
-  readonly rdnss: { readonly servers: readonly Address[]; readonly lifetimeSeconds: number } | undefined;
+  readonly rdnss: RdnssConfig | undefined;
   readonly dnssl: { readonly domains: readonly string[]; readonly lifetimeSeconds: number } | undefined;
   /** RFC 8781. */
   readonly pref64: { readonly prefix: Cidr; readonly lifetimeSeconds: number } | undefined;
@@ -57,4 +76,8 @@ export interface RaInterfaceConfig {
   readonly unicastOnly: boolean;
   /** Only these get replies; empty = all. */
   readonly clients: readonly Address[];
+  /** These never get replies. */
+  readonly deny: readonly Address[];
+  /** The link-local address to send from; undefined = the interface's first. */
+  readonly source: Address | undefined;
 }

@@ -21,6 +21,7 @@ export class RaControl {
   readonly #interfaces = new Map<string, RaInterface>();
   /** Interfaces whose configuration went away and that say so still. */
   readonly #ceasing = new Set<RaInterface>();
+  #dnsServes = true;
   #socket: Icmp6Sender | undefined;
   #unlisten: (() => void) | undefined;
 
@@ -67,8 +68,15 @@ export class RaControl {
       for (const one of this.#ceasing) if (one.name === config.interface) one.stop();
       const added = new RaInterface(this.#context, this.#openSocket(), this.#memory, config);
       this.#interfaces.set(config.interface, added);
+      added.dnsServes = this.#dnsServes;
       added.look();
     }
+  }
+
+  /** Whether DNS here can serve: `rdnss.whileHealthy` follows it. */
+  setDnsServes(serves: boolean): void {
+    this.#dnsServes = serves;
+    for (const one of this.#interfaces.values()) one.dnsServes = serves;
   }
 
   /** Whether every interface advertises. */

@@ -12,7 +12,8 @@ import type { Timer } from '../core/clock.ts';
 import { errnoName } from '../linux/errors.ts';
 import type { Icmp6Sender } from '../linux/icmp6.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
-import { buildAdvertisement, encodePackets, finalAdvertisement, isEachPrefix } from './advertisement.ts';
+import { buildAdvertisement, encodePackets, finalAdvertisement, hasDeadlines, isEachPrefix } from './advertisement.ts';
+import { adviceFor } from './advice.ts';
 import type { RaInterfaceConfig } from './config.ts';
 import {
   ALL_NODES,
@@ -58,6 +59,8 @@ export class RaInterface {
   #state: RaState = 'missing';
   #told = false;
   #link: Link | undefined;
+  #addresses: readonly InterfaceAddress[] = [];
+  #dnsServes = true;
   #source: Address | undefined;
   #joined: number | undefined;
   /** What we say; beside it goes what is to be taken back. */
@@ -89,6 +92,13 @@ export class RaInterface {
 
   get state(): RaState {
     return this.#state;
+  }
+
+  /** Whether DNS here can serve; a change is told at once where the configuration wants it. */
+  set dnsServes(serves: boolean) {
+    if (this.#dnsServes === serves) return;
+    this.#dnsServes = serves;
+    this.look();
   }
 
   /** Looks at the network again and does what follows from it. */
@@ -132,7 +142,9 @@ export class RaInterface {
     if (this.#state !== 'advertising') return;
     const delay = random.fraction() * this.#config.maxDelayMs;
     const anonymous = isUnspecified(source);
-    if (this.#config.clients.length > 0 && !this.#config.clients.some((client) => equalAddress(client, source))) {
+    const { clients, deny } = this.#config;
+    const isSource = (address: Address): boolean => equalAddress(address, source);
+    if ((clients.length > 0 && !clients.some(isSource)) || deny.some(isSource)) {
       this.#count('notAClient', RaCounter.notAClient);
     } else if (anonymous) {
       // Nothing to send a unicast to, and no multicast wanted here.
@@ -167,7 +179,7 @@ export class RaInterface {
     }
     const { clock } = this.#context;
     const marked = this.#config.prefixes.filter((prefix) => prefix.deprecateOnStop);
-    const own = this.#advertisement;
+    const own = this.#current()!;
     this.#advertisement = finalAdvertisement(own, (prefix) =>
       deprecateAll
         ? true
@@ -204,6 +216,7 @@ export class RaInterface {
 
   status(): RaInterfaceStatus {
     const iso = (at: number): string => new Date(at).toISOString();
+    const current = this.#current();
     return {
       interface: this.name,
       ifindex: this.#link?.index,
@@ -217,7 +230,7 @@ export class RaInterface {
           ? undefined
           : { at: iso(this.#lastSolicitation.at), from: this.#lastSolicitation.from },
       lastError: this.#lastError,
-      advertisement: this.#advertisement === undefined ? undefined : advertisementJson(this.#advertisement),
+      advertisement: current === undefined ? undefined : advertisementJson(current),
       counters: { ...this.#counters },
       routers: this.#routers.list().map((router) => ({
         source: formatAddress(router.source),
@@ -235,8 +248,9 @@ export class RaInterface {
 
   /** Builds anew; returns whether what we say has changed. What vanished is withdrawn. */
   #rebuild(link: Link, addresses: readonly InterfaceAddress[]): boolean {
-    const advertisement = buildAdvertisement(this.#config, link, addresses);
+    const advertisement = buildAdvertisement(this.#config, link, addresses, { dnsServes: this.#dnsServes });
     this.#advertisement = advertisement;
+    this.#addresses = addresses;
     if (this.#remembered.told.say(advertisement.options, this.#context.clock.wall())) this.#memory.changed();
     const before = this.#encoded;
     this.#encoded = encodePackets(advertisement, link.mtu);
@@ -249,8 +263,15 @@ export class RaInterface {
   /** What goes out at this moment. */
   #packets(): readonly Uint8Array[] {
     const withdrawn = this.#remembered.told.withdrawn(this.#context.clock.wall());
-    const own = this.#advertisement!;
+    const own = this.#current()!;
     return encodePackets({ ...own, options: [...own.options, ...withdrawn] }, this.#link!.mtu);
+  }
+
+  /** What we say at this moment: lifetimes that end at a set time are shorter each time. */
+  #current(): RouterAdvertisement | undefined {
+    if (this.#state !== 'advertising' || !hasDeadlines(this.#config)) return this.#advertisement;
+    const wall = this.#context.clock.wall();
+    return buildAdvertisement(this.#config, this.#link!, this.#addresses, { wall, dnsServes: this.#dnsServes });
   }
 
   #enter(state: RaState): void {
@@ -264,6 +285,7 @@ export class RaInterface {
     if (state === 'advertising') {
       log.info({ source: formatAddress(this.#source!) }, 'router advertisements go out');
       this.#checkKernel();
+      for (const advice of adviceFor(this.#config, this.#link!)) log.warn({}, advice);
     } else if (state === 'stopped' || state === 'ceasing') log.info({ state }, reason);
     else log.warn({ state }, `no router advertisements: ${reason}`);
     emit({ kind: 'ra-state', interface: this.name, state, reason });

@@ -10,6 +10,8 @@ export const stateReasons: Readonly<Record<RaState, string>> = {
   missing: 'there is no such interface',
   down: 'the interface is down or has no carrier',
   'no-link-local': 'the interface has no link-local address that has passed duplicate address detection yet',
+  'no-source':
+    'the configured source address is not on the interface, or has not passed duplicate address detection yet',
   'duplicate-address': "the interface's link-local address is in use by another node",
   'tentative-address': 'an address that is to be announced has not passed duplicate address detection yet',
   advertising: '',
@@ -39,7 +41,12 @@ export function lookAt(network: NetworkView, config: RaInterfaceConfig, current:
   const addresses = network.addresses(link.index).filter((a) => a.address.family === 6);
   const linkLocals = addresses.filter((a) => a.scope === 'link');
   const ready = linkLocals.filter((a) => !a.tentative && !a.dadFailed);
-  const found = ready.find((a) => current !== undefined && equalAddress(a.address, current)) ?? ready[0];
+  const { source } = config;
+  const found =
+    source === undefined
+      ? (ready.find((a) => current !== undefined && equalAddress(a.address, current)) ?? ready[0])
+      : ready.find((a) => equalAddress(a.address, source));
+  if (found === undefined && source !== undefined && ready.length > 0) return { state: 'no-source', link };
   if (found === undefined) {
     return { state: linkLocals.some((a) => a.dadFailed) ? 'duplicate-address' : 'no-link-local', link };
   }

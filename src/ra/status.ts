@@ -10,6 +10,7 @@ export type RaState =
   | 'missing'
   | 'down'
   | 'no-link-local'
+  | 'no-source'
   | 'duplicate-address'
   | 'tentative-address'
   | 'advertising'
@@ -33,6 +34,7 @@ export interface AdvertisementJson {
   readonly hopLimit: number;
   readonly managed: boolean;
   readonly other: boolean;
+  readonly homeAgent: boolean;
   readonly preference: string;
   readonly lifetime: number;
   readonly reachableTimeMs: number;
@@ -85,6 +87,7 @@ function optionJson(option: NdOption): Record<string, unknown> {
         autonomous: option.autonomous,
         valid: lifetimeJson(option.validSeconds),
         preferred: lifetimeJson(option.preferredSeconds),
+        ...(option.routerAddress !== undefined && { routerAddress: formatAddress(option.routerAddress) }),
       };
     case 'route-information':
       return {

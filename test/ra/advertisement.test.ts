@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '../../src/core/address.ts';
-import { buildAdvertisement, encodePackets, finalAdvertisement, ownServer } from '../../src/ra/advertisement.ts';
+import {
+  buildAdvertisement,
+  encodePackets,
+  finalAdvertisement,
+  hasDeadlines,
+  ownServer,
+} from '../../src/ra/advertisement.ts';
 import { parseRouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 import { address, ownLinkLocal, prefix, raConfig } from './support.ts';
 
@@ -29,7 +35,7 @@ t.test('no server of our own, no RDNSS option; no router, no preference; each pr
   const config = raConfig({
     preference: 'high',
     prefixes: [prefix('fd00:6:6::/64', { onLink: false }), prefix('::/64')],
-    rdnss: { servers: [], lifetimeSeconds: 60 },
+    rdnss: { servers: [], lifetimeSeconds: 60, whileHealthy: false },
   });
   const none = buildAdvertisement(config, link, [address(ownLinkLocal)]);
   t.equal(none.preference, 'medium');
@@ -42,6 +48,72 @@ t.test('no server of our own, no RDNSS option; no router, no preference; each pr
       { prefix: parseCidr('fd00:7::/64'), onLink: true },
     ],
     'the one that is written out wins',
+  );
+  t.end();
+});
+
+t.test('lifetimes count down to a deadline, and stay 0', (t) => {
+  const wall = Date.UTC(2026, 0, 1);
+  const config = raConfig({
+    prefixes: [
+      prefix('fd00:1::/64', { validUntil: wall + 7_200_000, preferredUntil: wall + 3_600_000 }),
+      prefix('fd00:2::/64', { validUntil: wall + 3_600_000 }),
+      prefix('fd00:3::/64', { validSeconds: Infinity, validUntil: wall + 7_200_000, preferredUntil: wall }),
+    ],
+    routes: [{ prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800, until: wall + 3_600_000, preference: 'low' }],
+  });
+  t.ok(hasDeadlines(config));
+  t.notOk(hasDeadlines(raConfig()));
+  const at = (time: number | undefined) => {
+    const now = time === undefined ? {} : { wall: wall + time };
+    const { options } = buildAdvertisement(config, link, [], { dnsServes: true, ...now });
+    return options.flatMap((option) => {
+      if (option.kind === 'prefix-information') return [[option.validSeconds, option.preferredSeconds]];
+      return option.kind === 'route-information' ? [[option.lifetimeSeconds]] : [];
+    });
+  };
+  t.strictSame(at(undefined), [[86_400, 14_400], [86_400, 14_400], [Infinity, 14_400], [1800]], 'without a clock');
+  t.strictSame(at(0), [[7_200, 3_600], [3_600, 3_600], [7_200, 0], [1800]], 'preferred never beyond valid');
+  t.strictSame(at(3_000_500), [[4_199, 599], [599, 599], [4_199, 0], [599]]);
+  t.strictSame(at(9e9), [[0, 0], [0, 0], [0, 0], [0]]);
+  t.end();
+});
+
+t.test('DNS that cannot serve: lifetime 0 where the configuration wants it', (t) => {
+  const servers = [parseAddress('fd00::1')];
+  const lifetime = (whileHealthy: boolean, dnsServes: boolean): unknown => {
+    const config = raConfig({ rdnss: { servers, lifetimeSeconds: 60, whileHealthy } });
+    const { options } = buildAdvertisement(config, link, [], { dnsServes });
+    return options.find((option) => option.kind === 'rdnss')?.lifetimeSeconds;
+  };
+  t.strictSame(
+    [lifetime(false, true), lifetime(false, false), lifetime(true, true), lifetime(true, false)],
+    [60, 60, 60, 0],
+  );
+  t.end();
+});
+
+t.test('R: our own address in the prefix, if there is one; `::/64` passes over what is ignored', (t) => {
+  const own = [address('fd00:1::5'), address('2001:db8::5'), address('fd00:3::5', { tentative: true })];
+  const config = raConfig({
+    prefixes: [
+      prefix('fd00:1::/64', { routerAddress: true }),
+      prefix('fd00:2::/64', { routerAddress: true }),
+      prefix('::/64', { routerAddress: true, ignore: [parseCidr('fd00::/16')] }),
+    ],
+  });
+  const { options } = buildAdvertisement(config, link, own);
+  t.strictSame(
+    options.flatMap((option) =>
+      option.kind === 'prefix-information'
+        ? [[formatCidr(option.prefix), option.routerAddress && formatAddress(option.routerAddress)]]
+        : [],
+    ),
+    [
+      ['fd00:1::/64', 'fd00:1::5'],
+      ['fd00:2::/64', undefined],
+      ['2001:db8::/64', '2001:db8::5'],
+    ],
   );
   t.end();
 });
@@ -80,6 +152,7 @@ t.test('packets: whatever is configured, none too large, nothing lost, nothing t
           rdnss: {
             servers: Array.from({ length: servers + 1 }, (_, i) => parseAddress(`fd00::${(i + 1).toString(16)}`)),
             lifetimeSeconds: 60,
+            whileHealthy: false,
           },
           dnssl:
             labels.length === 0

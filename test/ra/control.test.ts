@@ -8,7 +8,7 @@ import { RaCounter, RaGauge, raCounters } from '../../src/ra/counters.ts';
 import { StateFile } from '../../src/ra/state-file.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
 import { encodeRouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
-import { address, fixedRandom, Harness, ownLinkLocal, prefix, raConfig, type Sent } from './support.ts';
+import { address, fixedRandom, Harness, ownLinkLocal, prefix, prefixOption, raConfig, type Sent } from './support.ts';
 
 const gaps = (sent: readonly Sent[]): number[] => sent.slice(1).map((one, i) => one.at - sent[i]!.at);
 const option = <K extends NdOption['kind']>(sent: Sent, kind: K): Extract<NdOption, { kind: K }>[] =>
@@ -256,7 +256,7 @@ t.test('a failed send is tried again, heals, is counted and told once', async (t
 
 t.test('a change of addresses is told at once: ::/64 and the own DNS server', async (t) => {
   const harness = await Harness.advertising(
-    raConfig({ prefixes: [prefix('::/64')], rdnss: { servers: [], lifetimeSeconds: 1800 } }),
+    raConfig({ prefixes: [prefix('::/64')], rdnss: { servers: [], lifetimeSeconds: 1800, whileHealthy: false } }),
   );
   harness.clock.advance(10_000);
   harness.take();
@@ -314,14 +314,17 @@ t.test('a reload withdraws what it lacks, with a burst; nothing changed means no
   const harness = await Harness.advertising(
     raConfig({
       prefixes: [prefix('fd00:6:6::/64'), prefix('fd00:7:7::/64')],
-      routes: [{ prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800, preference: 'medium' }],
+      routes: [{ prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800, preference: 'medium', until: undefined }],
       pref64: { prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800 },
     }),
   );
   harness.clock.advance(100_000);
   harness.take();
   harness.control.apply([
-    raConfig({ dnssl: undefined, rdnss: { servers: [parseAddress('fd00:6:6::2')], lifetimeSeconds: 60 } }),
+    raConfig({
+      dnssl: undefined,
+      rdnss: { servers: [parseAddress('fd00:6:6::2')], lifetimeSeconds: 60, whileHealthy: false },
+    }),
   ]);
   harness.clock.advance(40_000);
   const sent = harness.take();
@@ -354,7 +357,10 @@ t.test('a reload withdraws what it lacks, with a burst; nothing changed means no
   harness.clock.advance(10_000);
   harness.take();
   harness.control.apply([
-    raConfig({ dnssl: undefined, rdnss: { servers: [parseAddress('fd00:6:6::2')], lifetimeSeconds: 60 } }),
+    raConfig({
+      dnssl: undefined,
+      rdnss: { servers: [parseAddress('fd00:6:6::2')], lifetimeSeconds: 60, whileHealthy: false },
+    }),
   ]);
   harness.clock.advance(3_000);
   t.strictSame(harness.take(), []);
@@ -376,7 +382,9 @@ t.test('a restart takes back what only the process before it said', async (t) =>
 });
 
 t.test('another link-local address: the old one says that it is no router any more (§6.2.8)', async (t) => {
-  const routes = [{ prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800, preference: 'high' as const }];
+  const routes = [
+    { prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 1800, preference: 'high' as const, until: undefined },
+  ];
   const harness = await Harness.advertising(raConfig({ defaultLifetimeSeconds: 1800, routes }));
   harness.clock.advance(40_000);
   harness.take();
@@ -494,6 +502,64 @@ t.test('clients alone get replies, and unsolicited ones by unicast', async (t) =
   t.match(harness.take(), [{ to: 'fe80::a' }]);
 });
 
+t.test('who is denied gets no reply, others do', async (t) => {
+  const harness = await Harness.advertising(raConfig({ maxDelayMs: 0, deny: [parseAddress('fe80::bad')] }));
+  harness.take();
+  harness.solicit('fe80::bad');
+  t.strictSame(harness.take(), []);
+  t.equal(harness.counters.get(RaCounter.notAClient), 1);
+  harness.solicit('fe80::a');
+  t.match(harness.take(), [{ to: 'fe80::a' }]);
+});
+
+t.test('deadlines: each advertisement has its own lifetimes, and time alone is no change', async (t) => {
+  const harness = new Harness();
+  const validUntil = harness.clock.wall() + 100_000;
+  harness.network.setLink({ index: 7 });
+  harness.network.setAddresses(7, address(ownLinkLocal));
+  await harness.control.start([raConfig({ maxDelayMs: 0, prefixes: [prefix('fd00:6:6::/64', { validUntil })] })]);
+  harness.clock.advance(40_000);
+  harness.solicit('fe80::77');
+  const valid = () => harness.take().map((one) => option(one, 'prefix-information')[0]!.validSeconds);
+  t.strictSame(valid(), [100, 84, 68, 60]);
+  harness.network.setAddresses(7, address(ownLinkLocal), address('192.0.2.1/24'));
+  harness.clock.advance(10_000);
+  t.strictSame(valid(), [], 'no burst');
+  t.match(harness.control.status()[0]!.advertisement!.options[0], { valid: 50, preferred: 50 });
+  await harness.control.stop({ final: true, graceMs: 0 });
+  t.strictSame(valid(), [50]);
+});
+
+t.test('DNS that cannot serve is told at once, and that it can again', async (t) => {
+  const rdnss = { servers: [parseAddress('fd00:6:6::1')], lifetimeSeconds: 1800, whileHealthy: true };
+  const harness = await Harness.advertising(raConfig({ rdnss }));
+  harness.clock.advance(100_000);
+  harness.take();
+  const lifetimes = () => harness.take().map((one) => option(one, 'rdnss').map((each) => each.lifetimeSeconds));
+  harness.control.setDnsServes(false);
+  harness.clock.advance(32_000);
+  t.strictSame(lifetimes(), [[0], [0], [0]]);
+  harness.control.setDnsServes(false);
+  harness.clock.advance(10_000);
+  t.strictSame(lifetimes(), [], 'said already');
+  harness.control.setDnsServes(true);
+  harness.clock.advance(0);
+  t.strictSame(lifetimes(), [[1800]]);
+  harness.control.setDnsServes(false);
+  harness.control.apply([raConfig({ rdnss }), raConfig({ interface: 'eth2', rdnss })]);
+  harness.network.setLink({ index: 8, name: 'eth2' });
+  harness.network.setAddresses(8, address('fe80::8'));
+  harness.clock.advance(0);
+  t.match(harness.take().find((one) => one.ifindex === 8)?.ra.options, [{}, { kind: 'rdnss', lifetimeSeconds: 0 }]);
+
+  const fixed = await Harness.advertising();
+  fixed.clock.advance(100_000);
+  fixed.take();
+  fixed.control.setDnsServes(false);
+  fixed.clock.advance(10_000);
+  t.strictSame(fixed.take(), [], 'where the configuration does not ask for it, nothing is said');
+});
+
 t.test('unicastOnly sends no multicast, whatever happens', async (t) => {
   const harness = await Harness.advertising(raConfig({ maxDelayMs: 0, unicastOnly: true }));
   harness.solicit('::');
@@ -512,7 +578,7 @@ t.test('a large advertisement is split: 1280 is the floor, all is said, each has
   const domains = Array.from({ length: 60 }, (_, i) => `${'x'.repeat(50)}${i}.example`);
   const config = raConfig({
     prefixes,
-    rdnss: { servers, lifetimeSeconds: 60 },
+    rdnss: { servers, lifetimeSeconds: 60, whileHealthy: false },
     dnssl: { domains, lifetimeSeconds: 60 },
     mtu: 1400,
   });
@@ -545,14 +611,15 @@ t.test('other routers are remembered, compared, told of once, and bounded (§6.2
         hopLimit: 32,
         managed: true,
         other: false,
+        homeAgent: false,
         preference: 'high',
         lifetimeSeconds: 1800,
         reachableTimeMs: 5,
         retransTimerMs: 0,
         options: [
           { kind: 'mtu', mtu: 1500 },
-          { kind: 'prefix-information', ...prefix('fd00:6:6::/64'), validSeconds: 60 },
-          { kind: 'prefix-information', ...prefix('2001:db8::/64') },
+          prefixOption('fd00:6:6::/64', { validSeconds: 60 }),
+          prefixOption('2001:db8::/64'),
           { kind: 'rdnss', lifetimeSeconds: 60, servers: [parseAddress('fd00:6:6::bad')] },
         ],
         ...more,

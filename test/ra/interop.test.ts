@@ -30,7 +30,7 @@ const radvdCases: { name: string; radvd: string; ours: Partial<RaInterfaceConfig
       RDNSS fd00:6:6::1 { AdvRDNSSLifetime 60; }; DNSSL cluster.test { AdvDNSSLLifetime 60; };`,
     ours: {
       prefixes: [prefix('fd00:6:6::/64', { validSeconds: 3600, preferredSeconds: 1800 })],
-      rdnss: { servers: [parseAddress('fd00:6:6::1')], lifetimeSeconds: 60 },
+      rdnss: { servers: [parseAddress('fd00:6:6::1')], lifetimeSeconds: 60, whileHealthy: false },
       dnssl: { domains: ['cluster.test'], lifetimeSeconds: 60 },
     },
   },
@@ -70,10 +70,14 @@ const radvdCases: { name: string; radvd: string; ours: Partial<RaInterfaceConfig
         prefix('2001:db8::/64', { autonomous: false }),
       ],
       routes: [
-        { prefix: parseCidr('2001:db8:1::/80'), lifetimeSeconds: 600, preference: 'high' },
-        { prefix: parseCidr('2001:db8:2:3:4::/96'), lifetimeSeconds: 700, preference: 'low' },
+        { prefix: parseCidr('2001:db8:1::/80'), lifetimeSeconds: 600, preference: 'high', until: undefined },
+        { prefix: parseCidr('2001:db8:2:3:4::/96'), lifetimeSeconds: 700, preference: 'low', until: undefined },
       ],
-      rdnss: { servers: [parseAddress('fd00:6:6::1'), parseAddress('fd00:6:6::2')], lifetimeSeconds: 1200 },
+      rdnss: {
+        servers: [parseAddress('fd00:6:6::1'), parseAddress('fd00:6:6::2')],
+        lifetimeSeconds: 1200,
+        whileHealthy: false,
+      },
       dnssl: { domains: ['cluster.test', 'a.example'], lifetimeSeconds: 1200 },
     },
   },
@@ -84,7 +88,7 @@ const radvdCases: { name: string; radvd: string; ours: Partial<RaInterfaceConfig
     ours: {
       defaultLifetimeSeconds: 1800,
       prefixes: [],
-      routes: [{ prefix: parseCidr('2001:db8:1::/48'), lifetimeSeconds: 600, preference: 'medium' }],
+      routes: [{ prefix: parseCidr('2001:db8:1::/48'), lifetimeSeconds: 600, preference: 'medium', until: undefined }],
       rdnss: undefined,
       dnssl: undefined,
     },

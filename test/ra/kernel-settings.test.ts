@@ -46,7 +46,9 @@ t.test('accept_ra: when it is on, and what becomes of it', (t) => {
 });
 
 t.test('forwarding off: a warning where packets are called for, a word where none are', (t) => {
-  const routes = [{ prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 60, preference: 'medium' as const }];
+  const routes = [
+    { prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 60, preference: 'medium' as const, until: undefined },
+  ];
   const cases: [name: string, config: ReturnType<typeof raConfig>, level: string][] = [
     ['no router', raConfig(), 'info'],
     ['a default router', raConfig({ defaultLifetimeSeconds: 1800 }), 'warn'],

@@ -4,9 +4,9 @@ import { maxOtherRouters } from '../../src/ra/constants.ts';
 import { findContradictions, OtherRouters } from '../../src/ra/monitor.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
 import type { RouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
-import { prefix } from './support.ts';
+import { prefixOption } from './support.ts';
 
-const pio = (text: string, more: object = {}): NdOption => ({ kind: 'prefix-information', ...prefix(text), ...more });
+const pio = prefixOption;
 const rdnss = (lifetimeSeconds: number, ...servers: string[]): NdOption => ({
   kind: 'rdnss',
   lifetimeSeconds,
@@ -16,6 +16,7 @@ const ours: RouterAdvertisement = {
   hopLimit: 64,
   managed: false,
   other: false,
+  homeAgent: false,
   preference: 'medium',
   lifetimeSeconds: 0,
   reachableTimeMs: 1_000,

@@ -10,6 +10,7 @@ const advertisement = (lifetimeSeconds: number): string =>
       hopLimit: 64,
       managed: false,
       other: false,
+      homeAgent: false,
       preference: 'medium',
       lifetimeSeconds,
       reachableTimeMs: 0,

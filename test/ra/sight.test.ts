@@ -40,6 +40,21 @@ t.test('what there is, and what follows', (t) => {
       source: 'fe80::1',
     },
     {
+      name: 'the configured source',
+      addresses: [address('fe80::1'), address('fe80::2')],
+      config: raConfig({ source: parseAddress('fe80::2') }),
+      current: 'fe80::1',
+      state: 'advertising',
+      source: 'fe80::2',
+    },
+    {
+      name: 'the configured source is not there',
+      addresses: [address('fe80::1'), address('fe80::2', { tentative: true })],
+      config: raConfig({ source: parseAddress('fe80::2') }),
+      current: 'fe80::1',
+      state: 'no-source',
+    },
+    {
       name: 'an address to announce is in DAD',
       addresses: [address('fe80::1'), address('fd00::1', { tentative: true })],
       config: announcing,

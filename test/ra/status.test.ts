@@ -2,12 +2,12 @@ import t from 'tap';
 import { parseAddress, parseCidr } from '../../src/core/address.ts';
 import { advertisementJson } from '../../src/ra/status.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
-import { prefix } from './support.ts';
+import { prefixOption } from './support.ts';
 
 t.test('every kind of option as JSON', (t) => {
   const cases: [option: NdOption, json: object][] = [
     [
-      { kind: 'prefix-information', ...prefix('fd00::/64', { validSeconds: Infinity }) },
+      prefixOption('fd00::/64', { validSeconds: Infinity }),
       { prefix: 'fd00::/64', onLink: true, autonomous: true, valid: 'infinity', preferred: 14_400 },
     ],
     [
@@ -41,6 +41,7 @@ t.test('every kind of option as JSON', (t) => {
     hopLimit: 64,
     managed: true,
     other: false,
+    homeAgent: false,
     preference: 'low' as const,
     lifetimeSeconds: 1800,
     reachableTimeMs: 1,

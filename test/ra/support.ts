@@ -11,6 +11,7 @@ import type { RaEvent } from '../../src/ra/context.ts';
 import { RaControl } from '../../src/ra/control.ts';
 import { raCounters, raGauges } from '../../src/ra/counters.ts';
 import type { StateFile } from '../../src/ra/state-file.ts';
+import type { PrefixInformation } from '../../src/ra/wire/prefix-information.ts';
 import { parseRouterAdvertisement, type RouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 
 export function prefix(text: string, more: Partial<PrefixConfig> = {}): PrefixConfig {
@@ -21,8 +22,18 @@ export function prefix(text: string, more: Partial<PrefixConfig> = {}): PrefixCo
     validSeconds: 86_400,
     preferredSeconds: 14_400,
     deprecateOnStop: false,
+    validUntil: undefined,
+    preferredUntil: undefined,
+    routerAddress: false,
+    ignore: [],
     ...more,
   };
+}
+
+/** The option that such a prefix becomes. */
+export function prefixOption(text: string, more: Partial<PrefixInformation> = {}): PrefixInformation {
+  const { prefix: cidr, onLink, autonomous, validSeconds, preferredSeconds } = prefix(text);
+  return { kind: 'prefix-information', prefix: cidr, onLink, autonomous, validSeconds, preferredSeconds, ...more };
 }
 
 /** What the configuration of the original setup comes to: prefix, RDNSS and DNSSL, no default router. */
@@ -33,6 +44,7 @@ export function raConfig(more: Partial<RaInterfaceConfig> = {}): RaInterfaceConf
     maxDelayMs: 500,
     managed: false,
     other: false,
+    homeAgent: false,
     defaultLifetimeSeconds: 0,
     preference: 'medium',
     hopLimit: 64,
@@ -42,12 +54,14 @@ export function raConfig(more: Partial<RaInterfaceConfig> = {}): RaInterfaceConf
     sourceLinkLayer: true,
     prefixes: [prefix('fd00:6:6::/64')],
     routes: [],
-    rdnss: { servers: [parseAddress('fd00:6:6::1')], lifetimeSeconds: 1800 },
+    rdnss: { servers: [parseAddress('fd00:6:6::1')], lifetimeSeconds: 1800, whileHealthy: false },
     dnssl: { domains: ['cluster.test'], lifetimeSeconds: 1800 },
     pref64: undefined,
     captivePortal: '',
     unicastOnly: false,
     clients: [],
+    deny: [],
+    source: undefined,
     ...more,
   };
 }

@@ -3,11 +3,11 @@ import { parseAddress, parseCidr } from '../../src/core/address.ts';
 import { maxWithdrawnItems } from '../../src/ra/constants.ts';
 import { Told } from '../../src/ra/told.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
-import { prefix } from './support.ts';
+import { prefixOption } from './support.ts';
 
 const hour = 3_600_000;
 const start = Date.UTC(2026, 0, 1);
-const pio = (text: string, more: object = {}): NdOption => ({ kind: 'prefix-information', ...prefix(text), ...more });
+const pio = prefixOption;
 const rdnss = (lifetimeSeconds: number, ...servers: string[]): NdOption => ({
   kind: 'rdnss',
   lifetimeSeconds,

@@ -113,6 +113,18 @@ export function secondsOrInfinity(max = 2 ** 32 - 2) {
   );
 }
 
+/** A point in time with its zone, to wall-clock milliseconds. */
+export function timestamp() {
+  return parsed({ kind: 'time', allowed: 'as in 2027-01-31T12:00:00Z' }, (value) => {
+    const time = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})$/.test(value)
+      ? Date.parse(value)
+      : Number.NaN;
+    if (Number.isNaN(time))
+      throw new ValueError(`"${value}" is no time with its zone; write for example 2027-01-31T12:00:00Z`);
+    return time;
+  });
+}
+
 /** A size, to bytes. */
 export function bytes(min: number, max: number, allowed: string) {
   return leaf({ kind: 'size', allowed }, (value) => {

@@ -1,5 +1,5 @@
 /** The `ra` section: schema, defaults by RFC 4861 §6.2.1 and the option RFCs, and the checks that span keys. */
-import { formatAddress, formatCidr, isLinkLocal } from '../../core/address.ts';
+import { type Address, formatAddress, formatCidr, isLinkLocal, parseAddress } from '../../core/address.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
 import type { PrefixConfig, RaInterfaceConfig } from '../../ra/config.ts';
@@ -18,6 +18,7 @@ import {
   seconds,
   secondsOrInfinity,
   section,
+  timestamp,
 } from './fields.ts';
 import type { KeyPath, Located, Report } from './types.ts';
 
@@ -34,16 +35,33 @@ const prefix = section({
   autonomous: flag().prefault(true).describe('AdvAutonomousFlag: hosts make addresses of it (SLAAC)'),
   valid: secondsOrInfinity().prefault('1d').describe('AdvValidLifetime'),
   preferred: secondsOrInfinity().prefault('4h').describe('AdvPreferredLifetime'),
-  deprecateOnStop: flag().prefault(false).describe('the last advertisement says preferred lifetime 0'),
+  validUntil: timestamp()
+    .optional()
+    .describe('AdvValidLifetime counts down to 0 at this time (instead of radvd’s DecrementLifetimes)'),
+  preferredUntil: timestamp().optional().describe('AdvPreferredLifetime counts down to 0 at this time'),
+  deprecateOnStop: flag()
+    .prefault(false)
+    .describe('the last advertisement says preferred lifetime 0 (DeprecatePrefix)'),
+  routerAddress: flag()
+    .prefault(false)
+    .describe('AdvRouterAddr: the option carries our own address in this prefix (RFC 6275 §7.2)'),
+  ignore: list(cidr6()).prefault([]).describe('addresses that `::/64` passes over (AutoIgnorePrefix)'),
 }).transform(
-  ({ valid, preferred, ...rest }): PrefixConfig => ({ ...rest, validSeconds: valid, preferredSeconds: preferred }),
+  ({ valid, preferred, validUntil, preferredUntil, ...rest }): PrefixConfig => ({
+    ...rest,
+    validSeconds: valid,
+    preferredSeconds: preferred,
+    validUntil,
+    preferredUntil,
+  }),
 );
 
 const routeLifetime = () => seconds(0, 2 ** 32 - 2).optional();
 
 const route = section({
   prefix: cidr6().describe('reached through us'),
-  lifetime: routeLifetime().describe('default: 3 × `interval.max`'),
+  lifetime: routeLifetime().describe('AdvRouteLifetime; default: 3 × `interval.max`'),
+  until: timestamp().optional().describe('the lifetime counts down to 0 at this time'),
   preference: preference().describe('against other routers’ equal routes'),
 });
 
@@ -66,6 +84,7 @@ export const raInterface = section({
     .describe('MAX_RA_DELAY_TIME: answers to solicitations wait a random time up to this'),
   managed: flag().prefault(false).describe('AdvManagedFlag: addresses by DHCPv6'),
   other: flag().prefault(false).describe('AdvOtherConfigFlag: other settings by DHCPv6'),
+  homeAgent: flag().prefault(false).describe('AdvHomeAgentFlag (RFC 6275 §7.1)'),
   defaultLifetime: seconds(0, maxRouterSeconds)
     .prefault('0s')
     .describe('AdvDefaultLifetime; 0s = we are no default gateway'),
@@ -81,14 +100,17 @@ export const raInterface = section({
   routes: list(route).prefault([]).describe('route information (RFC 4191)'),
   rdnss: section({
     // One option holds (255 - 1) / 2 addresses (RFC 8106 §5.1).
-    servers: list(address6(), 1).describe('addresses'),
-    lifetime: routeLifetime().describe('default: 3 × `interval.max`'),
+    servers: list(address6()).prefault([]).describe('addresses; an empty list stands for the interface’s own'),
+    lifetime: routeLifetime().describe('AdvRDNSSLifetime; default: 3 × `interval.max` (radvd 2.19: 1 ×)'),
+    whileHealthy: flag()
+      .prefault(false)
+      .describe('lifetime 0 while DNS here cannot serve: for 10 s no upstream answers; until it has done so for 30 s'),
   })
     .optional()
     .describe('DNS servers (RFC 8106)'),
   dnssl: section({
     domains: list(parsed({ kind: 'domain name' }, readDomainName), 1).describe('names'),
-    lifetime: routeLifetime().describe('default: 3 × `interval.max`'),
+    lifetime: routeLifetime().describe('AdvDNSSLLifetime; default: 3 × `interval.max`'),
   })
     .optional()
     .describe('search domains (RFC 8106)'),
@@ -101,9 +123,14 @@ export const raInterface = section({
   captivePortal: leaf({ kind: 'URI' }, readPortal).prefault('').describe('RFC 8910; empty = not sent'),
   unicastOnly: flag().prefault(false).describe('no unsolicited advertisements; each host is answered alone'),
   clients: list(address6()).prefault([]).describe('only these hosts are answered; an empty list answers all'),
+  deny: list(address6()).prefault([]).describe('these hosts are never answered'),
+  source: parsed({ kind: 'IPv6 address', allowed: 'link-local' }, readLinkLocal)
+    .optional()
+    .describe('AdvRASrcAddress: the address to send from; default: the interface’s first link-local one'),
 }).transform(({ interval, ...rest }): RaInterfaceConfig => {
   const lifetime = Math.ceil((3 * interval.maxMs) / 1000);
-  const { maxDelay, defaultLifetime, reachableTime, retransTimer, rdnss, dnssl, pref64, routes, ...same } = rest;
+  const { maxDelay, defaultLifetime, reachableTime, retransTimer, rdnss, dnssl, pref64, routes, source, ...same } =
+    rest;
   return {
     ...same,
     interval,
@@ -111,12 +138,18 @@ export const raInterface = section({
     defaultLifetimeSeconds: defaultLifetime,
     reachableTimeMs: reachableTime,
     retransTimerMs: retransTimer,
+    source,
     routes: routes.map((r) => ({
       prefix: r.prefix,
       preference: r.preference,
+      until: r.until,
       lifetimeSeconds: r.lifetime ?? lifetime,
     })),
-    rdnss: rdnss && { servers: rdnss.servers, lifetimeSeconds: rdnss.lifetime ?? lifetime },
+    rdnss: rdnss && {
+      servers: rdnss.servers,
+      whileHealthy: rdnss.whileHealthy,
+      lifetimeSeconds: rdnss.lifetime ?? lifetime,
+    },
     dnssl: dnssl && { domains: dnssl.domains, lifetimeSeconds: dnssl.lifetime ?? lifetime },
     pref64: pref64 && {
       prefix: pref64.prefix,
@@ -181,6 +214,9 @@ function checkPrefixes(path: KeyPath, value: RaInterfaceConfig, report: Report):
     const text = formatCidr(each.prefix);
     if (seen.has(text)) report([...at, 'prefix'], `${text} stands above already`);
     seen.add(text);
+    if (each.ignore.length > 0 && text !== '::/64') {
+      report([...at, 'ignore'], 'is for `prefix: "::/64"`, which stands for the interface’s prefixes, alone');
+    }
     if (each.preferredSeconds > each.validSeconds) {
       report([...at, 'preferred'], 'is longer than `valid` (RFC 4861 §4.6.2)');
     }
@@ -225,6 +261,14 @@ function checkSize(path: KeyPath, value: RaInterfaceConfig, report: Report): voi
 /** RFC 4861 §6.2.1 has 0.33 × max; a third keeps our documented 200s for 600s. */
 function defaultMinMs(maxMs: number): number {
   return maxMs >= 9000 ? Math.round(maxMs / 3) : Math.max(3000, Math.floor(0.75 * maxMs));
+}
+
+function readLinkLocal(value: string): Address {
+  const address = parseAddress(value);
+  if (!isLinkLocal(address) || address.zone !== undefined) {
+    throw new ValueError(`"${value}" is no link-local address (fe80::/10): hosts ignore advertisements from others`);
+  }
+  return address;
 }
 
 function readInterfaceName(value: string): string {

@@ -13,6 +13,8 @@ export interface RouterAdvertisement {
   readonly managed: boolean;
   /** O. */
   readonly other: boolean;
+  /** H (RFC 6275 §7.1). */
+  readonly homeAgent: boolean;
   readonly preference: RouterPreference;
   /** Router Lifetime; 0 = no default router. */
   readonly lifetimeSeconds: number;
@@ -25,6 +27,7 @@ export interface RouterAdvertisement {
 
 const flagManaged = 0x80;
 const flagOther = 0x40;
+const flagHomeAgent = 0x20;
 
 /** Octets before the first option. */
 export const ADVERTISEMENT_HEADER_BYTES = 1 + 1 + 2 + 1 + 1 + 2 + 4 + 4;
@@ -42,6 +45,7 @@ export function encodeRouterAdvertisement(advertisement: RouterAdvertisement): U
   header[5] =
     (advertisement.managed ? flagManaged : 0) |
     (advertisement.other ? flagOther : 0) |
+    (advertisement.homeAgent ? flagHomeAgent : 0) |
     encodePreference(advertisement.preference);
   view.setUint16(6, checkRange('router lifetime', advertisement.lifetimeSeconds, 0xffff));
   view.setUint32(8, checkRange('reachable time', advertisement.reachableTimeMs, 0xffff_ffff));
@@ -61,6 +65,7 @@ export function parseRouterAdvertisement(bytes: Uint8Array, meta: PacketMeta): R
     hopLimit: bytes[4]!,
     managed: (bytes[5]! & flagManaged) !== 0,
     other: (bytes[5]! & flagOther) !== 0,
+    homeAgent: (bytes[5]! & flagHomeAgent) !== 0,
     // RFC 4191 §2.2: "If the Reserved (10) value is received, the receiver MUST treat the value as if it were (00)."
     preference: parsePreference(bytes[5]!) ?? 'medium',
     lifetimeSeconds: view.getUint16(6),

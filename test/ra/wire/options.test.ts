@@ -24,6 +24,20 @@ const golden: { name: string; option: NdOption; hex: string }[] = [
     hex: '03 04 40 c0 00015180 00003840 00000000 fd000006000600000000000000000000',
   },
   {
+    name: 'prefix information with the router’s whole address (RFC 6275 §7.2)',
+    option: {
+      kind: 'prefix-information',
+      prefix: parseCidr('fd00:6:6::/64'),
+      onLink: true,
+      autonomous: false,
+      validSeconds: 60,
+      preferredSeconds: 30,
+      routerAddress: parseAddress('fd00:6:6::1'),
+    },
+    //   type len plen LAR valid   preferred reserved address
+    hex: '03 04 40 a0 0000003c 0000001e 00000000 fd000006000600000000000000000001',
+  },
+  {
     name: 'prefix information, infinite, no flags',
     option: {
       kind: 'prefix-information',

@@ -14,6 +14,7 @@ const plain: RouterAdvertisement = {
   hopLimit: 64,
   managed: false,
   other: false,
+  homeAgent: false,
   preference: 'medium',
   lifetimeSeconds: 0,
   reachableTimeMs: 0,
@@ -50,6 +51,7 @@ t.test('every flags octet, and what has no meaning', (t) => {
     );
     t.equal(parsed.managed, flags >= 0x80);
     t.equal(parsed.other, (flags & 0x40) !== 0);
+    t.equal(parsed.homeAgent, (flags & 0x20) !== 0);
     // RFC 4191 §2.2: the reserved value 10 is taken as 00.
     t.equal(parsed.preference, (['medium', 'high', 'medium', 'low'] as const)[(flags >> 3) & 3]);
   }
@@ -61,6 +63,7 @@ t.test('golden: every field', (t) => {
     hopLimit: 33,
     managed: true,
     other: true,
+    homeAgent: false,
     preference: 'low',
     lifetimeSeconds: 1800,
     reachableTimeMs: 12_345,
@@ -94,6 +97,7 @@ t.test('what is encoded is read back the same', (t) => {
           hopLimit: fc.nat(255),
           managed: fc.boolean(),
           other: fc.boolean(),
+          homeAgent: fc.boolean(),
           preference: fc.constantFrom('low' as const, 'medium' as const, 'high' as const),
           lifetimeSeconds: fc.nat(65_535),
           reachableTimeMs: fc.nat(0xffff_ffff),

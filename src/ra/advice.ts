@@ -1,0 +1,27 @@
+import { cidrContains, formatAddress, isLinkLocal, parseCidr } from '../core/address.ts';
+import type { Link } from '../linux/netlink.ts';
+import type { RaInterfaceConfig } from './config.ts';
+
+const wellKnownNat64 = parseCidr('64:ff9b::/96');
+
+/** What is allowed and yet hardly meant, for people; told when an interface begins to advertise. */
+export function adviceFor(config: RaInterfaceConfig, link: Link): string[] {
+  const advice: string[] = [];
+  if (config.mtu > link.mtu) {
+    advice.push(
+      `mtu ${config.mtu} is more than the interface's own, ${link.mtu}: nodes would send what it cannot carry`,
+    );
+  }
+  for (const server of config.rdnss?.servers ?? []) {
+    if (!isLinkLocal(server)) continue;
+    advice.push(
+      `the DNS server ${formatAddress(server)} is link-local: a node's pods, in network namespaces of their own, cannot reach it`,
+    );
+  }
+  for (const { prefix } of config.prefixes) {
+    if (cidrContains(wellKnownNat64, prefix.base.bytes)) {
+      advice.push('64:ff9b::/96 is announced as a prefix of this link; a NAT64 belongs to `pref64` and `routes`');
+    }
+  }
+  return advice;
+}
