@@ -42,6 +42,7 @@ import type { EdgeConfig } from './config/types.ts';
 import { counterLayout } from './counter-layout.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { createDiscovery } from './discovery/engines.ts';
+import { DnsHealth, dnsCanServe } from './dns-health.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
 import { DataThreads } from './threads.ts';
@@ -80,6 +81,7 @@ export class Edge {
   #config: EdgeConfig;
   #proxySnapshot: ProxySnapshot | undefined;
   #reports: readonly ThreadReport[] = [];
+  readonly #dnsHealth = new DnsHealth();
   #state: 'starting' | 'serving' | 'stopping' = 'starting';
   #reporting: ReturnType<Clock['after']> | undefined;
 
@@ -281,6 +283,9 @@ export class Edge {
     this.#reporting?.cancel();
     this.#reports = await this.threads.reports();
     if (this.#state === 'stopping') return;
+    if (this.#config.dns !== undefined) {
+      this.ra.setDnsServes(this.#dnsHealth.observe(dnsCanServe(this.#reports), this.clock.now()));
+    }
     this.#reporting?.cancel();
     this.#reporting = this.clock.after(reportEveryMs, () => void this.#refreshReports());
   }

@@ -75,7 +75,11 @@ export class RaControl {
 
   /** Whether DNS here can serve: `rdnss.whileHealthy` follows it. */
   setDnsServes(serves: boolean): void {
+    if (this.#dnsServes === serves) return;
     this.#dnsServes = serves;
+    const { log } = this.#context;
+    if (serves) log.info({}, 'DNS here can serve again: advertised where `rdnss.whileHealthy` is set');
+    else log.warn({}, 'DNS here cannot serve: taken back where `rdnss.whileHealthy` is set');
     for (const one of this.#interfaces.values()) one.dnsServes = serves;
   }
 

@@ -115,14 +115,7 @@ export function secondsOrInfinity(max = 2 ** 32 - 2) {
 
 /** A point in time with its zone, to wall-clock milliseconds. */
 export function timestamp() {
-  return parsed({ kind: 'time', allowed: 'as in 2027-01-31T12:00:00Z' }, (value) => {
-    const time = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})$/.test(value)
-      ? Date.parse(value)
-      : Number.NaN;
-    if (Number.isNaN(time))
-      throw new ValueError(`"${value}" is no time with its zone; write for example 2027-01-31T12:00:00Z`);
-    return time;
-  });
+  return parsed({ kind: 'time', allowed: 'as in 2027-01-31T12:00:00Z' }, readTime);
 }
 
 /** A size, to bytes. */
@@ -213,6 +206,15 @@ function readDuration(value: unknown): number {
   if (typeof value === 'number')
     throw new ValueError(`${value} has no unit; write for example ${value}s or ${value}ms`);
   return parseDuration(requireText(value));
+}
+
+function readTime(value: string): number {
+  const day = /^(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})$/.exec(value)?.[1];
+  // Date takes the 31st of February for the 3rd of March.
+  const valid =
+    day !== undefined && !Number.isNaN(Date.parse(value)) && new Date(`${day}T00:00Z`).toISOString().startsWith(day);
+  if (!valid) throw new ValueError(`"${value}" is no time with its zone; write for example 2027-01-31T12:00:00Z`);
+  return Date.parse(value);
 }
 
 function checkRange(ms: number, min: number, max: number, allowed: string, value: unknown): number {

@@ -355,6 +355,52 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     ra('    clients: ["fd00::1"]'),
     [/^3:15: ra\[0\].clients\[0\]: fd00::1 is no link-local address/],
   ],
+  [
+    'source that is not link-local',
+    ra('    source: fd00::1'),
+    [/^3:13: ra\[0\].source: "fd00::1" is no link-local address/],
+  ],
+  ['source with a zone', ra('    source: fe80::1%eth1'), [/ra\[0\].source/]],
+  [
+    'a time without its zone',
+    ra('    prefixes: [{ prefix: "fd00::/64", validUntil: 2027-01-31T12:00 }]'),
+    [/ra\[0\].prefixes\[0\].validUntil: "2027-01-31T12:00" is no time with its zone/],
+  ],
+  [
+    'a day that is none',
+    ra('    routes: [{ prefix: "64:ff9b::/96", until: 2027-02-31T12:00:00Z }]'),
+    [/ra\[0\].routes\[0\].until/],
+  ],
+  [
+    'a number as time',
+    ra('    prefixes: [{ prefix: "fd00::/64", preferredUntil: 1800000000 }]'),
+    [/preferredUntil: 1800000000 is a number where text is wanted/],
+  ],
+  [
+    'ignore beside one prefix',
+    ra('    prefixes: [{ prefix: "fd00::/64", ignore: ["fd00::/16"] }]'),
+    [/ra\[0\].prefixes\[0\].ignore: is for `prefix: "::\/64"`/],
+  ],
+  [
+    'maxDelay above the constant',
+    ra('    maxDelay: 501ms'),
+    [/ra\[0\].maxDelay: "501ms" is out of range \(allowed: 0ms? to 500ms\)|allowed/],
+  ],
+  ['reachable time above an hour', ra('    reachableTime: 3601s'), [/ra\[0\].reachableTime: "3601s" is out of range/]],
+  ['retrans timer beyond 32 bits', ra('    retransTimer: 50d'), [/ra\[0\].retransTimer: "50d" is out of range/]],
+  ['mtu above an Ethernet jumbo', ra('    mtu: 65536'), [/ra\[0\].mtu: 65536 is no MTU/]],
+  ['a negative hop limit', ra('    hopLimit: -1'), [/ra\[0\].hopLimit: -1/]],
+  [
+    'valid lifetime beyond 32 bits',
+    ra('    prefixes: [{ prefix: "fd00::/64", valid: 50000d }]'),
+    [/ra\[0\].prefixes\[0\].valid: "50000d" is out of range/],
+  ],
+  [
+    'pref64 lifetime beyond 13 bits',
+    ra('    pref64: { prefix: "64:ff9b::/96", lifetime: 65529s }'),
+    [/allowed: 0s to 65528s/],
+  ],
+  ['max above RFC 8319', ra('    interval: { max: 65536s }'), [/ra\[0\].interval.max/]],
 ];
 
 t.test('bad configurations', (t) => {
