@@ -40,7 +40,7 @@ class Group {
 }
 
 export interface CommitQueueOptions {
-  readonly store: ZoneStore;
+  readonly store: Pick<ZoneStore, 'commit'>;
   readonly clock: Clock;
   /** Hands a delta to the data threads; resolves when they have it. */
   readonly publish: (delta: ZoneDelta) => void | Promise<void>;

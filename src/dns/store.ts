@@ -107,7 +107,9 @@ export class ZoneStore {
     try {
       mkdirSync(path, { recursive: true, mode: 0o750 });
       if (readdirSync(path).includes('data.mdb')) checkFile(join(path, 'data.mdb'));
-      root = open({ path, noSubdir: false, overlappingSync: false, maxDbs: 4, cache: false, encoding: 'binary' });
+      // Of a batch that lmdb makes by itself nobody sees the promise: when the disk is full, it would end the process.
+      const own = { eventTurnBatching: false, overlappingSync: false };
+      root = open({ path, noSubdir: false, maxDbs: 4, cache: false, encoding: 'binary', ...own });
     } catch (error) {
       if (error instanceof StoreError) throw error;
       throw new StoreError('V6_STORE_OPEN', `cannot open the zone store ${path}: ${errorMessage(error)}`, {
@@ -176,8 +178,9 @@ export class ZoneStore {
         for (const [i, commit] of commits.entries()) this.#write(commit, metas[i]!.before, metas[i]!.after);
       });
     } catch (error) {
-      throw new StoreError('V6_STORE_WRITE', `cannot write the zone store ${this.#path}: ${errorMessage(error)}`, {
-        cause: error,
+      const cause = await commitFault(error);
+      throw new StoreError('V6_STORE_WRITE', `cannot write the zone store ${this.#path}: ${errorMessage(cause)}`, {
+        cause,
       });
     } finally {
       this.#writing = false;
@@ -190,7 +193,8 @@ export class ZoneStore {
     if (meta === undefined) return undefined;
     const entries: JournalEntry[] = [];
     const prefix = nameFromKey(zone);
-    for (let n = meta.journalNext - 1; n >= meta.journalFrom; n--) {
+    // Entry 0 brought the zone into being: no serial leads up to it.
+    for (let n = meta.journalNext - 1; n >= Math.max(meta.journalFrom, 1); n--) {
       const key = bytes(prefix, encodeSequence(n));
       const value = this.#journal.get(key);
       if (value === undefined) throw this.#damaged(`journal entry ${n} is missing`, zone);
@@ -304,6 +308,17 @@ function checkFile(path: string): void {
   } finally {
     closeSync(file);
   }
+}
+
+/**
+ * What made a commit fail. lmdb's error only points to it, with a promise that is rejected as well: left alone that
+ * would end the process.
+ */
+async function commitFault(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise)) return error;
+  const fault = error.commitError.catch((cause: unknown) => cause);
+  const turn = new Promise<unknown>((resolve) => setImmediate(resolve, error));
+  return Promise.race([fault, turn]);
 }
 
 /** Name parts in a row, as LMDB takes them. */

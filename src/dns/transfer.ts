@@ -90,7 +90,7 @@ export function transferMessages(
       if (!empty) end();
       begin(MESSAGE_OCTETS);
       if (!put(record)) {
-        // A record longer than a message usually is gets one of its own.
+        // A record longer than a message usually is makes its message as long as any may be.
         begin(65535);
         put(record);
       }

@@ -111,6 +111,10 @@ t.test('the journal keeps the newest commits', async (t) => {
   t.equal(store.journal(zone, 77), undefined, 'never was');
   t.equal(store.journal(nameKey(nameFromText('other')), 1), undefined);
   await store.close();
+  const fresh = await ZoneStore.open(newDir(t));
+  await fresh.commit([{ zone, changes: step(0) }]);
+  t.equal(fresh.journal(zone, 0), undefined, 'the commit that made the zone starts from nothing');
+  await fresh.close();
 });
 
 t.test('a store that does not read is an error, and stays as it is', async (t) => {

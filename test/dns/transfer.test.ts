@@ -1,0 +1,182 @@
+import t from 'tap';
+import { parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
+import type { ZoneConfig } from '../../src/dns/config.ts';
+import type { RRset } from '../../src/dns/snapshot.ts';
+import { encodeSoa, soaSerial } from '../../src/dns/soa.ts';
+import type { JournalEntry } from '../../src/dns/store.ts';
+import {
+  axfrRecords,
+  isCurrent,
+  ixfrRecords,
+  ixfrSerial,
+  mayTransfer,
+  soaRecords,
+  transferMessages,
+} from '../../src/dns/transfer.ts';
+import { parseMessage, type ResourceRecord } from '../../src/dns/wire/message.ts';
+import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
+import { CLASS, FLAG, TYPE, typeToText } from '../../src/dns/wire/types.ts';
+import { Zone } from '../../src/dns/zone.ts';
+import { testKey, zoneConfig } from './control-server.ts';
+
+const apex = nameFromText('test');
+const numbers = { refreshSeconds: 1, retrySeconds: 1, expireSeconds: 1, minimumSeconds: 1 };
+const soa = (serial: number): RRset => ({
+  type: TYPE.SOA,
+  ttl: 60,
+  rdata: [encodeSoa({ mname: 'm.test', rname: 'r.test', ...numbers }, serial)],
+});
+const txt = (ttl: number, ...values: string[]): RRset => ({
+  type: TYPE.TXT,
+  ttl,
+  rdata: values.map((value) => Uint8Array.of(value.length, ...Buffer.from(value))),
+});
+const owner = nameFromText('A.test');
+
+function zoneAt(serial: number, ...sets: RRset[]): Zone {
+  return new Zone({
+    name: apex,
+    rrsets: [{ owner: apex, rrset: soa(serial) }, ...sets.map((rrset) => ({ owner, rrset }))],
+  });
+}
+
+/** Owner, type and first letters of the data: `A.test TXT 60 x`, `SOA 5`. */
+function say(records: Iterable<ResourceRecord>): string[] {
+  return [...records].map(({ name, type, ttl, rdata }) =>
+    type === TYPE.SOA
+      ? `SOA ${soaSerial(rdata)}`
+      : `${nameToText(name)} ${typeToText(type)} ${ttl} ${Buffer.from(rdata.subarray(1)).toString()}`,
+  );
+}
+
+function step(from: number, to: number, before: RRset | undefined, rrset: RRset | undefined): JournalEntry {
+  return {
+    fromSerial: from,
+    toSerial: to,
+    changes: [
+      { owner, type: TYPE.TXT, rrset, before: before && { owner, rrset: before } },
+      { owner: apex, type: TYPE.SOA, rrset: soa(to), before: { owner: apex, rrset: soa(from) } },
+    ],
+  };
+}
+
+t.test('who may have a zone', (t) => {
+  const rows: [name: string, transfer: Partial<ZoneConfig['transfer']>, client: string, key: boolean, may: boolean][] =
+    [
+      ['nothing configured', {}, '[fd00::2]:9', false, false],
+      ['nothing configured, signed', {}, '[fd00::2]:9', true, false],
+      ['an address', { allow: [parseCidr('fd00::/64')] }, '[fd00::2]:9', false, true],
+      ['another address', { allow: [parseCidr('fd00::/64')] }, '[fd01::2]:9', false, false],
+      [
+        'IPv4 as a dual-stack socket has it',
+        { allow: [parseCidr('192.0.2.0/24')] },
+        '[::ffff:192.0.2.7]:9',
+        false,
+        true,
+      ],
+      ['the key', { key: testKey.name }, '[fd01::2]:9', true, true],
+      ['the key is missing', { key: testKey.name }, '[fd01::2]:9', false, false],
+      ['another key', { key: 'other' }, '[fd01::2]:9', true, false],
+      ['key and address', { key: testKey.name, allow: [parseCidr('fd00::/64')] }, '[fd00::2]:9', true, true],
+      ['key, wrong address', { key: testKey.name, allow: [parseCidr('fd00::/64')] }, '[fd01::2]:9', true, false],
+      ['address, key missing', { key: testKey.name, allow: [parseCidr('fd00::/64')] }, '[fd00::2]:9', false, false],
+    ];
+  for (const [name, transfer, client, key, may] of rows) {
+    const config = zoneConfig('test', { transfer: { allow: [], key: undefined, notify: [], ...transfer } });
+    const endpoint = parseInetEndpoint(client);
+    const request = { message: new Uint8Array(12), client: endpoint, local: endpoint, transport: 'tcp' } as const;
+    t.equal(mayTransfer(config, request, key ? testKey : undefined), may, name);
+  }
+  t.end();
+});
+
+t.test('AXFR: everything between two SOA records (RFC 5936 §2.2)', (t) => {
+  t.same(say(axfrRecords(zoneAt(5, txt(60, 'x', 'y')))), ['SOA 5', 'A.test TXT 60 x', 'A.test TXT 60 y', 'SOA 5']);
+  t.end();
+});
+
+t.test('IXFR: what went and what came, step by step (RFC 1995 §4)', (t) => {
+  const rows: [name: string, steps: JournalEntry[], expected: string[]][] = [
+    ['added', [step(4, 5, undefined, txt(60, 'x'))], ['SOA 4', 'SOA 5', 'A.test TXT 60 x']],
+    ['deleted', [step(4, 5, txt(60, 'x'), undefined)], ['SOA 4', 'A.test TXT 60 x', 'SOA 5']],
+    [
+      'one of several: only what differs is told',
+      [step(4, 5, txt(60, 'x', 'y'), txt(60, 'y', 'z'))],
+      ['SOA 4', 'A.test TXT 60 x', 'SOA 5', 'A.test TXT 60 z'],
+    ],
+    [
+      'another TTL: the records go and come again',
+      [step(4, 5, txt(60, 'x'), txt(61, 'x'))],
+      ['SOA 4', 'A.test TXT 60 x', 'SOA 5', 'A.test TXT 61 x'],
+    ],
+    [
+      'two steps',
+      [step(3, 4, undefined, txt(60, 'x')), step(4, 5, txt(60, 'x'), undefined)],
+      ['SOA 3', 'SOA 4', 'A.test TXT 60 x', 'SOA 4', 'A.test TXT 60 x', 'SOA 5'],
+    ],
+    [
+      'an entry that changed no records',
+      [step(4, 5, undefined, txt(60, 'x')), { fromSerial: 5, toSerial: 5, changes: [] }],
+      ['SOA 4', 'SOA 5', 'A.test TXT 60 x'],
+    ],
+  ];
+  for (const [name, steps, expected] of rows) {
+    t.same(say(ixfrRecords(zoneAt(5), steps)), ['SOA 5', ...expected, 'SOA 5'], name);
+  }
+  t.same(say(soaRecords(zoneAt(5))), ['SOA 5']);
+  t.end();
+});
+
+t.test('the serial a client has', (t) => {
+  const record = (type: number, rdata: Uint8Array) => ({ name: apex, type, class: CLASS.IN, ttl: 0, rdata });
+  t.equal(ixfrSerial([]), undefined);
+  t.equal(ixfrSerial([record(TYPE.TXT, Uint8Array.of(1, 65))]), undefined);
+  t.equal(ixfrSerial([record(TYPE.SOA, new Uint8Array(0))]), undefined, 'an SOA without RDATA');
+  t.equal(ixfrSerial([record(TYPE.SOA, soa(77).rdata[0]!)]), 77);
+  t.ok(isCurrent(zoneAt(5), 5));
+  t.ok(isCurrent(zoneAt(5), 6));
+  t.notOk(isCurrent(zoneAt(5), 4));
+  t.notOk(isCurrent(zoneAt(3), 2 ** 32 - 1), 'serials wrap');
+  t.end();
+});
+
+t.test('messages: all records in order, the question in the first, none over its limit', (t) => {
+  const question = { name: apex, type: TYPE.AXFR, class: CLASS.IN };
+  const many = Array.from({ length: 2000 }, (_, i) => ({
+    name: nameFromText(`host-${i}.test`),
+    type: TYPE.TXT,
+    class: CLASS.IN,
+    ttl: 60,
+    rdata: Uint8Array.of(30, ...Buffer.alloc(30, i)),
+  }));
+  const huge = { ...many[0]!, type: 65280, rdata: new Uint8Array(60_000) };
+  const rows: [name: string, content: ResourceRecord[], count: number][] = [
+    ['one record', many.slice(0, 1), 1],
+    ['more than one message holds', many, 7],
+    ['one longer than a message usually is', [huge], 1],
+    ['such a one between others', [many[0]!, huge, many[1]!], 2],
+    ['two such', [huge, huge], 2],
+  ];
+  for (const [name, content, count] of rows) {
+    const messages = transferMessages(4711, question, content, 100);
+    t.equal(messages.length, count, `${name}: messages`);
+    const parsed = messages.map((message) => parseMessage(message));
+    t.same(
+      parsed.flatMap(({ answers }) => answers.map(({ name, rdata }) => [nameToText(name), rdata.length])),
+      content.map(({ name, rdata }) => [nameToText(name), rdata.length]),
+      `${name}: records`,
+    );
+    t.same(
+      parsed.map(({ questions }) => questions.length),
+      parsed.map((_, i) => (i === 0 ? 1 : 0)),
+      `${name}: questions`,
+    );
+    for (const [i, message] of messages.entries()) {
+      t.equal(parsed[i]!.id, 4711);
+      t.equal(parsed[i]!.flags & (FLAG.QR | FLAG.AA | FLAG.TC), FLAG.QR | FLAG.AA);
+      const long = parsed[i]!.answers.some(({ rdata }) => rdata.length > 16_000);
+      t.ok(message.length <= (long ? 65_535 : 16_384) - 100, `${name}: ${message.length} octets`);
+    }
+  }
+  t.end();
+});
