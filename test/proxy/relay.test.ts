@@ -1,6 +1,7 @@
 import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import net from 'node:net';
+import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { libcCall } from '../../src/linux/libc.ts';
 import { MemberCounter, memberCounterBase } from '../../src/proxy/counters.ts';
@@ -251,4 +252,31 @@ t.test('idle sessions hold no pipe, and ended ones give theirs back', async (t) 
   }
   t.ok(harness.engine.io.pipes.open <= 1, `${harness.engine.io.pipes.open} pipe is kept for all three`);
   await until(() => openDescriptors() <= before + 2, 'descriptors of one idle pipe at most');
+});
+
+t.test('a member that speaks first is heard, its bytes reported together with the connection', async (t) => {
+  const script = `
+    const { createServer } = require('node:net');
+    const server = createServer((socket) => socket.on('error', () => undefined).write('220 ready'));
+    server.listen(0, '127.0.0.1', () => require('node:worker_threads').parentPort.postMessage(server.address().port));`;
+  // A thread of its own, which accepts and writes while ours rests.
+  const worker = new Worker(script, { eval: true });
+  const harness = new Harness();
+  t.teardown(async () => {
+    harness.close();
+    await worker.terminate();
+  });
+  const [memberPort] = (await once(worker, 'message')) as [number];
+  const port = await freePort();
+  harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', memberPort)])]));
+  const rest = new Int32Array(new SharedArrayBuffer(4));
+  harness.reactor.onBatchEnd(() => Atomics.wait(rest, 0, 0, 30));
+  const client = net.connect({ port, host: '127.0.0.1' });
+  t.teardown(() => client.destroy());
+  let greeting = '';
+  client.setEncoding('utf8').on('data', (text) => {
+    greeting += text;
+  });
+  await until(() => greeting === '220 ready', 'the greeting');
+  t.equal(greeting, '220 ready');
 });
