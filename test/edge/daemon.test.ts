@@ -1,7 +1,7 @@
 /** The daemon as a process: how it starts, refuses to, reloads, stops, and comes back. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { open } from 'lmdb';
@@ -387,7 +387,7 @@ t.test('what the admin API shows is what happened', async (t) => {
   t.equal((await home.api('PATCH', '/v1/pools/p/members/none')).status, 400);
 });
 
-t.test('kill -9, and a store copied while the daemon runs: the next start has what was acknowledged', async (t) => {
+t.test('kill -9 right after an answer: the next start has what was acknowledged', async (t) => {
   const home = new DaemonHome(t);
   const dnsPort = await freePort();
   home.configure(dnsConfig(dnsPort));
@@ -396,7 +396,6 @@ t.test('kill -9, and a store copied while the daemon runs: the next start has wh
   t.equal(await client.add('cluster.test', [aaaa('n1.cluster.test', 'fd00::1')]), RCODE.NOERROR);
   daemon.kill('SIGKILL');
   await daemon.exited;
-  cpSync(home.stateDir, join(home.folder, 'copy'), { recursive: true });
   await home.start();
   t.equal((await client.query('n1.cluster.test', TYPE.AAAA))?.answers.length, 1);
 });
