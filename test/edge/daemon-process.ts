@@ -50,8 +50,14 @@ export class DaemonHome {
   readonly #processes: LabProcess[] = [];
 
   constructor(t: Test) {
-    t.teardown(async () => {
+    const kill = () => {
       for (const one of this.#processes) one.kill('SIGKILL');
+    };
+    // Daemons are sessions of their own: a runner that gives a test up does not reach them.
+    process.once('exit', kill);
+    t.teardown(async () => {
+      kill();
+      process.off('exit', kill);
       await Promise.all(this.#processes.map(({ exited }) => exited));
       rmSync(this.folder, { recursive: true, force: true });
     });
