@@ -14,6 +14,7 @@ import type { Icmp6Sender } from '../linux/icmp6.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
 import { buildAdvertisement, encodePackets, finalAdvertisement, hasDeadlines, isEachPrefix } from './advertisement.ts';
 import { adviceFor } from './advice.ts';
+import { asConfig } from './as-config.ts';
 import type { RaInterfaceConfig } from './config.ts';
 import {
   ALL_NODES,
@@ -32,7 +33,13 @@ import { Replies } from './replies.ts';
 import { RouterWatch } from './router-watch.ts';
 import { MulticastSchedule } from './schedule.ts';
 import { lookAt, stateReasons } from './sight.ts';
-import { advertisementJson, type RaInterfaceCounters, type RaInterfaceStatus, type RaState } from './status.ts';
+import {
+  advertisementJson,
+  optionJson,
+  type RaInterfaceCounters,
+  type RaInterfaceStatus,
+  type RaState,
+} from './status.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
 export class RaInterface {
@@ -231,6 +238,9 @@ export class RaInterface {
           : { at: iso(this.#lastSolicitation.at), from: this.#lastSolicitation.from },
       lastError: this.#lastError,
       advertisement: current === undefined ? undefined : advertisementJson(current),
+      asConfig: current === undefined ? undefined : asConfig(current),
+      withdrawn:
+        current === undefined ? [] : this.#remembered.told.withdrawn(this.#context.clock.wall()).map(optionJson),
       counters: { ...this.#counters },
       routers: this.#routers.list().map((router) => ({
         source: formatAddress(router.source),

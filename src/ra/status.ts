@@ -1,6 +1,7 @@
 /** What the admin API shows of router advertisements: plain JSON. */
 import { formatAddress, formatCidr } from '../core/address.ts';
 import { unreachable } from '../core/errors.ts';
+import type { AsConfig } from './as-config.ts';
 import type { Contradiction } from './monitor.ts';
 import type { NdOption } from './wire/options.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
@@ -66,6 +67,10 @@ export interface RaInterfaceStatus {
   /** errno's name of the last send if that failed. */
   readonly lastError: string | undefined;
   readonly advertisement: AdvertisementJson | undefined;
+  /** The same in the words of the configuration. */
+  readonly asConfig: AsConfig | undefined;
+  /** What goes out with lifetime 0 beside it, until no host can hold it any more. */
+  readonly withdrawn: readonly Record<string, unknown>[];
   readonly counters: Readonly<RaInterfaceCounters>;
   readonly routers: readonly OtherRouterStatus[];
 }
@@ -76,7 +81,8 @@ export function advertisementJson(advertisement: RouterAdvertisement): Advertise
   return { ...rest, lifetime: lifetimeSeconds, options: options.map(optionJson) };
 }
 
-function optionJson(option: NdOption): Record<string, unknown> {
+/** An option as JSON. */
+export function optionJson(option: NdOption): Record<string, unknown> {
   const { kind } = option;
   switch (option.kind) {
     case 'prefix-information':

@@ -161,6 +161,21 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
         state: 'advertising',
         reason: '',
         lastSent: Date.now() - 5000,
+        source: 'fe80::1',
+        nextMulticastInMs: 90_000,
+        asConfig: {
+          entry: { managed: false, prefixes: [{ prefix: 'fd00::/64', valid: '1d' }] },
+          remarks: ['option 253: 00'],
+        },
+        withdrawn: [{ kind: 'rdnss', servers: ['fd00::1', 'fd00::2'], lifetime: 0 }],
+        routers: [
+          {
+            source: 'fe80::bad',
+            lastSeen: new Date(Date.now() - 7000),
+            advertisement: { lifetime: 1800, preference: 'high' },
+            contradictions: [{ what: 'AdvCurHopLimit', ours: '64', theirs: '32' }],
+          },
+        ],
       },
     ],
   };
@@ -197,7 +212,15 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     /x\.a\.test +60 +A +192\.0\.2\.1\nx\.a\.test +60 +A +192\.0\.2\.2\n/,
   );
   t.equal(await see('records', 'a.test', '--export'), '$ORIGIN a.test.\n');
-  t.match(await see('ra'), /eth1 +advertising +5s ago +never\n/);
+  const ra = await see('ra');
+  t.match(ra, /eth1 +advertising +5s ago +never\n/);
+  t.match(
+    ra,
+    /\neth1 sends from fe80::1, to all nodes again in 1m 30s\n {2}managed: false\n {2}prefixes:\n {4}- prefix: fd00::\/64/,
+  );
+  t.match(ra, /\n {2}# option 253: 00\n {2}taken back: rdnss fd00::1 fd00::2\n/);
+  t.match(ra, /\neth1 hears fe80::bad: default router for 1800 s, preference high, last 7s ago\n/);
+  t.match(ra, /\n {2}AdvCurHopLimit: ours 64, theirs 32\n/);
   t.strictSame(JSON.parse(await see('zones', '--json')), [{ name: 'a.test', serial: 12, records: 3 }]);
   writeFileSync(join(folder, 'token'), 'a-token-of-some-length\n');
   await see('zones', '--token-file', join(folder, 'token'));

@@ -83,8 +83,26 @@ export interface RaReport {
   readonly lastSolicitedBy: string | undefined;
   /** Sums since the start, by name. */
   readonly totals: Readonly<Record<string, number>>;
-  /** What the advertisements hold, as the configuration names it. */
+  /** What the advertisements hold. */
   readonly advertised?: unknown;
+  /** Source of what is sent. */
+  readonly source?: string | undefined;
+  readonly nextMulticastInMs?: number | undefined;
+  /** What is sent in the words of the configuration, and what these cannot say. */
+  readonly asConfig?:
+    | { readonly entry: Readonly<Record<string, unknown>>; readonly remarks: readonly string[] }
+    | undefined;
+  /** Options that go out with lifetime 0 beside it. */
+  readonly withdrawn?: readonly Readonly<Record<string, unknown>>[];
+  readonly routers?: readonly OtherRouterReport[];
+}
+
+/** Another router on the interface. */
+export interface OtherRouterReport {
+  readonly source: string;
+  readonly lastSeen: string;
+  readonly advertisement: { readonly lifetime: number; readonly preference: string };
+  readonly contradictions: readonly { readonly what: string; readonly ours: string; readonly theirs: string }[];
 }
 
 export interface UpstreamReport {

@@ -2,6 +2,7 @@
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
 import type { MemberReport, PoolReport, RaReport, RecordReport, StatusReport, ZoneReport } from '../admin/source.ts';
 import { type Colour, formatAge, formatBytes, formatTable, type Paint } from './table.ts';
+import { yamlOf } from './yaml.ts';
 
 const stateColour: Readonly<Record<MemberReport['state'], Colour>> = {
   up: 'green',
@@ -88,7 +89,7 @@ export function showRecords(records: readonly RecordReport[], paint: Paint): str
 
 export function showRa(interfaces: readonly RaReport[], now: number, paint: Paint): string {
   if (interfaces.length === 0) return 'no router advertisements are configured\n';
-  return formatTable(
+  const table = formatTable(
     [
       { title: 'INTERFACE' },
       { title: 'STATE' },
@@ -107,6 +108,34 @@ export function showRa(interfaces: readonly RaReport[], now: number, paint: Pain
     ]),
     paint,
   );
+  return [table, ...interfaces.map((each) => raDetails(each, now, paint))].join('');
+}
+
+/** What an interface sends, as the configuration would say it, and the other routers there. */
+function raDetails(report: RaReport, now: number, paint: Paint): string {
+  const { interface: name, source, nextMulticastInMs, asConfig, withdrawn = [], routers = [] } = report;
+  let text = '';
+  if (asConfig !== undefined) {
+    const next = nextMulticastInMs === undefined ? '' : `, to all nodes again in ${formatAge(nextMulticastInMs)}`;
+    text += `\n${paint('bold', name)} sends from ${source ?? '?'}${next}\n`;
+    text += indent(yamlOf(asConfig.entry, asConfig.remarks));
+  }
+  for (const { kind, lifetime: _, ...rest } of withdrawn) {
+    text += `  taken back: ${kind} ${Object.values(rest).flat().join(' ')}\n`;
+  }
+  for (const { source: router, lastSeen, advertisement, contradictions } of routers) {
+    const { lifetime, preference } = advertisement;
+    const kind = lifetime === 0 ? 'no default router' : `default router for ${lifetime} s, preference ${preference}`;
+    text += `\n${paint('bold', name)} hears ${router}: ${kind}, last ${ago(Date.parse(lastSeen), now)}\n`;
+    for (const { what, ours, theirs } of contradictions) {
+      text += `  ${paint('yellow', `${what}: ours ${ours}, theirs ${theirs}`)}\n`;
+    }
+  }
+  return text;
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^(?=.)/gm, '  ');
 }
 
 function ago(at: number | undefined, now: number): string {
