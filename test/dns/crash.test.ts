@@ -1,6 +1,7 @@
 /**
- * SIGKILL at 20 random moments while four clients send updates: what was acknowledged is there after the restart, and no
- * update is there in part. Each adds an AAAA and a TXT, and through `reverse` a PTR in a second zone.
+ * SIGKILL at random moments while eight clients send updates: what was acknowledged is there after the restart, no update
+ * is there in part, serials never step back, and an IXFR from before the kill leads to the zone as it is. Each update adds
+ * an AAAA and a TXT, and through `reverse` a PTR in a second zone. V6EDGE_CRASH_KILLS sets how many moments.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,11 +17,11 @@ import { encodeMessage, parseMessage } from '../../src/dns/wire/message.ts';
 import { rdataFromText } from '../../src/dns/wire/rdata.ts';
 import { CLASS, RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { reverseZoneName, testKey } from './control-server.ts';
-import { axfrLines, rr, UdpClient, updateMessage } from './dns-client.ts';
+import { axfrLines, ixfrLines, lineSerial, rr, UdpClient, updateMessage } from './dns-client.ts';
 
-const kills = 20;
-const wanted = 500;
-const clients = 4;
+const kills = Number(process.env.V6EDGE_CRASH_KILLS ?? 20);
+const wanted = 25 * kills;
+const clients = 8;
 const seed = Number(process.env.V6EDGE_FUZZ_SEED ?? 7);
 const random = new SeededRandom(seed);
 
@@ -46,13 +47,16 @@ function addHost(n: number): Uint8Array {
   return signRequest(encodeMessage(message), testKey, systemClock);
 }
 
-t.test(`every acknowledged update survives (seed ${seed})`, { timeout: 110_000 }, async (t) => {
+t.test(`every acknowledged update survives (seed ${seed})`, { timeout: 60_000 + 3000 * kills }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-crash-'));
   t.teardown(() => rmSync(dir, { recursive: true }));
   const acknowledged = new Set<number>();
   let next = 1;
   let lost = 0;
   let half = 0;
+  let back = 0;
+  let wrongIxfr = 0;
+  const earlier = new Map<string, string[]>();
   for (let round = 0; round <= kills; round++) {
     const { child, port } = await startChild(dir);
     const dead = once(child, 'exit');
@@ -64,6 +68,19 @@ t.test(`every acknowledged update survives (seed ${seed})`, { timeout: 110_000 }
       new Set(
         lines.map((line) => new RegExp(`^n(\\d+)\\.\\S+ 60 ${type} `).exec(line)?.[1]).filter((n) => n !== undefined),
       );
+    for (const [zone, now] of [
+      ['cluster.test', lines],
+      [reverseZoneName, reverse],
+    ] as const) {
+      const before = earlier.get(zone);
+      if (before !== undefined) {
+        const serial = lineSerial(before);
+        if (lineSerial(now) < serial) back++;
+        const updated = await ixfrLines(port, zone, testKey, serial, before);
+        if (JSON.stringify(updated) !== JSON.stringify(now)) wrongIxfr++;
+      }
+      earlier.set(zone, now);
+    }
     const aaaa = hosts('AAAA');
     const txt = hosts('TXT');
     const ptrs = reverse.filter((line) => line.includes(' PTR ')).length;
@@ -100,4 +117,6 @@ t.test(`every acknowledged update survives (seed ${seed})`, { timeout: 110_000 }
   t.ok(acknowledged.size >= wanted, `${acknowledged.size} of ${next - 1} updates were acknowledged`);
   t.equal(lost, 0, 'acknowledged updates that were not there after a restart');
   t.equal(half, 0, 'updates that were there in part');
+  t.equal(back, 0, 'serials that stepped back');
+  t.equal(wrongIxfr, 0, 'transfers of differences that led to another zone');
 });

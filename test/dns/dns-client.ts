@@ -76,14 +76,55 @@ export class UdpClient {
 
 /** The records of a zone by AXFR, one line each, sorted; names in lower case. */
 export async function axfrLines(port: number, zone: string, key: TsigKey): Promise<string[]> {
+  const records = await transfer(port, zone, key);
+  return records.slice(0, -1).map(recordLine).sort();
+}
+
+/**
+ * The records of a zone by IXFR, as `axfrLines` gives them: the differences applied to what `axfrLines` gave at `serial`.
+ * Throws when the server has no differences to tell, or what goes is not there.
+ */
+export async function ixfrLines(
+  port: number,
+  zone: string,
+  key: TsigKey,
+  serial: number,
+  lines: readonly string[],
+): Promise<string[]> {
+  const [newest, ...records] = await transfer(port, zone, key, serial);
+  if (records.length === 0) return [...lines];
+  if (records[0]?.type !== TYPE.SOA) throw new Error('IXFR: the zone came whole');
+  const now = new Set(lines);
+  let adding = true;
+  // The last record is the newest SOA once more.
+  for (const record of records.slice(0, -1)) {
+    if (record.type === TYPE.SOA) adding = !adding;
+    const line = recordLine(record);
+    if (adding) now.add(line);
+    else if (!now.delete(line)) throw new Error(`IXFR: ${line} goes, and is not there`);
+  }
+  if (!now.has(recordLine(newest!))) throw new Error('IXFR: it does not lead to the newest SOA');
+  return [...now].sort();
+}
+
+/** The serial among lines of a zone. */
+export function lineSerial(lines: readonly string[]): number {
+  const soa = lines.find((line) => / SOA /.test(line))!;
+  return Buffer.from(soa.slice(-40), 'hex').readUInt32BE(0);
+}
+
+/** The records of an AXFR, or with a serial of an IXFR. */
+async function transfer(port: number, zone: string, key: TsigKey, serial?: number): Promise<ResourceRecord[]> {
+  const soa = Buffer.alloc(22);
+  soa.writeUInt32BE(serial ?? 0, 2);
   const query = encodeMessage({
     id: 4711,
     flags: 0,
     opcode: OPCODE.QUERY,
     rcode: 0,
-    questions: [{ name: nameFromText(zone), type: TYPE.AXFR, class: CLASS.IN }],
+    questions: [{ name: nameFromText(zone), type: serial === undefined ? TYPE.AXFR : TYPE.IXFR, class: CLASS.IN }],
     answers: [],
-    authority: [],
+    authority: serial === undefined ? [] : [rr(zone, CLASS.IN, TYPE.SOA, 0, Uint8Array.from(soa))],
     additional: [],
   });
   const request = signRequest(query, key, systemClock);
@@ -97,14 +138,24 @@ export async function axfrLines(port: number, zone: string, key: TsigKey): Promi
     while (held.length >= 2 && held.length >= 2 + held.readUInt16BE(0)) {
       const message = parseMessage(Uint8Array.from(held.subarray(2, 2 + held.readUInt16BE(0))));
       held = held.subarray(2 + held.readUInt16BE(0));
-      if (message.rcode !== RCODE.NOERROR) throw new Error(`AXFR: rcode ${message.rcode}`);
+      if (message.rcode !== RCODE.NOERROR) throw new Error(`transfer: rcode ${message.rcode}`);
       records.push(...message.answers);
     }
-    if (records.length > 1 && records.at(-1)!.type === TYPE.SOA) break;
+    if (isWhole(records, serial)) break;
   }
   socket.destroy();
-  records.pop();
-  return records.map(recordLine).sort();
+  return records;
+}
+
+/** Whether a transfer has come to its end: the newest SOA again, for differences after it stood among them. */
+function isWhole(records: readonly ResourceRecord[], serial: number | undefined): boolean {
+  const first = records[0];
+  if (first === undefined) return false;
+  const differences = records[1]?.type === TYPE.SOA && serial !== undefined;
+  const newest = recordLine(first);
+  const seen = records.filter((record) => record.type === TYPE.SOA && recordLine(record) === newest).length;
+  if (records.length === 1) return serial !== undefined;
+  return seen === (differences ? 3 : 2);
 }
 
 /** A record as one line, canonical. */
