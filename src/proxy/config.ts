@@ -4,6 +4,8 @@ import type { Cidr, InetEndpoint } from '../core/address.ts';
 export type WhenEmpty = 'reset' | 'close' | 'wait';
 export type BalanceAlgorithm = 'roundrobin' | 'leastconn' | 'random2' | 'source';
 export type ProxyProtocol = 'none' | 'v1' | 'v2';
+/** TLVs that version 2 headers get (HAProxy `proxy-v2-options`). */
+export type ProxyV2Option = 'unique-id' | 'authority' | 'crc32c';
 export type CheckType = 'none' | 'tcp' | 'tls' | 'http' | 'https';
 
 /** Milliseconds throughout; HAProxy's words: `timeout connect`, `timeout client-fin`, `timeout server-fin`. */
@@ -17,14 +19,24 @@ export interface ProxyTimeouts {
   readonly serverFinMs: number;
   /** Waiting for a PROXY header from the client (`acceptProxy`). */
   readonly proxyHeaderMs: number;
+  /** Waiting for a ClientHello on a listener with routes (`inspect-delay`). */
+  readonly clientHelloMs: number;
   /** How long sessions may go on after a stop was asked for (`hard-stop-after`). */
   readonly hardStopAfterMs: number;
+}
+
+/** Connections that ask for a server name: `sni` is a name in lower case, or `*.` and the end of names. */
+export interface RouteConfig {
+  readonly sni: string;
+  readonly pool: string;
 }
 
 export interface ListenerConfig {
   readonly name: string;
   readonly bind: readonly InetEndpoint[];
   readonly pool: string;
+  /** Pools for server names; `pool` serves whatever fits none. */
+  readonly routes: readonly RouteConfig[];
   readonly whenEmpty: WhenEmpty;
   readonly acceptProxy: boolean;
   readonly trusted: readonly Cidr[];
@@ -68,6 +80,7 @@ export type DiscoverConfig =
 export interface PoolConfig {
   readonly name: string;
   readonly proxyProtocol: ProxyProtocol;
+  readonly proxyV2Options: readonly ProxyV2Option[];
   readonly balance: BalanceAlgorithm;
   readonly check: CheckConfig;
   readonly onMarkedDown: 'close' | 'keep';

@@ -16,6 +16,7 @@ import { type Guard, Listener, type ListenerOwner, type ListenerStatus } from '.
 import { SourceRates } from './rates.ts';
 import { RelayIo } from './relay.ts';
 import { Session } from './session.ts';
+import { logSession } from './session-log.ts';
 import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 import { spanBytes } from './span.ts';
 import { Ended, type Termination } from './termination.ts';
@@ -55,12 +56,14 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly counters: CounterStripe;
   readonly io = new RelayIo(new PipePool(pipeLimit, pipeBytes));
   readonly peer = new SockaddrSlot();
+  readonly instance: string;
   timeouts: ProxyTimeouts = {
     connectMs: 3000,
     idleMs: 0,
     clientFinMs: 0,
     serverFinMs: 0,
     proxyHeaderMs: 3000,
+    clientHelloMs: 3000,
     hardStopAfterMs: 0,
   };
   readonly #context: ProxyContext;
@@ -79,6 +82,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   constructor(context: ProxyContext) {
     this.#context = context;
+    this.instance = Buffer.from(context.random.fill(new Uint8Array(4))).toString('hex');
     this.reactor = context.reactor;
     this.counters = context.counters;
     this.wheel = new TimerWheel(context.clock);
@@ -300,38 +304,12 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       this.#sessions[session.index] = last;
       last.index = session.index;
     }
-    if (session.listener.log) this.#log(session, termination);
+    if (session.listener.log) logSession(this.#context.log, session, termination, this.now());
     if (this.#paused) this.#resume();
     if (this.#sessions.length === 0) this.#onDrained?.();
-  }
-
-  #log(session: Session, termination: Termination): void {
-    const info = session.info;
-    const { acceptedAt, connectedAt, retries } = session;
-    this.#context.log.info(
-      {
-        id: info.id,
-        listener: info.listener,
-        client: info.client,
-        pool: info.pool,
-        member: info.member,
-        connectMs: connectedAt === 0 ? undefined : tenths(connectedAt - acceptedAt),
-        totalMs: tenths(this.now() - acceptedAt),
-        bytesIn: info.bytesIn,
-        bytesOut: info.bytesOut,
-        retries,
-        state: termination.code,
-        cause: termination.cause,
-      },
-      'session',
-    );
   }
 }
 
 function guardOf(pool: PoolSnapshot | undefined): Guard {
   return { keepaliveMs: pool?.keepaliveMs ?? 0, userTimeoutMs: pool?.userTimeoutMs ?? 0 };
-}
-
-function tenths(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }

@@ -17,6 +17,8 @@ export interface SessionHost {
   readonly counters: CounterStripe;
   readonly io: RelayIo;
   readonly timeouts: ProxyTimeouts;
+  /** Tells this thread's sessions from those of all others, and of other runs. */
+  readonly instance: string;
   /** Monotonic milliseconds. */
   now(): number;
   /** Uniform in [0, 1). */
@@ -30,12 +32,14 @@ export interface SessionHost {
   onEnd(session: Session, termination: Termination): void;
 }
 
-/** waiting: for a place at a member, or for the next try. */
-export type SessionState = 'header' | 'waiting' | 'connecting' | 'relaying' | 'ended';
+/** header, hello: what the client says first; waiting: for a place at a member, or for the next try. */
+export type SessionState = 'header' | 'hello' | 'waiting' | 'connecting' | 'relaying' | 'ended';
 
 /** What the admin API shows of a session. */
 export interface SessionInfo {
   readonly id: number;
+  /** As in the log, and in PROXY headers of pools that ask for it. */
+  readonly uniqueId: string;
   readonly listener: string;
   readonly client: string;
   readonly pool: string;

@@ -30,8 +30,8 @@ const EPOLLPRI = 0x002;
 /** What every socket of a session is watched for. */
 export const relayEvents: number = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 
-/** Room before the received bytes for a PROXY header, so that both leave in one send. */
-export const headerRoom = 128;
+/** Room before the received bytes for a PROXY header with all it may pass on, so that both leave in one send. */
+export const headerRoom = 4096;
 const chunkBytes = 65536;
 /** A read of this size counts as bulk; the second in a row turns to splice, and smaller ones turn back. */
 const bulkBytes = 32768;

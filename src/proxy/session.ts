@@ -1,25 +1,24 @@
 /** One client connection from accept to close: what it says first, a member for it, the relay, and how it went at the end. */
 import { SystemError } from '../linux/errors.ts';
 import { EPOLLERR, EPOLLHUP } from '../linux/reactor.ts';
-import { localAddress, SockaddrSlot, setKeepalive, setUserTimeout } from '../linux/tcp.ts';
+import { setKeepalive, setUserTimeout } from '../linux/tcp.ts';
 import type { Backend, Member } from './backend.ts';
 import { ListenerCounter, listenerCounterBase, listenerGaugeBase, MemberCounter, ProxyGauge } from './counters.ts';
 import { type Caller, Dial } from './dial.ts';
 import type { SessionHost, SessionInfo, SessionState } from './host.ts';
-import { type Newcomer, Preface } from './preface.ts';
+import { type Introduced, writeIntroduction } from './introduction.ts';
+import { type Newcomer, type PassedOn, Preface } from './preface.ts';
 import { headerRoom, Relay, type RelayOwner, relayEvents } from './relay.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
-import { spanAddress, spanEndpoint, spanOfSockaddr } from './span.ts';
+import { spanEndpoint } from './span.ts';
 import { closeBy, Ended, type Termination } from './termination.ts';
 import { Timed } from './timers.ts';
-import { type AddressSpan, writeV1, writeV2 } from './wire/header.ts';
+import type { AddressSpan } from './wire/header.ts';
 
 /** maxAge is spread by this share up and down, so that sessions of one moment do not end in one. */
 const maxAgeJitter = 0.1;
-/** For getsockname; used and read within one call. */
-const local = new SockaddrSlot();
 
-export class Session extends Timed implements Caller, Newcomer, RelayOwner {
+export class Session extends Timed implements Caller, Newcomer, Introduced, RelayOwner {
   readonly id: number;
   readonly host: SessionHost;
   readonly listener: ListenerSnapshot;
@@ -41,6 +40,9 @@ export class Session extends Timed implements Caller, Newcomer, RelayOwner {
   source: AddressSpan;
   /** The address the client connected to, once it is known. */
   destination: AddressSpan | undefined;
+  passedOn: PassedOn | undefined;
+  /** Of the client's TLS hello, where the listener has routes. */
+  serverName: string | undefined;
   readonly #listenerBase: number;
   /** Each is there only in its part of the session's life: a relaying session has neither. */
   #preface: Preface | undefined;
@@ -88,9 +90,14 @@ export class Session extends Timed implements Caller, Newcomer, RelayOwner {
     return this.state === 'relaying';
   }
 
+  get uniqueId(): string {
+    return `${this.host.instance}-${this.id}`;
+  }
+
   get info(): SessionInfo {
     return {
       id: this.id,
+      uniqueId: this.uniqueId,
       listener: this.listener.name,
       client: spanEndpoint(this.source),
       pool: this.pool,
@@ -104,18 +111,24 @@ export class Session extends Timed implements Caller, Newcomer, RelayOwner {
 
   /** Reads what the client must say first, if it must, or admits it and goes straight for a member. */
   start(): void {
-    if (!this.listener.acceptProxy) {
-      this.#admit(false);
+    if (this.listener.acceptProxy || this.listener.routes.length > 0) {
+      this.#preface = new Preface(this);
+      this.#preface.start();
       return;
     }
-    this.#preface = new Preface(this);
-    this.#preface.start();
+    const refusal = this.refusal();
+    if (refusal === undefined) this.#dispatch(false);
+    else this.end(refusal);
+  }
+
+  refusal(): Termination | undefined {
+    return this.host.refusal(this.listener, this.source);
   }
 
   onPrefaceRead(): void {
     this.#preface = undefined;
     this.readyAt = this.host.now();
-    this.#admit(true);
+    this.#dispatch(true);
   }
 
   /** The member went down by its health check or the operator's word. */
@@ -136,6 +149,8 @@ export class Session extends Timed implements Caller, Newcomer, RelayOwner {
     if (this.client.bytes === 0 && termination.counter !== ListenerCounter.denied) {
       counters.add(this.#listenerBase + ListenerCounter.silent);
     }
+    // Its line in the log counts the session among those there are.
+    this.host.onEnd(this, termination);
     counters.gaugeAdd(listenerGaugeBase(this.listener.slot), -1);
     counters.gaugeAdd(ProxyGauge.sessions, -1);
     const { member } = this;
@@ -143,7 +158,6 @@ export class Session extends Timed implements Caller, Newcomer, RelayOwner {
       if (termination === Ended.memberAborted) counters.add(member.counterBase + MemberCounter.resets);
       this.backend!.vacate(member);
     }
-    this.host.onEnd(this, termination);
   }
 
   // --- before a member is connected ---
@@ -157,12 +171,7 @@ export class Session extends Timed implements Caller, Newcomer, RelayOwner {
     else this.#preface?.read();
   }
 
-  #admit(late: boolean): void {
-    const refusal = this.host.refusal(this.listener, this.source);
-    if (refusal !== undefined) {
-      this.end(refusal);
-      return;
-    }
+  #dispatch(late: boolean): void {
     this.#dial = new Dial(this, late);
     this.#dial.run();
   }
@@ -184,27 +193,10 @@ export class Session extends Timed implements Caller, Newcomer, RelayOwner {
     // The connect timeout stays where it is on the wheel as an earlier deadline: a session that outlives it sets the next one
     // then.
     this.#schedule();
-    this.client.begin(settings.proxyProtocol === 'none' ? 0 : this.#writeHeader(settings.proxyProtocol));
+    this.client.begin(
+      settings.proxyProtocol === 'none' ? 0 : writeIntroduction(this, settings, host.io.memory.bytes, headerRoom),
+    );
     if (this.relaying) this.watchClient();
-  }
-
-  /** Writes the PROXY header so that it ends where received bytes begin. Returns its length. */
-  #writeHeader(version: 'v1' | 'v2'): number {
-    const destination = this.destination ?? this.#localAddress();
-    const { bytes } = this.host.io.memory;
-    if (version === 'v1') {
-      const length = writeV1(bytes, this.source, destination, spanAddress);
-      bytes.copyWithin(headerRoom - length, 0, length);
-      return length;
-    }
-    const length = this.source.family === 4 ? 28 : 52;
-    return writeV2(bytes.subarray(headerRoom - length), this.source, destination);
-  }
-
-  #localAddress(): AddressSpan {
-    // A client that reset has no name any more; its header is of no use to anybody then.
-    if (localAddress(this.client.fd, local) < 0) return this.source;
-    return spanOfSockaddr(Uint8Array.from(local.bytes));
   }
 
   // --- while relaying ---

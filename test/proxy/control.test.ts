@@ -32,6 +32,7 @@ function pool(name: string, members: MemberConfig[], more: Partial<PoolConfig> =
   return {
     name,
     proxyProtocol: 'none',
+    proxyV2Options: [],
     balance: 'leastconn',
     check: tcpCheck,
     onMarkedDown: 'close',
@@ -48,7 +49,15 @@ function pool(name: string, members: MemberConfig[], more: Partial<PoolConfig> =
 
 function listener(name: string, poolName = 'web'): ListenerConfig {
   const rate = { perSource: 0, windowMs: 10_000 };
-  const base = { bind: [], whenEmpty: 'reset' as const, acceptProxy: false, trusted: [], allow: [], deny: [] };
+  const base = {
+    bind: [],
+    routes: [],
+    whenEmpty: 'reset' as const,
+    acceptProxy: false,
+    trusted: [],
+    allow: [],
+    deny: [],
+  };
   return { name, pool: poolName, ...base, rate, log: true };
 }
 
@@ -59,6 +68,7 @@ function config(pools: PoolConfig[], listeners: ListenerConfig[] = [listener('ht
     clientFinMs: 30_000,
     serverFinMs: 30_000,
     proxyHeaderMs: 3000,
+    clientHelloMs: 3000,
     hardStopAfterMs: 0,
   };
   return { timeouts, maxConnections: 20_000, listeners, pools };

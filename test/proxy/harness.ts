@@ -51,6 +51,7 @@ export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnaps
   return {
     name: 'pool',
     proxyProtocol: 'none',
+    proxyV2Options: [],
     balance: 'roundrobin',
     onMarkedDown: 'close',
     keepaliveMs: 0,
@@ -69,6 +70,7 @@ export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): Li
     slot: 0,
     bind: [parseInetEndpoint(bind)],
     pool: 'pool',
+    routes: [],
     whenEmpty: 'reset',
     acceptProxy: false,
     trusted: [],
@@ -87,6 +89,7 @@ export const timeouts: ProxyTimeouts = {
   clientFinMs: 10_000,
   serverFinMs: 10_000,
   proxyHeaderMs: 3000,
+  clientHelloMs: 3000,
   hardStopAfterMs: 0,
 };
 

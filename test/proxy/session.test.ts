@@ -2,10 +2,9 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
 import t from 'tap';
-import { parseCidr } from '../../src/core/address.ts';
 import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET } from '../../src/linux/constants.ts';
 import { getSocketInt } from '../../src/linux/libc.ts';
-import { ListenerCounter, listenerCounterBase, memberGaugeBase } from '../../src/proxy/counters.ts';
+import { memberGaugeBase } from '../../src/proxy/counters.ts';
 import {
   freePort,
   Harness,
@@ -22,114 +21,6 @@ import {
 } from './harness.ts';
 
 const TCP_USER_TIMEOUT = 18;
-
-t.test('PROXY headers out', async (t) => {
-  const v2Signature = '0d0a0d0a000d0a515549540a';
-  const hex4 = (port: number) => port.toString(16).padStart(4, '0');
-  const loopback6 = '0'.repeat(31) + '1';
-
-  for (const { name, version, host, expect } of [
-    {
-      name: 'v2 from an IPv4 client to an IPv6 member',
-      version: 'v2',
-      host: '127.0.0.1',
-      expect: (client: number, port: number) => `${v2Signature}2111000c7f0000017f000001${hex4(client)}${hex4(port)}`,
-    },
-    {
-      name: 'v2 from an IPv6 client',
-      version: 'v2',
-      host: '::1',
-      expect: (client: number, port: number) =>
-        `${v2Signature}21210024${loopback6}${loopback6}${hex4(client)}${hex4(port)}`,
-    },
-    {
-      name: 'v1',
-      version: 'v1',
-      host: '::1',
-      expect: (client: number, port: number) => Buffer.from(`PROXY TCP6 ::1 ::1 ${client} ${port}\r\n`).toString('hex'),
-    },
-  ] as const) {
-    for (const wildcard of [false, true]) {
-      t.test(`${name}${wildcard ? ', wildcard bind' : ''}`, async (t) => {
-        const upstream = await new Upstream((socket) => socket.once('data', () => socket.end('ok'))).listen('::1');
-        t.teardown(() => upstream.close());
-        const { port } = await serve(t, [member('m1', upstream.port, { address: '::1' })], {
-          pool: { proxyProtocol: version },
-          host: wildcard ? (host === '::1' ? '::' : '0.0.0.0') : host,
-        });
-        const client = net.connect(port, host);
-        client.write('GET');
-        await once(client, 'connect');
-        const clientPort = client.localPort!;
-        await outcome(client);
-        t.equal(
-          upstream.received[0]!.toString('hex'),
-          `${expect(clientPort, port)}${Buffer.from('GET').toString('hex')}`,
-        );
-      });
-    }
-  }
-
-  t.test('leaves at once for a client that says nothing', async (t) => {
-    const upstream = await new Upstream((socket) => socket.once('data', () => socket.end('220 ready'))).listen();
-    t.teardown(() => upstream.close());
-    const { harness, port } = await serve(t, [member('m1', upstream.port)], { pool: { proxyProtocol: 'v2' } });
-    t.match(await outcome(net.connect(port, '127.0.0.1')), { data: Buffer.from('220 ready') });
-    t.equal(upstream.received[0]!.length, 28);
-    t.match(await harness.session(), { bytesIn: 0, bytesOut: 9 });
-    t.equal(harness.counters.get(listenerCounterBase(0) + ListenerCounter.silent), 1);
-  });
-});
-
-t.test('PROXY headers in', async (t) => {
-  const upstream = await new Upstream((socket) => socket.once('end', () => socket.end('ok'))).listen();
-  t.teardown(() => upstream.close());
-  const accepting = { acceptProxy: true, trusted: [parseCidr('127.0.0.0/8')] };
-  const send = async (port: number, ...parts: Buffer[]) => {
-    const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
-    const end = outcome(client);
-    for (const part of parts) {
-      client.write(part);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    client.end();
-    return end;
-  };
-  const header = Buffer.from('PROXY TCP6 2001:db8::7 2001:db8::8 1234 443\r\n');
-
-  t.test('passes the addresses on and the bytes after it', async (t) => {
-    const { harness, port } = await serve(t, [member('m1', upstream.port)], {
-      listener: { ...accepting, allow: [parseCidr('2001:db8::/64')] },
-      pool: { proxyProtocol: 'v1' },
-    });
-    const count = upstream.received.length;
-    t.match(await send(port, Buffer.concat([header, Buffer.from('payload')])), { data: Buffer.from('ok') });
-    t.equal(upstream.received[count]!.toString(), `${header}payload`);
-    t.match(await harness.session(), { client: '[2001:db8::7]:1234', bytesIn: 7 });
-    t.match(await send(port, ...[...header].map((byte) => Buffer.of(byte)), Buffer.from('payload')), {
-      data: Buffer.from('ok'),
-    });
-    t.equal(upstream.received[count + 1]!.toString(), `${header}payload`, 'byte by byte');
-  });
-
-  t.test('refuses what is no header, who is not trusted, and who is too slow', async (t) => {
-    const { harness, port } = await serve(t, [member('m1', upstream.port)], {
-      listener: accepting,
-      snapshot: { timeouts: { ...timeouts, proxyHeaderMs: 100 } },
-    });
-    t.match(await send(port, Buffer.from('GET / HTTP/1.1\r\n\r\n')), { code: 'ECONNRESET' });
-    t.match(await harness.session(1), { cause: 'bad PROXY header', state: 'PR' });
-    t.match(await outcome(net.connect(port, '127.0.0.1')), { code: 'ECONNRESET' });
-    t.match(await harness.session(2), { cause: 'no PROXY header in time', state: 'cR' });
-    t.equal(harness.counters.get(listenerCounterBase(0) + ListenerCounter.headerErrors), 2);
-
-    const distrusting = await serve(t, [member('m1', upstream.port)], {
-      listener: { ...accepting, trusted: [parseCidr('10.0.0.0/8')] },
-    });
-    t.match(await send(distrusting.port, header), { code: 'ECONNRESET' });
-    t.match(await distrusting.harness.session(), { cause: 'denied' });
-  });
-});
 
 t.test('timeouts', async (t) => {
   const cases = [

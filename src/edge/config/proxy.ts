@@ -33,6 +33,9 @@ const timeouts = section({
     .prefault('30s')
     .describe('longest life after the member half-closed (`timeout server-fin`)'),
   proxyHeader: milliseconds(1).prefault('3s').describe('longest wait for the PROXY header that `acceptProxy` requires'),
+  clientHello: milliseconds(1)
+    .prefault('3s')
+    .describe('longest wait for the TLS ClientHello that `routes` go by; after it `pool` serves (`inspect-delay`)'),
   hardStopAfter: milliseconds()
     .prefault('10s')
     .describe('when the daemon stops, sessions may go on for this long (`hard-stop-after`)'),
@@ -44,17 +47,29 @@ const timeouts = section({
       clientFinMs: t.clientFin,
       serverFinMs: t.serverFin,
       proxyHeaderMs: t.proxyHeader,
+      clientHelloMs: t.clientHello,
       hardStopAfterMs: t.hardStopAfter,
     }),
   )
   .prefault({})
   .describe('how long a session may wait for what');
 
+/** One entry of a listener's `routes`. */
+const route = section({
+  sni: parsed({ kind: 'server name' }, readServerPattern).describe(
+    'a name, or `*.example.org` for every name below example.org; the best fit counts, not the order',
+  ),
+  pool: text('pool name').describe('a key of `proxy.pools`'),
+});
+
 /** One entry of `proxy.listeners`. */
 export const listener = section({
   name: entityName().describe('stands in logs, metrics and the admin API'),
   bind: list(inetEndpoint(), 1).describe('where to accept; `[::]` takes IPv6 alone, so list `0.0.0.0` beside it'),
   pool: text('pool name').describe('a key of `proxy.pools`'),
+  routes: list(route)
+    .prefault([])
+    .describe('pools by the server name in TLS clients’ hello (SNI); TLS is not terminated'),
   whenEmpty: choice(['reset', 'close', 'wait'])
     .prefault('reset')
     .describe('what a client gets when no member is up: a RST, a FIN, or patience for `queue.timeout`'),
@@ -144,6 +159,11 @@ export const pool = section({
   proxyProtocol: choice(['none', 'v1', 'v2'])
     .prefault('none')
     .describe('PROXY protocol header sent to members, with the client’s address'),
+  proxyV2Options: list(choice(['unique-id', 'authority', 'crc32c']))
+    .prefault([])
+    .describe(
+      'TLVs in v2 headers: the session’s id as the log has it, the server name that `routes` read, a checksum (`proxy-v2-options`)',
+    ),
   balance: choice(['roundrobin', 'leastconn', 'random2', 'source'])
     .prefault('leastconn')
     .describe('who gets a new session; `source` hashes the client’s address'),
@@ -202,6 +222,11 @@ export function checkProxy(
   for (const { path, value } of listeners) {
     if (names.has(value.name)) report([...path, 'name'], `a listener "${value.name}" stands above already`);
     names.add(value.name);
+    const patterns = new Set<string>();
+    for (const [i, { sni }] of value.routes.entries()) {
+      if (patterns.has(sni)) report([...path, 'routes', i, 'sni'], `a route for "${sni}" stands above already`);
+      patterns.add(sni);
+    }
     if (value.acceptProxy && value.trusted.length === 0) {
       report(
         [...path, 'acceptProxy'],
@@ -212,6 +237,9 @@ export function checkProxy(
   for (const { path, value } of pools) {
     const name = String(path.at(-1));
     if (!namePattern.test(name)) report(path, badName(name));
+    if (value.proxyV2Options.length > 0 && value.proxyProtocol !== 'v2') {
+      report([...path, 'proxyV2Options'], 'needs `proxyProtocol: v2`: other headers have no room for them');
+    }
     const members = new Set<string>();
     const places = new Set<string>();
     for (const [i, member] of value.members.entries()) {
@@ -238,6 +266,12 @@ function badName(value: string): string {
 
 function domainName() {
   return parsed({ kind: 'domain name' }, readDomainName);
+}
+
+function readServerPattern(value: string): string {
+  const name = readDomainName(value.replace(/^\*\./, '')).replace(/\.$/, '');
+  if (name.includes('*')) throw new ValueError(`"${value}" is no pattern: a * stands alone, as the first label`);
+  return (value.startsWith('*.') ? `*.${name}` : name).toLowerCase();
 }
 
 function readCheckPath(value: string): string {

@@ -6,6 +6,9 @@ export function checkReferences(raw: unknown, report: Report): void {
   const pools = Object.keys(record(at(raw, 'proxy', 'pools')));
   for (const [i, listener] of items(at(raw, 'proxy', 'listeners'))) {
     checkReference(listener, 'pool', ['proxy', 'listeners', i], pools, 'proxy.pools', report);
+    for (const [j, route] of items(at(listener, 'routes'))) {
+      checkReference(route, 'pool', ['proxy', 'listeners', i, 'routes', j], pools, 'proxy.pools', report);
+    }
   }
   const keys = Object.keys(record(at(raw, 'dns', 'keys')));
   for (const [i, zone] of items(at(raw, 'dns', 'zones'))) {

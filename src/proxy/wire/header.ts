@@ -6,6 +6,8 @@
  * `proxy-protocol-js` builds the same bytes as new objects; tests compare the two.
  */
 
+import { crc32c, Tlv, tlvHeaderBytes, writeTlv } from './tlv.ts';
+
 /** The twelve bytes every version 2 header begins with. */
 export const v2Signature: Uint8Array = Uint8Array.of(
   0x0d,
@@ -54,6 +56,41 @@ export function writeV2(out: Uint8Array, source: AddressSpan, destination: Addre
   at = copySpan(out, at, destination, width);
   at = writePort(out, at, source.port);
   return writePort(out, at, destination.port);
+}
+
+/** What stands in a version 2 header before its fields. */
+export interface V2Head {
+  readonly local: boolean;
+  /** Family and transport. */
+  readonly transport: number;
+  readonly block: Uint8Array;
+}
+
+/** The head of a TCP connection's header; both addresses are of one family. */
+export function tcpHead(source: AddressSpan, destination: AddressSpan): V2Head {
+  const whole = new Uint8Array(52);
+  const length = writeV2(whole, source, destination);
+  return { local: false, transport: whole[13]!, block: whole.subarray(16, length) };
+}
+
+/**
+ * A version 2 header with fields, well-formed ones in `tlvs`; `checksum` adds theirs and the head's CRC32C (§2.2.3) as the
+ * last.
+ */
+export function encodeV2(head: V2Head, tlvs: readonly Uint8Array[], checksum: boolean): Buffer {
+  const crcBytes = tlvHeaderBytes + 4;
+  const start = Buffer.alloc(16);
+  start.set(v2Signature, 0);
+  start[12] = head.local ? commandLocal : commandProxy;
+  start[13] = head.transport;
+  const header = Buffer.concat([start, head.block, ...tlvs, Buffer.alloc(checksum ? crcBytes : 0)]);
+  header.writeUInt16BE(header.length - 16, 14);
+  if (checksum) {
+    const at = header.length - crcBytes;
+    writeTlv(header, at, Tlv.crc32c, new Uint8Array(4));
+    header.writeUInt32BE(crc32c(header), at + tlvHeaderBytes);
+  }
+  return header;
 }
 
 /** Writes a version 2 LOCAL header: a connection of our own, such as a health check (§2.2). Returns its length, 16. */

@@ -8,6 +8,7 @@
 import { type Address, parseAddress, unmapAddress } from '../../core/address.ts';
 import { ValueError } from '../../core/errors.ts';
 import { v2Signature } from './header.ts';
+import { parseTlvs, Tlv, tlvHeaderBytes, verifyCrc32c } from './tlv.ts';
 
 /** §2.1: "a 108-byte buffer is always enough to store all the line and a trailing zero". */
 const maxV1Bytes = 107;
@@ -25,13 +26,29 @@ export interface ProxiedAddresses {
   readonly destinationPort: number;
 }
 
-/** `local`: the connection is the sender's own, its socket addresses hold (LOCAL, UNKNOWN, AF_UNSPEC, AF_UNIX). */
+/** What a header says that names no TCP addresses, in version 2's terms, so that it can be passed on. */
+export interface Unaddressed {
+  readonly local: boolean;
+  /** Family and transport: 0x00 UNSPEC, 0x31 UNIX stream. */
+  readonly transport: number;
+  /** The address block: empty, or 216 bytes of UNIX paths. */
+  readonly block: Uint8Array;
+}
+
+/** `unaddressed`: its socket addresses hold (LOCAL, UNKNOWN, AF_UNSPEC, AF_UNIX). `tlvs` are well-formed fields to pass on. */
 export type ParsedHeader =
   | { readonly kind: 'incomplete' }
   | { readonly kind: 'invalid'; readonly reason: string }
-  | { readonly kind: 'local'; readonly bytes: number }
-  | { readonly kind: 'proxied'; readonly bytes: number; readonly addresses: ProxiedAddresses };
+  | { readonly kind: 'unaddressed'; readonly bytes: number; readonly what: Unaddressed; readonly tlvs: Uint8Array }
+  | {
+      readonly kind: 'proxied';
+      readonly bytes: number;
+      readonly addresses: ProxiedAddresses;
+      readonly tlvs: Uint8Array;
+    };
 
+const unixBlockBytes = 108 + 108;
+const nothing = new Uint8Array(0);
 const incomplete: ParsedHeader = { kind: 'incomplete' };
 
 /** Reads the header that `input` begins with; `bytes` of the result is where the client's own data starts. */
@@ -55,7 +72,7 @@ function parseV1(input: Buffer): ParsedHeader {
   const bytes = end + 2;
   const words = window.toString('latin1', 0, end).split(' ');
   // §2.1: after UNKNOWN "the receiver must ignore anything presented before the CRLF".
-  if (words[1] === 'UNKNOWN') return { kind: 'local', bytes };
+  if (words[1] === 'UNKNOWN') return unaddressed(bytes, false, 0, nothing, nothing);
   const family = words[1] === 'TCP4' ? 4 : words[1] === 'TCP6' ? 6 : 0;
   if (family === 0 || words.length !== 6) return invalid('version 1 line of a wrong form');
   const source = readAddress(words[2]!, family);
@@ -64,7 +81,12 @@ function parseV1(input: Buffer): ParsedHeader {
   const destinationPort = readPort(words[5]!);
   if (source === undefined || destination === undefined) return invalid('version 1 line with a bad address');
   if (sourcePort < 0 || destinationPort < 0) return invalid('version 1 line with a bad port');
-  return { kind: 'proxied', bytes, addresses: unmapped(source, sourcePort, destination, destinationPort) };
+  return {
+    kind: 'proxied',
+    bytes,
+    addresses: unmapped(source, sourcePort, destination, destinationPort),
+    tlvs: nothing,
+  };
 }
 
 /** A decimal number without leading zeroes, 0 to 65535; -1 when it is anything else. */
@@ -94,37 +116,66 @@ function parseV2(input: Buffer): ParsedHeader {
   const bytes = 16 + input.readUInt16BE(14);
   if (bytes > maxV2Bytes) return invalid(`version 2 header longer than ${maxV2Bytes} bytes`);
   if (input.length < bytes) return incomplete;
-  if (command === 0) return { kind: 'local', bytes };
+  const header = input.subarray(0, bytes);
+  // §2.2: "the receiver must accept this connection as valid and must use the real connection endpoints and discard the
+  // protocol block including the family".
+  if (command === 0) return unaddressed(bytes, true, 0, nothing, nothing);
   const transport = input[13]!;
-  if (transport === 0x11) return v2Addresses(input, bytes, 4);
-  if (transport === 0x21) return v2Addresses(input, bytes, 6);
-  // UNSPEC and UNIX name no address a member could use (§2.2: "must ... use the real connection endpoints").
-  if (transport === 0x00 || transport === 0x31) return { kind: 'local', bytes };
+  if (transport === 0x11) return v2Addresses(header, 4);
+  if (transport === 0x21) return v2Addresses(header, 6);
+  if (transport === 0x31) return v2Unix(header);
+  // UNSPEC: what follows may be anything; fields that are in order pass.
+  if (transport === 0x00) {
+    const tlvs = readTlvs(header, 16);
+    return unaddressed(bytes, false, 0, nothing, typeof tlvs === 'string' ? nothing : tlvs);
+  }
   return invalid('version 2 header with a protocol other than TCP');
 }
 
-function v2Addresses(input: Buffer, bytes: number, family: 4 | 6): ParsedHeader {
-  const width = family === 4 ? 4 : 16;
-  const portsAt = 16 + 2 * width;
-  if (bytes < portsAt + 4) return invalid('version 2 header too short for its addresses');
-  const problem = checkTlvs(input, portsAt + 4, bytes);
-  if (problem !== undefined) return invalid(problem);
-  const address = (at: number): Address => ({ family, bytes: Uint8Array.from(input.subarray(at, at + width)) });
-  return {
-    kind: 'proxied',
-    bytes,
-    addresses: unmapped(address(16), input.readUInt16BE(portsAt), address(16 + width), input.readUInt16BE(portsAt + 2)),
-  };
+function unaddressed(
+  bytes: number,
+  local: boolean,
+  transport: number,
+  block: Uint8Array,
+  tlvs: Uint8Array,
+): ParsedHeader {
+  return { kind: 'unaddressed', bytes, what: { local, transport, block }, tlvs };
 }
 
-/** Type, two bytes of length, value (§2.2.1 on): only that they fill the header exactly is checked. */
-function checkTlvs(input: Buffer, from: number, end: number): string | undefined {
-  let at = from;
-  while (at < end) {
-    if (at + 3 > end) return 'version 2 header with a cut TLV';
-    at += 3 + input.readUInt16BE(at + 1);
+function v2Addresses(header: Buffer, family: 4 | 6): ParsedHeader {
+  const width = family === 4 ? 4 : 16;
+  const portsAt = 16 + 2 * width;
+  if (header.length < portsAt + 4) return invalid('version 2 header too short for its addresses');
+  const tlvs = readTlvs(header, portsAt + 4);
+  if (typeof tlvs === 'string') return invalid(tlvs);
+  const address = (at: number): Address => ({ family, bytes: Uint8Array.from(header.subarray(at, at + width)) });
+  const [sourcePort, destinationPort] = [header.readUInt16BE(portsAt), header.readUInt16BE(portsAt + 2)];
+  const addresses = unmapped(address(16), sourcePort, address(16 + width), destinationPort);
+  return { kind: 'proxied', bytes: header.length, addresses, tlvs };
+}
+
+function v2Unix(header: Buffer): ParsedHeader {
+  const end = 16 + unixBlockBytes;
+  if (header.length < end) return invalid('version 2 header too short for its addresses');
+  const tlvs = readTlvs(header, end);
+  if (typeof tlvs === 'string') return invalid(tlvs);
+  return unaddressed(header.length, false, 0x31, Uint8Array.from(header.subarray(16, end)), tlvs);
+}
+
+/** The fields to pass on, or what is wrong with them. Padding and the checksum were for this header alone. */
+function readTlvs(header: Buffer, from: number): Uint8Array | string {
+  if (from === header.length) return nothing;
+  const fields = parseTlvs(header, from, header.length);
+  if (fields === undefined) return 'version 2 header with fields that do not fill it';
+  const kept: Uint8Array[] = [];
+  for (const field of fields) {
+    if (field.type === Tlv.crc32c) {
+      // §2.2.3: "If the checksum doesn't match, the connection must be aborted".
+      if (field.to - field.from !== 4 || !verifyCrc32c(header, field.from))
+        return 'version 2 header with a bad checksum';
+    } else if (field.type !== Tlv.noop) kept.push(header.subarray(field.from - tlvHeaderBytes, field.to));
   }
-  return at === end ? undefined : 'version 2 header with a TLV longer than the header';
+  return Uint8Array.from(Buffer.concat(kept));
 }
 
 /** Senders that listen on a dual-stack socket leak ::ffff: addresses; a pair of them is an IPv4 pair. */

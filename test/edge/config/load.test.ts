@@ -85,6 +85,21 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
   ],
 
   [
+    'routes to no pool, and twice the same',
+    proxy('routes: [{ sni: a.test, pool: q }, { sni: A.test, pool: p }]'),
+    [/routes\[0\].pool: there is no "q"/, /routes\[1\].sni: a route for "a.test" stands above already/],
+  ],
+  [
+    'a route for what is no name',
+    proxy('routes: [{ sni: "*.*.test", pool: p }]'),
+    [/routes\[0\].sni: "\*\.\*\.test" is no pattern/],
+  ],
+  [
+    'fields for a header that has none',
+    proxy('', '{ p: { proxyProtocol: v1, proxyV2Options: [crc32c] } }'),
+    [/proxy.pools.p.proxyV2Options: needs `proxyProtocol: v2`/],
+  ],
+  [
     'duration without unit',
     proxy('rate: { window: 10 }'),
     ['3:62: proxy.listeners[0].rate.window: 10 has no unit; write for example 10s or 10ms'],
@@ -447,10 +462,12 @@ t.test('defaults', (t) => {
     clientFinMs: 30_000,
     serverFinMs: 30_000,
     proxyHeaderMs: 3000,
+    clientHelloMs: 3000,
     hardStopAfterMs: 10_000,
   });
   t.equal(proxy.maxConnections, 20_000);
   t.match(proxy.listeners[0], {
+    routes: [],
     whenEmpty: 'reset',
     acceptProxy: false,
     rate: { perSource: 0, windowMs: 10_000 },
@@ -459,6 +476,7 @@ t.test('defaults', (t) => {
   t.match(proxy.pools[0], {
     name: 'p',
     proxyProtocol: 'none',
+    proxyV2Options: [],
     balance: 'leastconn',
     check: { type: 'tcp', intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3 },
     keepaliveMs: 30_000,

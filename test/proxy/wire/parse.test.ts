@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { parseAddress } from '../../../src/core/address.ts';
 import { spanOfAddress } from '../../../src/proxy/span.ts';
-import { writeV2 } from '../../../src/proxy/wire/header.ts';
+import { encodeV2, writeV2 } from '../../../src/proxy/wire/header.ts';
 import { maxV2Bytes, parseProxyHeader } from '../../../src/proxy/wire/parse.ts';
 
 const signature = '0d0a0d0a000d0a515549540a';
@@ -35,6 +35,9 @@ const bad: [name: string, input: Buffer][] = [
   ['v2 too short for IPv6 addresses', hex(`${signature} 21 21 000c ${v4}`)],
   ['v2 with a cut TLV', hex(`${signature} 21 11 000e ${v4} 0400`)],
   ['v2 with a TLV longer than the header', hex(`${signature} 21 11 0010 ${v4} 04000200`)],
+  ['v2 of a UNIX socket without its paths', hex(`${signature} 21 31 000c ${v4}`)],
+  ['v2 with a wrong checksum', hex(`${signature} 21 11 0013 ${v4} 03 0004 00000000`)],
+  ['v2 with a checksum of three bytes', hex(`${signature} 21 11 0012 ${v4} 03 0003 000000`)],
   ['v2 longer than we take', hex(`${signature} 21 11 ffff ${v4}`)],
 ];
 
@@ -42,24 +45,62 @@ for (const [name, input] of bad) {
   t.test(`invalid: ${name}`, async (t) => t.match(parseProxyHeader(input), { kind: 'invalid', reason: String }));
 }
 
-const local: [name: string, input: Buffer][] = [
-  ['v1 UNKNOWN', Buffer.from('PROXY UNKNOWN\r\n')],
-  ['v1 UNKNOWN with addresses, to be ignored', Buffer.from('PROXY UNKNOWN ::1 nonsense\r\n')],
-  ['v2 LOCAL with addresses, to be ignored', hex(`${signature} 20 11 000c ${v4}`)],
-  ['v2 PROXY of no family', hex(`${signature} 21 00 0000`)],
-  ['v2 PROXY of a UNIX socket', Buffer.concat([hex(`${signature} 21 31 00d8`), Buffer.alloc(216)])],
-];
+const nothing = new Uint8Array(0);
+const paths = Buffer.alloc(216, '/run/a.sock');
+const unaddressed: [name: string, input: Buffer, local: boolean, transport: number, block: Uint8Array, tlvs: string][] =
+  [
+    ['v1 UNKNOWN', Buffer.from('PROXY UNKNOWN\r\n'), false, 0, nothing, ''],
+    ['v1 UNKNOWN with addresses, to be ignored', Buffer.from('PROXY UNKNOWN ::1 nonsense\r\n'), false, 0, nothing, ''],
+    ['v2 LOCAL with addresses, to be ignored', hex(`${signature} 20 11 000c ${v4}`), true, 0, nothing, ''],
+    ['v2 PROXY of no family', hex(`${signature} 21 00 0000`), false, 0, nothing, ''],
+    ['v2 PROXY of no family with a field', hex(`${signature} 21 00 0004 e0 0001 07`), false, 0, nothing, 'e0000107'],
+    ['v2 PROXY of no family with nonsense', hex(`${signature} 21 00 0004 e0 0002 07`), false, 0, nothing, ''],
+    ['v2 PROXY of a UNIX socket', Buffer.concat([hex(`${signature} 21 31 00d8`), paths]), false, 0x31, paths, ''],
+    [
+      'v2 PROXY of a UNIX socket with a field',
+      Buffer.concat([hex(`${signature} 21 31 00dc`), paths, hex('05 0001 61')]),
+      false,
+      0x31,
+      paths,
+      '05000161',
+    ],
+  ];
 
-for (const [name, input] of local) {
-  t.test(`local: ${name}`, async (t) => t.same(parseProxyHeader(input), { kind: 'local', bytes: input.length }));
+for (const [name, input, local, transport, block, tlvs] of unaddressed) {
+  t.test(`without addresses: ${name}`, async (t) => {
+    const parsed = parseProxyHeader(input);
+    if (parsed.kind !== 'unaddressed') throw new Error(parsed.kind);
+    t.equal(parsed.bytes, input.length);
+    t.equal(parsed.what.local, local);
+    t.equal(parsed.what.transport, transport);
+    t.equal(Buffer.compare(parsed.what.block, block), 0);
+    t.equal(Buffer.from(parsed.tlvs).toString('hex'), tlvs);
+  });
 }
+
+t.test('fields to pass on: all but padding and the checksum, which must be right', async (t) => {
+  const head = { local: false, transport: 0x11, block: hex(v4) };
+  const fields = [hex('01 0002 6832'), hex('04 0003 000000'), hex('e5 0000'), hex('05 0004 69643031')];
+  const header = encodeV2(head, fields, true);
+  t.match(parseProxyHeader(header), {
+    kind: 'proxied',
+    bytes: header.length,
+    addresses: { source: parseAddress('192.0.2.1'), sourcePort: 51000, destinationPort: 443 },
+    tlvs: hex('01 0002 6832 e5 0000 05 0004 69643031'),
+  });
+  for (let at = 16; at < header.length - 7; at++) {
+    const wrong = Buffer.from(header);
+    wrong[at]! ^= 1;
+    t.equal(parseProxyHeader(wrong).kind, 'invalid', `byte ${at} changed`);
+  }
+});
 
 t.test('every cut of a valid header is incomplete, and bytes after it are left alone', async (t) => {
   const headers = [
     Buffer.from('PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n'),
     Buffer.from('PROXY UNKNOWN\r\n'),
     hex(`${signature} 21 11 000c ${v4}`),
-    hex(`${signature} 21 11 0014 ${v4} 03 0004 00000000 04 0000`.replace('0014', '0016')),
+    hex(`${signature} 21 11 0016 ${v4} e0 0004 00000000 04 0000`),
   ];
   for (const header of headers) {
     for (let length = 0; length < header.length; length++) {
