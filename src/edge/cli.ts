@@ -4,7 +4,15 @@
  */
 import yargs, { type Argv } from 'yargs';
 import type { TsigAlgorithm } from '../dns/config.ts';
-import type { MemberReport, PoolReport, RaReport, RecordReport, StatusReport, ZoneReport } from './admin/source.ts';
+import type {
+  MemberReport,
+  PoolReport,
+  RaReport,
+  RecordReport,
+  SessionReport,
+  StatusReport,
+  ZoneReport,
+} from './admin/source.ts';
 import type { ApiTarget } from './cli/client.ts';
 import type { Paint } from './cli/table.ts';
 
@@ -133,6 +141,45 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
           throw new UsageError('records: --export writes the whole zone as a zone file');
         const { callApi } = await import('./cli/client.ts');
         context.stdout(await callApi(await target(args), path, { accept: 'text/dns' }));
+      },
+    )
+    .command(
+      'record <zone> <action> <name> [fields..]',
+      'add a record to a zone, or delete some: … add NAME [TTL] TYPE RDATA, … delete NAME [TYPE [RDATA]]',
+      (y) =>
+        apiOptions(
+          y
+            .positional('zone', { type: 'string', demandOption: true })
+            .positional('action', { choices: ['add', 'delete'] as const, demandOption: true })
+            .positional('name', { type: 'string', demandOption: true, describe: 'in full' })
+            .positional('fields', { type: 'string', array: true, default: [] }),
+        ),
+      async (args) => {
+        const { changeRecord, readRecordOrder } = await import('./cli/record.ts');
+        const order = readRecordOrder(args.action, args.fields);
+        const report = await changeRecord(await target(args), args.zone, args.name, order);
+        context.stdout(
+          args.json ? `${JSON.stringify(report, undefined, 2)}\n` : `${report.zone}: serial ${report.serial}\n`,
+        );
+      },
+    )
+    .command(
+      'sessions',
+      'live sessions of the proxy, the oldest first',
+      (y) =>
+        apiOptions(
+          y
+            .option('pool', { type: 'string', describe: 'of this pool alone' })
+            .option('member', { type: 'string', describe: 'of members of this name alone' })
+            .option('limit', { type: 'number', default: 100, describe: 'at most so many' }),
+        ),
+      (args) => {
+        const filter = new URLSearchParams({ limit: String(args.limit) });
+        if (args.pool !== undefined) filter.set('pool', args.pool);
+        if (args.member !== undefined) filter.set('member', args.member);
+        return show<SessionReport[]>(args, context, `/v1/sessions?${filter}`, (s, paint, { showSessions }) =>
+          showSessions(s, paint),
+        );
       },
     )
     .command(

@@ -167,7 +167,11 @@ class Daemon {
   }
 
   #reload(): Promise<ReloadReport> {
-    const reload = this.#lastReload.then(() => this.#reloadNow());
+    const reload = this.#lastReload.then(async () => {
+      const report = await this.#reloadNow();
+      this.#edge.events.emit({ kind: 'reload', ...report });
+      return report;
+    });
     this.#lastReload = reload;
     return reload;
   }

@@ -43,6 +43,7 @@ import { counterLayout } from './counter-layout.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { createDiscovery } from './discovery/engines.ts';
 import { DnsHealth, dnsCanServe } from './dns-health.ts';
+import { EventStream } from './events.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
 import { DataThreads } from './threads.ts';
@@ -72,6 +73,7 @@ export class Edge {
   readonly dns: DnsControl;
   readonly ra: RaControl;
   readonly discovery: Discovery;
+  readonly events: EventStream;
   /** What the DNS and RA control parts count: they run in this thread only. */
   readonly dnsControlCounters: CounterStripe = CounterStripe.alone(controlCounters.length, 0);
   readonly raCounters: CounterStripe = CounterStripe.alone(raCounters.length, raGauges.length);
@@ -90,6 +92,7 @@ export class Edge {
     this.log = log;
     this.threadCount = config.workers === 'auto' ? availableParallelism() : config.workers;
     this.counters = new CounterTable(counterLayout(this.threadCount));
+    this.events = new EventStream(this.clock);
     this.#network = new NetworkMonitor({
       reactor: this.#reactor,
       clock: this.clock,
@@ -105,14 +108,14 @@ export class Edge {
         this.discovery.zoneChanged(publication);
         return this.threads.publish(publication);
       },
-      emit: () => {},
+      emit: ({ type, ...event }) => this.events.emit({ kind: type, ...event }),
     });
     this.proxy = new ProxyControl({
       clock: this.clock,
       random: new SeededRandom(cryptoRandom.below(2 ** 32)),
       log: log.child({ module: 'proxy' }),
       publish: (snapshot) => this.#publishProxy(snapshot),
-      emit: () => {},
+      emit: (event) => this.events.emit(event),
       memberSlots: {
         capacity: memberSlots,
         busy: (slot) => this.counters.gauge(memberGaugeBase(slot)) > 0,
@@ -133,7 +136,7 @@ export class Edge {
       sysctl: kernelSysctl,
       stateFile: new StateFile(join(config.stateDir, 'ra.json')),
       openSocket: (handler) => new Icmp6Socket(this.#reactor, [ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
-      emit: () => {},
+      emit: (event) => this.events.emit(event),
     });
     this.discovery = createDiscovery({
       clock: this.clock,

@@ -34,13 +34,28 @@ export interface ThreadReport {
   readonly cache: CacheStatus;
 }
 
+/** Which sessions are asked for; the oldest of a thread first. */
+export interface SessionQuery {
+  readonly pool: string | undefined;
+  readonly member: string | undefined;
+  readonly limit: number;
+}
+
+/** Sessions of one thread; their ids are its own. */
+export interface ThreadSessions {
+  readonly thread: number;
+  readonly sessions: readonly SessionInfo[];
+}
+
 /** Control thread to data thread. */
 export type Down =
   | { readonly kind: 'proxy'; readonly snapshot: ProxySnapshot }
   | { readonly kind: 'dns'; readonly settings: DnsSettings }
   | { readonly kind: 'publish'; readonly publication: ZonePublication; readonly ticket: number }
   | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[] }
-  | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' | 'sessions' }
+  | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' }
+  | ({ readonly kind: 'sessions'; readonly ticket: number } & SessionQuery)
+  | { readonly kind: 'close-session'; readonly ticket: number; readonly id: number }
   | { readonly kind: 'flush-cache'; readonly name: Uint8Array | undefined }
   /** Answered with `stopping` at once; the thread ends when its sessions have, or when the grace time is over. */
   | { readonly kind: 'stop'; readonly graceMs: number };
@@ -49,6 +64,6 @@ export type Down =
 export type Up =
   | { readonly kind: 'ready' }
   | { readonly kind: 'stopping' }
-  | { readonly kind: 'done'; readonly ticket: number; readonly value?: ThreadReport | readonly SessionInfo[] }
+  | { readonly kind: 'done'; readonly ticket: number; readonly value?: ThreadReport | ThreadSessions | boolean }
   | { readonly kind: 'handoff'; readonly id: number; readonly request: HandoffRequest }
   | { readonly kind: 'proxy-event'; readonly event: ProxyEvent };

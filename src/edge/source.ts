@@ -5,6 +5,7 @@ import { nameFromText, nameToText } from '../dns/wire/name.ts';
 import { rdataToText } from '../dns/wire/rdata.ts';
 import { typeFromText, typeToText } from '../dns/wire/types.ts';
 import { writeZoneFile } from '../dns/zonefile.ts';
+import type { MemberConfig } from '../proxy/config.ts';
 import type { AdminState, MemberStatus } from '../proxy/control.ts';
 import {
   ListenerCounter,
@@ -26,11 +27,15 @@ import type {
   RecordFilter,
   RecordReport,
   ReloadReport,
+  SessionFilter,
+  SessionReport,
   StatusReport,
+  ZoneChangeReport,
   ZoneReport,
 } from './admin/source.ts';
 import { dnsCounterBase } from './counter-layout.ts';
 import type { Edge } from './edge.ts';
+import type { EventStream } from './events.ts';
 import { edgeMetrics } from './metric-sources.ts';
 import type { BindReport } from './protocol.ts';
 import { version } from './version.ts';
@@ -108,7 +113,14 @@ export class EdgeSource implements AdminSource {
   }
 
   pools(): PoolReport[] {
-    return this.#edge.proxy.pools().map((pool) => ({ ...pool, members: pool.members.map((one) => this.#member(one)) }));
+    const found = this.#edge.discovery.status();
+    return this.#edge.proxy.pools().map((pool) => {
+      const status = found.find((one) => one.pool === pool.name);
+      const members = pool.members.map((one) => this.#member(one));
+      if (status === undefined) return { ...pool, members };
+      const { pool: _, ...discovery } = status;
+      return { ...pool, members, discovery };
+    });
   }
 
   zones(): ZoneReport[] {
@@ -191,6 +203,44 @@ export class EdgeSource implements AdminSource {
       if (error instanceof ProxyError && error.code.endsWith('_UNKNOWN')) return undefined;
       throw error;
     }
+  }
+
+  addMember(pool: string, member: MemberConfig): MemberReport {
+    return this.#member(this.#edge.proxy.addMember(pool, member));
+  }
+
+  removeMember(pool: string, member: string, force: boolean): void {
+    this.#edge.proxy.removeMember(pool, member, { force });
+  }
+
+  async sessions(filter: SessionFilter): Promise<SessionReport[]> {
+    const lists = await this.#edge.threads.sessions(filter);
+    return lists
+      .flatMap(({ thread, sessions }) => sessions.map((one) => ({ ...one, id: `${thread}-${one.id}` })))
+      .sort((a, b) => b.ageMs - a.ageMs)
+      .slice(0, filter.limit);
+  }
+
+  async closeSession(id: string): Promise<boolean> {
+    const [, thread, session] = /^(\d{1,4})-(\d{1,16})$/.exec(id) ?? [];
+    return thread !== undefined && (await this.#edge.threads.closeSession(Number(thread), Number(session)));
+  }
+
+  async setRecords(zone: string, set: Parameters<AdminSource['setRecords']>[1]): Promise<ZoneChangeReport> {
+    const { name, type, ttl, rdata } = set;
+    return { zone, serial: await this.#edge.dns.setRRset(zone, name, type, ttl, rdata) };
+  }
+
+  async deleteRecords(zone: string, name: Uint8Array, type: number | undefined): Promise<ZoneChangeReport> {
+    return { zone, serial: await this.#edge.dns.deleteRRset(zone, name, type) };
+  }
+
+  flushCache(name: Uint8Array | undefined): void {
+    this.#edge.threads.broadcast({ kind: 'flush-cache', name });
+  }
+
+  get events(): EventStream {
+    return this.#edge.events;
   }
 
   #member(status: MemberStatus): MemberReport {

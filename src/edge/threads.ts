@@ -12,8 +12,7 @@ import type { Logger } from '../core/logger.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
-import type { SessionInfo } from '../proxy/host.ts';
-import type { Down, ThreadReport, ThreadStart, Up } from './protocol.ts';
+import type { Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */
 const steadyMs = 10_000;
@@ -128,10 +127,17 @@ export class DataThreads {
     return (await this.#ask((ticket) => ({ kind: 'ask', ticket, question: 'report' }))) as ThreadReport[];
   }
 
-  /** The live sessions of all threads. */
-  async sessions(): Promise<SessionInfo[]> {
-    const lists = await this.#ask((ticket) => ({ kind: 'ask', ticket, question: 'sessions' }));
-    return (lists as SessionInfo[][]).flat();
+  /** Live sessions, by thread. */
+  async sessions(query: SessionQuery): Promise<ThreadSessions[]> {
+    return (await this.#ask((ticket) => ({ kind: 'sessions', ticket, ...query }))) as ThreadSessions[];
+  }
+
+  /** Closes one session. False when its thread has none of that id. */
+  async closeSession(thread: number, id: number): Promise<boolean> {
+    const only = this.#threads.get(thread);
+    if (only === undefined) return false;
+    const [closed] = await this.#ask((ticket) => ({ kind: 'close-session', ticket, id }), [only]);
+    return closed === true;
   }
 
   /** Stops accepting, lets sessions finish for `graceMs`, then ends the threads; one that does not answer is not waited for. */
@@ -230,9 +236,8 @@ export class DataThreads {
     thread.worker.postMessage({ kind: 'replies', id, messages } satisfies Down);
   }
 
-  #ask(message: (ticket: number) => Down): Promise<unknown[]> {
+  #ask(message: (ticket: number) => Down, threads = [...this.#threads.values()]): Promise<unknown[]> {
     const ticket = this.#tickets++;
-    const threads = [...this.#threads.values()];
     if (threads.length === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
       const timer = this.#context.clock.after(answerMs, () => {

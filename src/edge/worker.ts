@@ -14,7 +14,7 @@ import { Reactor } from '../linux/reactor.ts';
 import { ProxyEngine } from '../proxy/engine.ts';
 import { counterLayout, dnsWindow, proxyWindow } from './counter-layout.ts';
 import { type LogSink, openLog } from './log.ts';
-import type { BindReport, Down, ThreadReport, ThreadStart, Up } from './protocol.ts';
+import type { BindReport, Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
 
 /** Handed-over messages that may wait for the control thread at once; further ones are dropped and the client asks again. */
 const maxHandoffs = 1_000;
@@ -89,7 +89,13 @@ class DataThread {
         this.#handoffs.delete(message.id);
         return;
       case 'ask':
-        this.#answer(message.ticket, message.question);
+        this.#answer(message.ticket);
+        return;
+      case 'sessions':
+        this.#send({ kind: 'done', ticket: message.ticket, value: this.#sessions(message) });
+        return;
+      case 'close-session':
+        this.#send({ kind: 'done', ticket: message.ticket, value: this.#proxy.closeSession(message.id) });
         return;
       case 'flush-cache':
         this.#dns.flushCache(message.name);
@@ -107,13 +113,21 @@ class DataThread {
     else this.#dns.removeZone(publication.name);
   }
 
-  #answer(ticket: number, question: 'report' | 'sessions'): void {
+  #answer(ticket: number): void {
     // The first question follows the initial state: whoever can answer it has taken that in.
     if (!this.#ready) {
       this.#ready = true;
       this.#send({ kind: 'ready' });
     }
-    this.#send({ kind: 'done', ticket, value: question === 'report' ? this.#report() : this.#proxy.sessions() });
+    this.#send({ kind: 'done', ticket, value: this.#report() });
+  }
+
+  #sessions({ pool, member, limit }: SessionQuery): ThreadSessions {
+    const sessions = this.#proxy
+      .sessions()
+      .filter((each) => (pool ?? each.pool) === each.pool && (member ?? each.member) === each.member)
+      .sort((a, b) => b.ageMs - a.ageMs);
+    return { thread: this.#thread, sessions: sessions.slice(0, limit) };
   }
 
   #report(): ThreadReport {

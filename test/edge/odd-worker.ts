@@ -20,12 +20,14 @@ parentPort!.on('message', (message: Down) => {
       if (serving && thread === 0 && mood === 'mute') return;
       if (!serving) send({ kind: 'ready' });
       serving = true;
-      if (message.question === 'sessions') process.exit(3);
       send({
         kind: 'done',
         ticket: message.ticket,
         value: { thread, binds: [], upstreams: [], cache: { entries: known, bytes: 0, capacity: 0, evicted: 0 } },
       });
+      return;
+    case 'sessions':
+      process.exit(3);
       return;
     case 'flush-cache':
       if (thread === 0) process.exit(3);

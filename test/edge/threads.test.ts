@@ -84,9 +84,10 @@ t.test('a thread that ends again and again is started again after longer and lon
 t.test('a question to threads that end is answered', async (t) => {
   const { threads } = setup(t, 'well');
   await threads.start();
-  t.strictSame(await threads.sessions(), []);
+  t.strictSame(await threads.sessions({ pool: undefined, member: undefined, limit: 1 }), []);
   t.equal(threads.alive, 0);
   t.strictSame(await threads.reports(), []);
+  t.equal(await threads.closeSession(0, 1), false);
 });
 
 t.test('a thread that does not answer is left out, then silent, and does not hold the stop up', async (t) => {

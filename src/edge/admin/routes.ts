@@ -1,7 +1,10 @@
 /** The paths of the admin API, as data: what each answers, and with which status. */
-import { ValueError } from '../../core/errors.ts';
+import type { Readable } from 'node:stream';
 import { typeFromText, typeToText } from '../../dns/wire/types.ts';
 import { readDomainName } from '../config/domain-name.ts';
+import { changeRoutes } from './change-routes.ts';
+import { eventBody } from './event-reader.ts';
+import { found, noZone, readObject, readQuery, readZone } from './parameters.ts';
 import { ProblemError } from './problem.ts';
 import type { AdminSource, RecordFilter } from './source.ts';
 
@@ -9,21 +12,25 @@ export interface RouteRequest {
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, unknown>>;
   readonly accept: string;
+  /** The Last-Event-ID header. */
+  readonly lastEventId: string | undefined;
   readonly body: unknown;
 }
 
-/** JSON unless `type` says otherwise. */
+/** JSON unless `type` says otherwise; a `Readable` goes out as it comes. */
 export interface RouteAnswer {
   readonly status?: number;
   readonly type?: string;
-  readonly body: unknown;
+  readonly body: Readable | unknown;
 }
 
 export interface Route {
-  readonly method: 'GET' | 'PATCH' | 'POST';
+  readonly method: 'GET' | 'PATCH' | 'POST' | 'PUT' | 'DELETE';
   readonly url: string;
   /** Query parameters known; others are an error. */
   readonly query?: readonly string[];
+  /** Its answer has no end: there is no HEAD of it. */
+  readonly endless?: boolean;
   readonly handle: (source: AdminSource, request: RouteRequest) => RouteAnswer | Promise<RouteAnswer>;
 }
 
@@ -89,6 +96,16 @@ export const routes: readonly Route[] = [
   { method: 'GET', url: '/v1/ra', handle: (source) => ({ body: source.ra() }) },
   { method: 'GET', url: '/v1/dns', handle: (source) => ({ body: source.dns() }) },
   {
+    method: 'GET',
+    url: '/v1/events',
+    endless: true,
+    handle: (source, { lastEventId }) => {
+      const lastId = lastEventId !== undefined && /^\d{1,16}$/.test(lastEventId) ? Number(lastEventId) : undefined;
+      return { type: 'text/event-stream; charset=utf-8', body: eventBody(source.events, lastId) };
+    },
+  },
+  ...changeRoutes,
+  {
     method: 'POST',
     url: '/v1/reload',
     handle: async (source) => {
@@ -112,36 +129,6 @@ function records(source: AdminSource, { params, query, accept }: RouteRequest): 
   return { type: zoneFileType, body: found(source.exportZone(zone), noZone(zone)) };
 }
 
-function found<T>(value: T | undefined, detail: string): T {
-  if (value === undefined) throw new ProblemError(404, detail);
-  return value;
-}
-
-function noZone(zone: string): string {
-  return `there is no zone "${zone}"`;
-}
-
-/** A zone's name in a path; what is no name is no zone of ours. */
-function readZone(text: string): string {
-  try {
-    return readDomainName(text);
-  } catch (error) {
-    if (error instanceof ValueError) throw new ProblemError(404, error.message);
-    throw error;
-  }
-}
-
-function readQuery(value: unknown, name: string, read: (text: string) => string): string | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value !== 'string') throw new ProblemError(400, `${name}: one value is wanted`);
-  try {
-    return read(value);
-  } catch (error) {
-    if (error instanceof ValueError) throw new ProblemError(400, `${name}: ${error.message}`);
-    throw error;
-  }
-}
-
 /** Whether text/dns stands in an Accept header, and JSON does not with at least its weight (RFC 9110 §12.5.1). */
 function prefersZoneFile(accept: string): boolean {
   const weight = (type: string) => {
@@ -157,10 +144,7 @@ function prefersZoneFile(accept: string): boolean {
 
 function readMemberOrder(body: unknown): { state?: 'ready' | 'drain' | 'maint'; weight?: number } {
   const bad = (detail: string) => new ProblemError(400, detail);
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw bad('a JSON object is wanted');
-  const { state, weight, ...others } = body as Record<string, unknown>;
-  const unknown = Object.keys(others);
-  if (unknown.length > 0) throw bad(`unknown: ${unknown.join(', ')} (allowed: state, weight)`);
+  const { state, weight } = readObject(body, ['state', 'weight']);
   if (state === undefined && weight === undefined) throw bad('state or weight is wanted');
   if (state !== undefined && state !== 'ready' && state !== 'drain' && state !== 'maint') {
     throw bad('state: allowed are ready, drain and maint');

@@ -1,6 +1,7 @@
 /** The admin API's servers: one Fastify instance a listening endpoint, because each has its own rules of access. */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Endpoint, formatAddress, formatEndpoint, type InetEndpoint } from '../../core/address.ts';
 import { errorCode, errorMessage, V6edgeError } from '../../core/errors.ts';
@@ -87,15 +88,19 @@ export function buildApp(reach: Reach, token: string | undefined, source: AdminS
   app.setErrorHandler((error, _request, reply) => answerError(error, reply, log));
   app.setNotFoundHandler((request, reply) => sendProblem(reply, 404, `there is no ${pathOf(request)}`));
   app.setReplySerializer(toJson);
-  for (const route of routes) addRoute(app, route, source);
+  const bodies = new OpenBodies();
+  app.addHook('preClose', async () => bodies.end());
+  for (const route of routes) addRoute(app, route, source, bodies);
   for (const url of new Set(routes.map((route) => route.url))) addMethodNotAllowed(app, url);
   return app;
 }
 
-function addRoute(app: FastifyInstance, route: Route, source: AdminSource): void {
+/** @param bodies those without end, which a server that stops ends itself */
+function addRoute(app: FastifyInstance, route: Route, source: AdminSource, bodies: OpenBodies): void {
   app.route({
     method: route.method,
     url: route.url,
+    exposeHeadRoute: route.endless !== true,
     handler: async (request, reply) => {
       const query = request.query as Record<string, unknown>;
       const unknown = Object.keys(query).filter((key) => route.query?.includes(key) !== true);
@@ -104,9 +109,11 @@ function addRoute(app: FastifyInstance, route: Route, source: AdminSource): void
         params: request.params as Record<string, string>,
         query,
         accept: request.headers.accept ?? '',
+        lastEventId: lastEventId(request),
         body: request.body,
       });
       reply.code(answer.status ?? 200).type(answer.type ?? 'application/json; charset=utf-8');
+      if (answer.body instanceof Readable) bodies.add(answer.body);
       return answer.body;
     },
   });
@@ -115,7 +122,8 @@ function addRoute(app: FastifyInstance, route: Route, source: AdminSource): void
 /** RFC 9110 §15.5.6: the answer names the methods that are there. */
 function addMethodNotAllowed(app: FastifyInstance, url: string): void {
   const own: string[] = routes.filter((route) => route.url === url).map((route) => route.method);
-  if (own.includes('GET')) own.push('HEAD');
+  const endless = routes.some((route) => route.url === url && route.endless === true);
+  if (own.includes('GET') && !endless) own.push('HEAD');
   const allow = own.join(', ');
   app.route({
     method: methods.filter((method) => !own.includes(method)),
@@ -126,6 +134,25 @@ function addMethodNotAllowed(app: FastifyInstance, url: string): void {
     },
     handler: () => undefined,
   });
+}
+
+function lastEventId(request: FastifyRequest): string | undefined {
+  const value = request.headers['last-event-id'];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Bodies under way. */
+class OpenBodies {
+  readonly #open = new Set<Readable>();
+
+  add(body: Readable): void {
+    this.#open.add(body);
+    body.once('close', () => this.#open.delete(body));
+  }
+
+  end(): void {
+    for (const body of this.#open) body.push(null);
+  }
 }
 
 function answerError(error: unknown, reply: FastifyReply, log: Logger): FastifyReply {

@@ -1,5 +1,9 @@
 /** What the admin API shows, and where it gets it: plain data, times in wall-clock milliseconds. */
+import type { MemberConfig } from '../../proxy/config.ts';
 import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.ts';
+import type { SessionInfo } from '../../proxy/host.ts';
+import type { DiscoveryStatus } from '../discovery/discovery.ts';
+import type { EventStream } from '../events.ts';
 
 export interface ThreadReport {
   readonly name: string;
@@ -42,6 +46,8 @@ export interface MemberReport extends MemberStatus {
 
 export interface PoolReport extends Omit<PoolStatus, 'members'> {
   readonly members: readonly MemberReport[];
+  /** The name that members come from, and how looking it up goes; undefined: members are those of the configuration. */
+  readonly discovery?: Omit<DiscoveryStatus, 'pool'> | undefined;
 }
 
 export interface ZoneReport {
@@ -128,6 +134,23 @@ export interface ReloadReport {
   readonly overridden: readonly string[];
 }
 
+/** A live session; its id holds over all threads: thread, dash, the thread's own number, which its log line has. */
+export interface SessionReport extends Omit<SessionInfo, 'id'> {
+  readonly id: string;
+}
+
+export interface SessionFilter {
+  readonly pool: string | undefined;
+  readonly member: string | undefined;
+  readonly limit: number;
+}
+
+/** What came of a change of records. */
+export interface ZoneChangeReport {
+  readonly zone: string;
+  readonly serial: number;
+}
+
 /** The daemon as the admin API sees it. Unknown pools, members and zones are `undefined`, not errors. */
 export interface AdminSource {
   status(): StatusReport;
@@ -147,4 +170,27 @@ export interface AdminSource {
     order: { readonly state?: AdminState; readonly weight?: number },
   ): MemberReport | undefined;
   reload(): Promise<ReloadReport>;
+  /** @throws {ProxyError} */
+  addMember(pool: string, member: MemberConfig): MemberReport;
+  /** After its sessions have ended, unless forced. @throws {ProxyError} */
+  removeMember(pool: string, member: string, force: boolean): void;
+  /** The longest-lived first. */
+  sessions(filter: SessionFilter): Promise<readonly SessionReport[]>;
+  /** False: there is no such session. */
+  closeSession(id: string): Promise<boolean>;
+  /** Replaces an RRset. @throws {ValueError} */
+  setRecords(
+    zone: string,
+    set: {
+      readonly name: Uint8Array;
+      readonly type: number;
+      readonly ttl: number;
+      readonly rdata: readonly Uint8Array[];
+    },
+  ): Promise<ZoneChangeReport>;
+  /** All of the name, without a type. @throws {ValueError} */
+  deleteRecords(zone: string, name: Uint8Array, type: number | undefined): Promise<ZoneChangeReport>;
+  /** All of it, or what is cached of one name. */
+  flushCache(name: Uint8Array | undefined): void;
+  readonly events: EventStream;
 }

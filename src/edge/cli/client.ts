@@ -14,7 +14,7 @@ export interface ApiTarget {
 }
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'PATCH' | 'POST';
+  readonly method?: 'GET' | 'PATCH' | 'POST' | 'PUT' | 'DELETE';
   readonly body?: unknown;
   readonly accept?: string;
 }

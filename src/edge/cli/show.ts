@@ -1,6 +1,14 @@
 /** Turns what the admin API answers into text for people. */
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
-import type { MemberReport, PoolReport, RaReport, RecordReport, StatusReport, ZoneReport } from '../admin/source.ts';
+import type {
+  MemberReport,
+  PoolReport,
+  RaReport,
+  RecordReport,
+  SessionReport,
+  StatusReport,
+  ZoneReport,
+} from '../admin/source.ts';
 import { type Colour, formatAge, formatBytes, formatTable, type Paint } from './table.ts';
 import { yamlOf } from './yaml.ts';
 
@@ -68,6 +76,35 @@ function memberRow(pool: string, member: MemberReport, paint: Paint): string[] {
     String(member.active),
     member.reason,
   ];
+}
+
+export function showSessions(sessions: readonly SessionReport[], paint: Paint): string {
+  if (sessions.length === 0) return 'no sessions\n';
+  return formatTable(
+    [
+      { title: 'ID' },
+      { title: 'LISTENER' },
+      { title: 'CLIENT' },
+      { title: 'POOL' },
+      { title: 'MEMBER' },
+      { title: 'STATE' },
+      { title: 'AGE', right: true },
+      { title: 'IN', right: true },
+      { title: 'OUT', right: true },
+    ],
+    sessions.map((each) => [
+      each.id,
+      each.listener,
+      each.client,
+      each.pool,
+      each.member ?? '',
+      each.state,
+      formatAge(each.ageMs),
+      String(each.bytesIn),
+      String(each.bytesOut),
+    ]),
+    paint,
+  );
 }
 
 export function showZones(zones: readonly ZoneReport[], now: number, paint: Paint): string {

@@ -117,7 +117,8 @@ const check = section({
   .prefault({})
   .describe('health checks');
 
-const member = section({
+/** One entry of a pool's `members`. */
+export const member = section({
   name: entityName().describe('unique in its pool'),
   address: parsed({ kind: 'address' }, (value) => {
     parseAddress(value);

@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseEndpoint } from '../../../src/core/address.ts';
+import { systemClock } from '../../../src/core/clock.ts';
 import { MemoryLogger } from '../../../src/core/logger.ts';
 import { type AdminServer, startAdmin } from '../../../src/edge/admin/server.ts';
 import type { AdminSource, MemberReport, PoolReport } from '../../../src/edge/admin/source.ts';
+import { EventStream } from '../../../src/edge/events.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'v6edge-admin-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
@@ -96,6 +98,14 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     async reload() {
       return { errors: this.errors, overridden: ['workers/w1 drain'] };
     },
+    addMember: () => member,
+    removeMember: () => undefined,
+    sessions: async () => [],
+    closeSession: async () => false,
+    setRecords: async (zone) => ({ zone, serial: 6 }),
+    deleteRecords: async (zone) => ({ zone, serial: 6 }),
+    flushCache: () => undefined,
+    events: new EventStream(systemClock),
   };
 }
 

@@ -1,0 +1,72 @@
+/**
+ * What happens, as one numbered stream: members going up and down, zones changing, routers seen, reloads. The newest are
+ * kept for readers who come back; readers are never waited for.
+ */
+import type { Clock } from '../core/clock.ts';
+import type { ZoneEvent } from '../dns/control.ts';
+import type { MemberEvent } from '../proxy/control.ts';
+import type { RaEvent } from '../ra/context.ts';
+
+/** A configuration was read again. */
+export interface ReloadEvent {
+  readonly kind: 'reload';
+  /** Empty: it is in effect. */
+  readonly errors: readonly string[];
+  readonly overridden: readonly string[];
+}
+
+/** What is told, beside its number and time. */
+export type EdgeEvent =
+  | MemberEvent
+  | ({ readonly kind: 'zone-updated' } & Omit<ZoneEvent, 'type'>)
+  | RaEvent
+  | ReloadEvent;
+
+/** An event as readers get it: numbers rise by one, also over what a reader missed. */
+export interface NumberedEvent {
+  readonly id: number;
+  /** Wall-clock milliseconds. */
+  readonly at: number;
+  readonly event: EdgeEvent;
+}
+
+export type EventReader = (event: NumberedEvent) => void;
+
+/** Events kept for readers that come back. */
+const kept = 256;
+
+export class EventStream {
+  readonly #clock: Clock;
+  readonly #readers = new Set<EventReader>();
+  #recent: NumberedEvent[] = [];
+  #id: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    // Numbers of an earlier run are smaller: a reader that comes back after a restart gets all there is.
+    this.#id = clock.wall();
+  }
+
+  /** How many read. */
+  get readers(): number {
+    return this.#readers.size;
+  }
+
+  emit(event: EdgeEvent): void {
+    const numbered = { id: ++this.#id, at: this.#clock.wall(), event };
+    this.#recent.push(numbered);
+    if (this.#recent.length > kept) this.#recent.shift();
+    for (const reader of [...this.#readers]) reader(numbered);
+  }
+
+  /** The kept events after `lastId`; all without one. */
+  since(lastId = 0): readonly NumberedEvent[] {
+    return this.#recent.filter(({ id }) => id > lastId);
+  }
+
+  /** Returns the function that ends it. */
+  read(reader: EventReader): () => void {
+    this.#readers.add(reader);
+    return () => this.#readers.delete(reader);
+  }
+}
