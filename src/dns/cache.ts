@@ -227,6 +227,11 @@ export class WireCache {
     return (this.#words[(this.found >> 2) + FLAGS]! & AUTHORITATIVE) !== 0;
   }
 
+  /** Whether the found entry is a failure that is remembered. */
+  get isFailure(): boolean {
+    return (this.#words[(this.found >> 2) + FLAGS]! & FAILURE) !== 0;
+  }
+
   /** The found failure's lifetime in seconds, were it long past or not; 0 when the entry is none. */
   get failureSeconds(): number {
     const e = this.found >> 2;

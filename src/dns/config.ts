@@ -1,5 +1,5 @@
 /** The DNS server's validated configuration. */
-import type { Cidr, InetEndpoint } from '../core/address.ts';
+import type { Address, Cidr, InetEndpoint } from '../core/address.ts';
 
 export type TsigAlgorithm = 'hmac-md5' | 'hmac-sha1' | 'hmac-sha224' | 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512';
 
@@ -59,6 +59,10 @@ export interface UpstreamConfig {
 export interface ForwardConfig {
   readonly upstreams: readonly UpstreamConfig[];
   readonly policy: 'fastest' | 'ordered' | 'roundrobin';
+  /** Names in these domains go to these upstreams; the nearest domain counts. */
+  readonly domains: readonly { readonly domain: string; readonly upstreams: readonly UpstreamConfig[] }[];
+  /** Whether private addresses from upstreams are refused (DNS rebinding), and the domains where they are not. */
+  readonly rebind: { readonly protect: boolean; readonly allow: readonly string[] };
   /** Whole time spent on a query, all tries together. */
   readonly timeoutMs: number;
   readonly cache: {
@@ -75,6 +79,9 @@ export interface Dns64Config {
   readonly mode: 'off' | 'upstream' | 'synthesize';
   readonly prefix: 'auto' | Cidr;
   readonly exclude: readonly Cidr[];
+  /** Domains whose own AAAA records are left aside if there are A records, and those where nothing is synthesized. */
+  readonly force: readonly string[];
+  readonly exempt: readonly string[];
 }
 
 export interface DnsConfig {
@@ -83,6 +90,8 @@ export interface DnsConfig {
   readonly rateLimit: { readonly responsesPerSecond: number; readonly slip: number };
   readonly forward: ForwardConfig | undefined;
   readonly dns64: Dns64Config;
+  /** Names in these domains have these addresses, whatever the world says of them. */
+  readonly hairpin: { readonly ingressDomains: readonly string[]; readonly addresses: readonly Address[] };
   readonly keys: readonly TsigKey[];
   readonly zones: readonly ZoneConfig[];
 }

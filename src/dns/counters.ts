@@ -68,6 +68,7 @@ export const dnsCounters: readonly MetricSpec[] = [
   upstream('unmatched'),
   upstream('tcp_retry'),
   upstream('failed'),
+  upstream('private'),
   { name: 'v6edge_dns_tcp_accepted_total', help: 'DNS over TCP connections accepted' },
   { name: 'v6edge_dns_tcp_rejected_total', help: 'DNS over TCP connections closed because there were too many' },
   { name: 'v6edge_dns_tcp_timeouts_total', help: 'DNS over TCP connections closed for silence' },
@@ -115,9 +116,10 @@ export const COUNT = {
   UPSTREAM_UNMATCHED: firstAnswer + 19,
   UPSTREAM_TCP: firstAnswer + 20,
   UPSTREAM_FAILED: firstAnswer + 21,
-  TCP_ACCEPTED: firstAnswer + 22,
-  TCP_REJECTED: firstAnswer + 23,
-  TCP_TIMEOUT: firstAnswer + 24,
+  UPSTREAM_PRIVATE: firstAnswer + 22,
+  TCP_ACCEPTED: firstAnswer + 23,
+  TCP_REJECTED: firstAnswer + 24,
+  TCP_TIMEOUT: firstAnswer + 25,
 } as const;
 
 /** Indexes of `dnsGauges`. */

@@ -9,13 +9,17 @@ import type { Reactor } from '../linux/reactor.ts';
 import { type CacheStatus, WireCache } from './cache.ts';
 import { ClientFilter } from './client-filter.ts';
 import type { ForwardConfig } from './config.ts';
-import { Forwarder } from './forwarder/forwarder.ts';
+import { Dns64, type Dns64Status } from './dns64/dns64.ts';
+import { Forwarder, type ForwarderContext, QUEUED } from './forwarder/forwarder.ts';
 import type { UpstreamStatus } from './forwarder/upstream.ts';
+import { Hairpin } from './hairpin.ts';
+import { localZones } from './local-zones.ts';
+import { RebindGuard } from './rebind.ts';
 import { Responder, type ResponderContext } from './responder.ts';
 import type { DnsSettings, Handoff, ZoneData, ZoneDelta } from './snapshot.ts';
 import { TcpServer, TcpShared } from './tcp-server.ts';
 import { type ServerContext, UdpServer } from './udp-server.ts';
-import { lowerName, nameKey } from './wire/name.ts';
+import { lowerName, type NameKey, nameKey } from './wire/name.ts';
 import { Zone, ZoneTable } from './zone.ts';
 
 /** Memory for answers from our zones where nothing is forwarded. */
@@ -62,7 +66,13 @@ export class DnsEngine {
   readonly #server: ServerContext;
   readonly #listeners = new Map<string, Listener>();
   readonly #tcp = new TcpShared();
-  #forwardText = '';
+  readonly #dns64: Dns64;
+  readonly #rebind = new RebindGuard();
+  readonly #hairpin = new Hairpin();
+  /** Keys of the zones we were given, and of those that are ours by nature (RFC 6303). */
+  readonly #given = new Set<NameKey>();
+  #local = new Map<NameKey, Zone>();
+  #resolutionText = '';
   #version = 1;
   #closed = false;
 
@@ -77,10 +87,21 @@ export class DnsEngine {
       handoff,
       filter: this.#filter,
       zones: this.#zones,
+      hairpin: this.#hairpin,
+      isSynthetic: (question) => this.#dns64.plan(question, 0) !== undefined,
       cache: new WireCache(ZONE_CACHE_BYTES, random),
       forwarder: undefined,
     };
     this.#responder = new Responder(this.#shared);
+    this.#dns64 = new Dns64({
+      clock,
+      log,
+      ask: (question, answered) => {
+        const waiter = { forwarded: answered };
+        return this.#shared.forwarder?.resolve(question, 0, 0, waiter, true) === QUEUED;
+      },
+      changed: () => void this.#shared.cache.flush(),
+    });
     this.#server = { reactor, clock, counters, filter: this.#filter, responder: this.#responder };
   }
 
@@ -91,19 +112,26 @@ export class DnsEngine {
   apply(settings: DnsSettings): void {
     assert(!this.#closed, 'apply after close');
     this.#filter.apply(settings.allow, settings.rateLimit);
+    this.#hairpin.apply(settings.hairpin);
+    this.#rebind.apply(settings.forward?.rebind ?? { protect: false, allow: [] });
     this.#applyForward(settings.forward);
-    this.#applyListeners(settings.listen);
-    if (settings.dns64.mode === 'synthesize') {
-      this.#context.log.warn(
-        {},
-        'dns64.mode synthesize is not available yet: answers are passed on as upstreams give them',
-      );
+    this.#applyLocalZones(settings.forward);
+    // What is asked of whom, and what is made of it: with other rules what is cached may be wrong.
+    const { cache: _, ...forward } = settings.forward ?? { cache: undefined };
+    const text = JSON.stringify([forward, settings.dns64, settings.hairpin]);
+    if (text !== this.#resolutionText) {
+      if (this.#resolutionText !== '') this.#shared.cache.flush();
+      this.#resolutionText = text;
+      this.#dns64.apply(settings.dns64, settings.forward !== undefined);
     }
+    this.#applyListeners(settings.listen);
   }
 
   /** Adds a zone, or takes the place of the one of its name. */
   setZone(data: ZoneData): void {
-    const known = this.#zones.get(nameKey(data.name)) !== undefined;
+    const key = nameKey(data.name);
+    const known = this.#given.has(key);
+    this.#given.add(key);
     this.#zones.set(new Zone(data));
     // What was forwarded below that name is ours now.
     if (!known) this.#shared.cache.flush(lowerName(data.name));
@@ -117,12 +145,20 @@ export class DnsEngine {
   }
 
   removeZone(name: Uint8Array): void {
-    this.#zones.delete(nameKey(name));
+    const key = nameKey(name);
+    this.#zones.delete(key);
+    this.#given.delete(key);
+    const local = this.#local.get(key);
+    if (local !== undefined) this.#zones.set(local);
     this.#newVersion();
   }
 
   upstreams(): UpstreamStatus[] {
     return this.#shared.forwarder?.status ?? [];
+  }
+
+  dns64Status(): Dns64Status {
+    return this.#dns64.status;
   }
 
   cacheStatus(): CacheStatus {
@@ -163,6 +199,7 @@ export class DnsEngine {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#dns64.stop();
     this.#responder.close();
     for (const listener of this.#listeners.values()) this.#closeListener(listener);
     this.#listeners.clear();
@@ -182,25 +219,34 @@ export class DnsEngine {
     this.#shared.cache.serveStaleSeconds = forward?.cache.serveStaleSeconds ?? 0;
     this.#shared.cache.prefetches = forward?.cache.prefetch ?? false;
     this.#newVersion();
-    const text = JSON.stringify(forward) ?? '';
-    if (text === this.#forwardText) return;
-    this.#forwardText = text;
-    const before = this.#shared.forwarder;
-    this.#shared.forwarder =
-      forward === undefined
-        ? undefined
-        : new Forwarder(
-            {
-              reactor,
-              clock,
-              random,
-              log,
-              counters,
-              settled: (question, key, answer) => this.#responder.settled(question, key, answer),
-            },
-            forward,
-          );
-    before?.close();
+    const { forwarder } = this.#shared;
+    if (forward === undefined) {
+      this.#shared.forwarder = undefined;
+      forwarder?.close();
+    } else if (forwarder !== undefined) {
+      forwarder.apply(forward);
+    } else {
+      const context: ForwarderContext = {
+        reactor,
+        clock,
+        random,
+        log,
+        counters,
+        plan: (question, key) => this.#dns64.plan(question, key),
+        accepts: (answer) => this.#rebind.accepts(answer, this.#dns64.prefixes),
+        settled: (question, key, answer, error) => this.#responder.settled(question, key, answer, error),
+      };
+      this.#shared.forwarder = new Forwarder(context, forward);
+    }
+  }
+
+  /** A forwarder answers some names itself; zones we were given take their place. */
+  #applyLocalZones(forward: ForwardConfig | undefined): void {
+    for (const key of this.#local.keys()) if (!this.#given.has(key)) this.#zones.delete(key);
+    const data = forward === undefined ? [] : localZones(forward);
+    this.#local = new Map(data.map((each) => [nameKey(each.name), new Zone(each)]));
+    for (const [key, zone] of this.#local) if (!this.#given.has(key)) this.#zones.set(zone);
+    this.#newVersion();
   }
 
   #applyListeners(endpoints: readonly InetEndpoint[]): void {

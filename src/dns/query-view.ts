@@ -4,6 +4,7 @@
  */
 import { KEY_CD, KEY_DO } from './cache.ts';
 import { COUNT } from './counters.ts';
+import { EDE } from './extended-error.ts';
 import { MAX_UDP_SIZE, MIN_UDP_SIZE, Query, VERDICT } from './wire/query.ts';
 import { RCODE, TYPE } from './wire/types.ts';
 
@@ -29,6 +30,8 @@ export class QueryView {
   edns = false;
   /** Longest datagram the client takes, within what we send. */
   udpLimit = MIN_UDP_SIZE;
+  /** What the reply's OPT record says beside the rcode (RFC 8914); set by whoever writes the reply. */
+  extendedError: number = EDE.NONE;
   readonly #query = new Query();
 
   /** @param bytes memory of its own, from the start of which words are counted */
@@ -43,6 +46,7 @@ export class QueryView {
     const end = start + length;
     this.start = start;
     this.end = end;
+    this.extendedError = EDE.NONE;
     // QUERY, not a response; one question, no answer, no authority, at most one additional record.
     if (
       length < HEADER_LENGTH + 5 ||
@@ -108,6 +112,12 @@ export class QueryView {
   copyQuestion(): Uint8Array {
     const question = this.start + HEADER_LENGTH;
     return Uint8Array.from(this.bytes.subarray(question, question + this.questionLength));
+  }
+
+  /** The type asked for. */
+  get type(): number {
+    const end = this.start + HEADER_LENGTH + this.questionLength;
+    return (this.bytes[end - 4]! << 8) | this.bytes[end - 3]!;
   }
 
   get dnssecOk(): boolean {

@@ -5,6 +5,9 @@ import { FLAG, TYPE } from './wire/types.ts';
 
 const QR_BYTE = FLAG.QR >> 8;
 const RD_BYTE = FLAG.RD >> 8;
+/** RFC 8914 §2: the option's code, and what it takes without a text. */
+const EXTENDED_ERROR = 15;
+const EXTENDED_ERROR_LENGTH = 2 + 2 + 2;
 
 /** Writes a reply that is a response code and nothing more, with `flags` beside QR and what the query asks to be echoed. */
 export function writeRcode(view: QueryView, rcode: number, flags: number, out: Uint8Array, at: number): number {
@@ -19,7 +22,7 @@ export function writeRcode(view: QueryView, rcode: number, flags: number, out: U
   const question = start + HEADER_LENGTH;
   for (let i = 0; i < questionLength; i++) out[at + HEADER_LENGTH + i] = bytes[question + i]!;
   const length = HEADER_LENGTH + questionLength;
-  return view.edns ? appendOpt(out, at, length, rcode, view.dnssecOk) : length;
+  return view.edns ? appendOpt(view, out, at, length, rcode) : length;
 }
 
 /** Writes the truncated form of a reply whose header stands at `header` of `source`: the client comes again by TCP. */
@@ -49,16 +52,20 @@ export function addressTo(view: QueryView, out: Uint8Array, at: number, length: 
     const question = start + HEADER_LENGTH;
     for (let i = 0; i < view.questionLength; i++) out[at + HEADER_LENGTH + i] = bytes[question + i]!;
   }
-  return view.edns ? appendOpt(out, at, length, 0, view.dnssecOk) : length;
+  return view.edns ? appendOpt(view, out, at, length, 0) : length;
 }
 
 /** The room a reply has beside what `addressTo` appends. */
 export function roomFor(view: QueryView, limit: number): number {
-  return view.edns ? limit - OPT_LENGTH : limit;
+  if (!view.edns) return limit;
+  return limit - OPT_LENGTH - (view.extendedError < 0 ? 0 : EXTENDED_ERROR_LENGTH);
 }
 
-/** Appends our OPT record (RFC 6891 §6.1.2): size, version 0, the upper bits of the rcode, DO as it came (RFC 3225 §3). */
-function appendOpt(out: Uint8Array, at: number, length: number, rcode: number, dnssecOk: boolean): number {
+/**
+ * Appends our OPT record (RFC 6891 §6.1.2): size, version 0, the upper bits of the rcode, DO as it came (RFC 3225 §3), and the
+ * extended error if there is one.
+ */
+function appendOpt(view: QueryView, out: Uint8Array, at: number, length: number, rcode: number): number {
   const opt = at + length;
   out[opt] = 0;
   out[opt + 1] = 0;
@@ -67,12 +74,21 @@ function appendOpt(out: Uint8Array, at: number, length: number, rcode: number, d
   out[opt + 4] = MAX_UDP_SIZE & 0xff;
   out[opt + 5] = rcode >> 4;
   out[opt + 6] = 0;
-  out[opt + 7] = dnssecOk ? 0x80 : 0;
+  out[opt + 7] = view.dnssecOk ? 0x80 : 0;
   out[opt + 8] = 0;
   out[opt + 9] = 0;
   out[opt + 10] = 0;
   const additional = ((out[at + 10]! << 8) | out[at + 11]!) + 1;
   out[at + 10] = additional >> 8;
   out[at + 11] = additional;
-  return length + OPT_LENGTH;
+  if (view.extendedError < 0) return length + OPT_LENGTH;
+  const option = opt + OPT_LENGTH;
+  out[opt + 10] = EXTENDED_ERROR_LENGTH;
+  out[option] = 0;
+  out[option + 1] = EXTENDED_ERROR;
+  out[option + 2] = 0;
+  out[option + 3] = 2;
+  out[option + 4] = view.extendedError >> 8;
+  out[option + 5] = view.extendedError;
+  return length + OPT_LENGTH + EXTENDED_ERROR_LENGTH;
 }

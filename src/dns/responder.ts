@@ -3,20 +3,23 @@
  * the control thread. A cached answer takes no allocation; everything else leaves one behind.
  */
 import type { InetEndpoint } from '../core/address.ts';
-import type { Clock } from '../core/clock.ts';
+import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { FRESH, STALE, type WireCache } from './cache.ts';
 import { type ClientFilter, SEND, SLIP } from './client-filter.ts';
 import { COUNT, responseCounter } from './counters.ts';
+import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
 import { type Forwarder, type ForwardWaiter, OVERLOADED, QUEUED } from './forwarder/forwarder.ts';
+import type { Hairpin } from './hairpin.ts';
 import { HEADER_LENGTH, QueryView } from './query-view.ts';
 import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
 import type { Handoff } from './snapshot.ts';
+import { MessageWriter } from './wire/message.ts';
 import { VERDICT } from './wire/query.ts';
-import { CLASS, FLAG, RCODE } from './wire/types.ts';
+import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
 import type { ZoneTable } from './zone.ts';
 import { ZoneReply } from './zone-reply.ts';
 
@@ -26,6 +29,8 @@ const MAX_HANDOFFS = 1024;
 const ERRORS = 0x5eed;
 /** After a failure a stale answer is given at once for so long (RFC 8767 §5). */
 const STALE_RETRY_SECONDS = 30;
+/** How long a client waits for better than a stale answer. */
+const PATIENCE_MS = 1800;
 const FIRST_FAILURE_SECONDS = 1;
 /** RFC 9520 §3.2: failures are remembered at least a second, at most five minutes. */
 const MAX_FAILURE_SECONDS = 60;
@@ -58,6 +63,9 @@ export interface ResponderContext {
   readonly handoff: Handoff;
   readonly filter: ClientFilter;
   readonly zones: ZoneTable;
+  readonly hairpin: Hairpin;
+  /** Whether the reverse name asked for is of an address we make up ourselves (RFC 6147 §5.3.1). */
+  readonly isSynthetic: (question: Uint8Array) => boolean;
   cache: WireCache;
   forwarder: Forwarder | undefined;
 }
@@ -69,6 +77,9 @@ class Pending implements ForwardWaiter {
   readonly transport: 'udp' | 'tcp';
   /** The part our zones gave: an alias that leads out of them. */
   readonly zoneReply: ZoneReply | undefined;
+  /** Runs out where a stale answer is better than none (RFC 8767 §5). */
+  patience: Timer | undefined;
+  answered = false;
   readonly #responder: Responder;
 
   constructor(responder: Responder, view: QueryView, origin: Origin, zoneReply: ZoneReply | undefined) {
@@ -79,8 +90,8 @@ class Pending implements ForwardWaiter {
     this.zoneReply = zoneReply;
   }
 
-  forwarded(answer: ForwardAnswer | undefined): void {
-    this.#responder.finish(this, answer);
+  forwarded(answer: ForwardAnswer | undefined, error: number): void {
+    this.#responder.finish(this, answer, error);
   }
 }
 
@@ -89,6 +100,7 @@ export class Responder {
   /** Where answers that come later are put together. */
   readonly #scratch = Buffer.alloc(MAX_MESSAGE + 1);
   readonly #scratchWords = new Uint32Array(this.#scratch.buffer, this.#scratch.byteOffset, this.#scratch.length >> 2);
+  readonly #writer = new MessageWriter();
   readonly #later = new QueryView(Buffer.alloc(MAX_MESSAGE + 1));
   readonly #questionBytes = Buffer.alloc(QUESTION_BYTES);
   readonly #questionWords = new Uint32Array(
@@ -155,9 +167,11 @@ export class Responder {
     return written;
   }
 
-  /** Sends the answer to a query that waited. */
-  finish(pending: Pending, answer: ForwardAnswer | undefined): void {
-    if (this.#closed) return;
+  /** Sends the answer to a query that waited; without one the error (RFC 8914) tells why. */
+  finish(pending: Pending, answer: ForwardAnswer | undefined, error: number): void {
+    if (this.#closed || pending.answered) return;
+    pending.answered = true;
+    pending.patience?.cancel();
     const { counters } = this.#context;
     const view = this.#later;
     const out = this.#scratch;
@@ -167,12 +181,12 @@ export class Responder {
     let length: number;
     if (pending.zoneReply !== undefined) {
       counters.add(COUNT.ZONE);
-      length = this.#write(view, pending.zoneReply.continued(answer?.message), limit, out, 0);
+      length = this.#write(view, pending.zoneReply.continued(answer?.message, this.#writer), limit, out, 0);
     } else if (answer !== undefined) {
       counters.add(COUNT.FORWARDED);
       length = this.#write(view, answer.message, limit, out, 0);
     } else {
-      length = this.#staleOrFailure(view, limit, out, 0);
+      length = this.#staleOrFailure(view, limit, out, 0, error);
     }
     counters.add(responseCounter(out[3]! & 15));
     pending.sink.send(out, 0, length);
@@ -180,7 +194,7 @@ export class Responder {
   }
 
   /** Keeps what the forwarder learnt; called before those who wait are answered. */
-  settled(question: Uint8Array, key: number, answer: ForwardAnswer | undefined): void {
+  settled(question: Uint8Array, key: number, answer: ForwardAnswer | undefined, error: number): void {
     const { cache, log } = this.#context;
     const now = this.#now;
     if (answer !== undefined) {
@@ -190,7 +204,9 @@ export class Responder {
       }
       return;
     }
-    if (log.debugEnabled) log.debug({ question: Buffer.from(question).toString('latin1') }, 'no upstream answered');
+    if (log.debugEnabled) {
+      log.debug({ question: Buffer.from(question).toString('latin1'), error }, 'no answer from upstreams');
+    }
     const found = this.#lookup(question, key, now);
     if (found === STALE) {
       cache.noteFailedRefresh(now + STALE_RETRY_SECONDS);
@@ -228,6 +244,8 @@ export class Responder {
     else if (verdict === RCODE.FORMERR) counters.add(view.faultCounter());
     // A class other than IN, the server's version in CH too, is nobody's business.
     const rcode = !allowed || verdict === RCODE.NOERROR ? RCODE.REFUSED : verdict;
+    if (!allowed) view.extendedError = EDE.PROHIBITED;
+    else if (rcode === RCODE.NOTIMP || verdict === RCODE.NOERROR) view.extendedError = EDE.NOT_SUPPORTED;
     return writeRcode(view, rcode, this.#recursionAvailable, out, at);
   }
 
@@ -241,6 +259,7 @@ export class Responder {
     const { cache, counters } = this.#context;
     counters.add(cache.authoritative ? COUNT.ZONE : COUNT.CACHE_HIT);
     if (cache.wantsRefresh(now)) this.#refresh(view);
+    if (cache.isFailure) view.extendedError = EDE.CACHED_ERROR;
     if (cache.messageLength > roomFor(view, limit)) {
       return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
     }
@@ -258,7 +277,11 @@ export class Responder {
     stale: boolean,
   ): number {
     const { zones, counters, forwarder, cache, filter } = this.#context;
-    const reply = zones.size === 0 ? undefined : ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0);
+    const synthetic = view.type === TYPE.PTR && this.#context.isSynthetic(view.copyQuestion());
+    const reply =
+      zones.size === 0 || synthetic
+        ? undefined
+        : ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, this.#writer);
     if (
       reply !== undefined &&
       (reply.continuation === undefined || !view.recursionDesired || forwarder === undefined)
@@ -267,7 +290,14 @@ export class Responder {
       return this.#fromZone(view, reply, limit, out, at, now);
     }
     if (reply === undefined) {
+      const local = this.#context.hairpin.answer(view.copyQuestion());
+      if (local !== undefined) {
+        cache.insert(local, view.questionLength, [], view.key, now, { ttl: 0, authoritative: true, failure: false });
+        counters.add(COUNT.ZONE);
+        return this.#write(view, local, limit, out, at);
+      }
       if (!view.recursionDesired || forwarder === undefined) {
+        view.extendedError = EDE.NOT_AUTHORITATIVE;
         return writeRcode(view, RCODE.REFUSED, this.#recursionAvailable, out, at);
       }
       if (stale && cache.failedLately(now)) return this.#stale(view, limit, out, words, at, now);
@@ -278,17 +308,21 @@ export class Responder {
       const rest = new Uint8Array(cache.messageLength + 3);
       const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
       counters.add(COUNT.ZONE);
-      return this.#write(view, reply.continued(aligned), limit, out, at);
+      return this.#write(view, reply.continued(aligned, this.#writer), limit, out, at);
     }
     const pending = new Pending(this, view, origin, reply);
     const outcome = forwarder!.resolve(question, view.key, filter.client, pending);
     if (outcome === QUEUED) {
       this.#outstanding++;
+      if (stale && reply === undefined) {
+        pending.patience = this.#context.clock.after(PATIENCE_MS, () => this.finish(pending, undefined, EDE.OTHER));
+      }
       return 0;
     }
     pending.sink.done();
     if (outcome === OVERLOADED) counters.add(COUNT.OVERLOAD);
     if (stale && reply === undefined) return this.#stale(view, limit, out, words, at, now);
+    view.extendedError = outcome === OVERLOADED ? EDE.OTHER : EDE.NO_REACHABLE_AUTHORITY;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
   }
 
@@ -301,23 +335,26 @@ export class Responder {
     const room = roomFor(view, limit);
     if (reply.message.length <= room) return this.#write(view, reply.message, limit, out, at);
     // As much as fits: what is only additional may be left out without TC (RFC 2181 §9).
-    const short = ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, room)!;
+    const short = ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, this.#writer, room)!;
     return this.#write(view, short.message, limit, out, at);
   }
 
   #stale(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
     const { cache, counters } = this.#context;
     counters.add(COUNT.STALE);
+    const negative = (cache.bytes[cache.messageOffset + 3]! & 15) === RCODE.NXDOMAIN;
+    view.extendedError = negative ? EDE.STALE_NXDOMAIN : EDE.STALE_ANSWER;
     if (cache.messageLength > roomFor(view, limit)) {
       return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
     }
     return addressTo(view, out, at, cache.copyTo(out, words, at, now), true);
   }
 
-  #staleOrFailure(view: QueryView, limit: number, out: Buffer, at: number): number {
+  #staleOrFailure(view: QueryView, limit: number, out: Buffer, at: number, error: number): number {
     const now = this.#now;
     const found = this.#lookup(view.copyQuestion(), view.key, now);
     if (found === STALE) return this.#stale(view, limit, out, this.#scratchWords, at, now);
+    view.extendedError = error;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
   }
 

@@ -16,6 +16,8 @@ const BATCH = 64;
 const MAX_QUERY = 4096;
 /** Then other work of the thread gets its turn. */
 const BATCHES_PER_TURN = 8;
+/** At the end: more than the socket's buffer holds. */
+const MAX_DRAIN_TURNS = 64;
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** What a server needs from its thread. */
@@ -46,13 +48,7 @@ export class UdpServer implements EventHandler, Origin {
   }
 
   onEvents(): void {
-    for (let turn = 0; turn < BATCHES_PER_TURN && this.#open; turn++) {
-      const got = this.#batch.receive(this.#socket);
-      if (got === -EINTR) continue;
-      if (got <= 0) return;
-      this.#answer(got);
-      if (got < BATCH) return;
-    }
+    this.#answerBatches();
   }
 
   /** The way back to the client whose query is being answered. */
@@ -85,7 +81,10 @@ export class UdpServer implements EventHandler, Origin {
 
   /** Takes no more queries, but still sends answers. */
   quiesce(): void {
-    if (this.#open) this.#context.reactor.remove(this.#socket.fd);
+    if (!this.#open) return;
+    // What has come until now is still answered.
+    for (let turn = 0; turn < MAX_DRAIN_TURNS && this.#answerBatches(); turn++);
+    this.#context.reactor.remove(this.#socket.fd);
   }
 
   close(): void {
@@ -93,6 +92,18 @@ export class UdpServer implements EventHandler, Origin {
     this.#open = false;
     this.#context.reactor.forget(this.#socket.fd);
     this.#socket.close();
+  }
+
+  /** Answers what has come. Returns whether there may be more. */
+  #answerBatches(): boolean {
+    for (let turn = 0; turn < BATCHES_PER_TURN && this.#open; turn++) {
+      const got = this.#batch.receive(this.#socket);
+      if (got === -EINTR) continue;
+      if (got <= 0) return false;
+      this.#answer(got);
+      if (got < BATCH) return false;
+    }
+    return this.#open;
   }
 
   #answer(count: number): void {

@@ -2,7 +2,7 @@
 
 import { WireError } from '../core/errors.ts';
 import { answerFromZone } from './answer.ts';
-import { type Message, MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
+import { type Message, type MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
 import type { Name } from './wire/name.ts';
 import type { Query } from './wire/query.ts';
 import { FLAG, RCODE, SECTION } from './wire/types.ts';
@@ -33,18 +33,19 @@ export class ZoneReply {
     this.#chain = chain;
   }
 
-  /** Answers from the zones; undefined when none has the name. `query` is used up. */
-  static make(zones: ZoneTable, query: Query, recursionAvailable: boolean, limit = MAX_MESSAGE): ZoneReply | undefined {
+  /** Answers from the zones; undefined when none has the name. `query` is used up, `writer` serves one after the other. */
+  static make(
+    zones: ZoneTable,
+    query: Query,
+    recursionAvailable: boolean,
+    writer: MessageWriter,
+    limit = MAX_MESSAGE,
+  ): ZoneReply | undefined {
     if (zones.find(query.key) === undefined) return undefined;
     query.hasEdns = false;
     query.id = 0;
     query.flags = 0;
-    const answer = answerFromZone(
-      zones,
-      query,
-      { limit, recursionAvailable },
-      new MessageWriter(new Uint8Array(limit)),
-    );
+    const answer = answerFromZone(zones, query, { limit, recursionAvailable }, writer);
     if (answer === undefined) return undefined;
     const { target, chain } = answer;
     const message = Uint8Array.from(answer.bytes);
@@ -59,8 +60,7 @@ export class ZoneReply {
    * The chain of aliases with what the forwarder found at its end; without that, SERVFAIL. AA tells of the first name
    * (RFC 1035 §4.1.1), AD would have to tell of all.
    */
-  continued(rest: Uint8Array | undefined): Uint8Array {
-    const writer = new MessageWriter();
+  continued(rest: Uint8Array | undefined, writer: MessageWriter): Uint8Array {
     writer.begin(MAX_MESSAGE);
     writer.question(this.#name, this.#type, this.#class);
     const found = rest === undefined ? undefined : tryParse(rest);

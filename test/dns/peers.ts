@@ -225,16 +225,26 @@ export function settings(options: EngineOptions): DnsSettings {
     prefetch: false,
     ...options.cache,
   };
+  const rebind = { protect: true, allow: [] };
   const forward: ForwardConfig | undefined =
     options.upstreams === undefined
       ? undefined
-      : { policy: 'ordered', timeoutMs: 1000, ...options.forward, upstreams: options.upstreams, cache };
+      : {
+          policy: 'ordered',
+          timeoutMs: 1000,
+          domains: [],
+          rebind,
+          ...options.forward,
+          upstreams: options.upstreams,
+          cache,
+        };
   return {
     listen: [{ kind: 'inet', address: parseAddress('127.0.0.1'), port: 0 }],
     allow: [parseCidr('127.0.0.0/8')],
     rateLimit: { responsesPerSecond: 0, slip: 2 },
     forward,
-    dns64: { mode: 'off', prefix: 'auto', exclude: [] },
+    dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
+    hairpin: { ingressDomains: [], addresses: [] },
     ...options.settings,
   };
 }

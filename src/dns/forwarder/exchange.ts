@@ -46,3 +46,10 @@ export function matchesQuestion(reply: Uint8Array, question: Uint8Array): boolea
   }
   return true;
 }
+
+/** Whether a reply that has a question repeats it octet for octet. */
+export function repeatsCase(reply: Uint8Array, question: Uint8Array): boolean {
+  if (reply.length < 12 + question.length) return true;
+  for (let i = 0; i < question.length; i++) if (reply[12 + i] !== question[i]) return false;
+  return true;
+}

@@ -7,40 +7,41 @@
  * An upstream that stays silent is *down*: it gets probes, and queries only once it answers them. While all are down a
  * question fails at once.
  */
-import type { Clock, Timer } from '../../core/clock.ts';
+import type { Clock } from '../../core/clock.ts';
 import type { CounterStripe } from '../../core/counters.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Random } from '../../core/random.ts';
 import type { Reactor } from '../../linux/reactor.ts';
 import { UdpBatch } from '../../linux/udp.ts';
-import { KEY_CD, KEY_DO } from '../cache.ts';
 import type { ForwardConfig } from '../config.ts';
 import { COUNT, GAUGE } from '../counters.ts';
+import { EDE } from '../extended-error.ts';
 import { HEADER_LENGTH } from '../query-view.ts';
-import { nameKeyAt } from '../wire/name.ts';
-import { MAX_UDP_SIZE } from '../wire/query.ts';
 import { CLASS, FLAG, RCODE, TYPE } from '../wire/types.ts';
 import { type ForwardAnswer, readAnswer } from './answer.ts';
-import type { Attempt, AttemptHandler, Failure } from './exchange.ts';
+import { type Channel, Channels } from './channels.ts';
+import { type Attempt, type AttemptHandler, type Failure, repeatsCase } from './exchange.ts';
+import { type Flight, type FlightPlan, type ForwardWaiter, flightId, triesOf } from './flight.ts';
 import { StreamExchange } from './stream-exchange.ts';
 import { UdpExchange, type UdpExchangeContext } from './udp-exchange.ts';
-import { Upstream, type UpstreamStatus } from './upstream.ts';
+import type { Upstream, UpstreamStatus } from './upstream.ts';
+import { encodeQuery, mixCase } from './upstream-query.ts';
+
+export type { ForwardWaiter } from './flight.ts';
 
 /** Flights at a time, and waiters of one client: beyond that a query fails at once (BIND's recursive-clients is 1000). */
 const MAX_FLIGHTS = 4096;
 const MAX_WAITERS = 16384;
 const MAX_PER_CLIENT = 1024;
 const MAX_ATTEMPTS = 8;
+/** How much of the time a question has its first half gets, where it has two (RFC 6147 §5.1.3). */
+const FIRST_HALF = 0.6;
+const MIN_TRY_MS = 50;
 const PLAIN_MS = 15 * 60_000;
 /** How long a probe may take. */
 const PROBE_WAIT_MS = 1000;
 /** Longest datagram taken from an upstream: more than we ask for, as some ignore that. */
 const MAX_REPLY = 4096;
-
-/** Who waits for an answer; undefined says there is none to be had. */
-export interface ForwardWaiter {
-  forwarded(answer: ForwardAnswer | undefined): void;
-}
 
 /** What became of a question. */
 export const QUEUED = 0;
@@ -56,40 +57,22 @@ export interface ForwarderContext {
   readonly random: Random;
   readonly log: Logger;
   readonly counters: CounterStripe;
+  /** What a question takes beside asking it. */
+  plan(question: Uint8Array, key: number): FlightPlan | undefined;
+  /** Whether an answer from outside may be passed on. */
+  accepts(answer: ForwardAnswer): boolean;
   /** Called once a flight has ended, before its waiters. */
-  settled(question: Uint8Array, key: number, answer: ForwardAnswer | undefined): void;
-}
-
-interface Flight {
-  readonly id: string;
-  readonly question: Uint8Array;
-  readonly key: number;
-  readonly waiters: { readonly client: number; readonly waiter: ForwardWaiter }[];
-  readonly attempts: Attempt[];
-  /** Upstreams that answered with an error: no use asking them again. */
-  readonly erred: Set<Upstream>;
-  readonly deadline: number;
-  timer: Timer | undefined;
-  /** For a probe: its upstream. */
-  readonly probes: Upstream | undefined;
-}
-
-interface Channel {
-  readonly upstream: Upstream;
-  readonly udp: UdpExchange;
-  readonly stream: StreamExchange;
-  probe: Timer | undefined;
+  settled(question: Uint8Array, key: number, answer: ForwardAnswer | undefined, error: number): void;
 }
 
 export class Forwarder implements AttemptHandler {
   readonly #context: ForwarderContext;
-  readonly #config: ForwardConfig;
-  readonly #channels: Channel[];
+  readonly #channels: Channels;
   readonly #flights = new Map<string, Flight>();
   readonly #flightOf = new Map<Attempt, Flight>();
   readonly #perClient = new Map<number, number>();
+  #config: ForwardConfig;
   #waiters = 0;
-  #turn = 0;
   #closed = false;
 
   constructor(context: ForwarderContext, config: ForwardConfig) {
@@ -98,19 +81,31 @@ export class Forwarder implements AttemptHandler {
     const batch = new UdpBatch({ count: 32, receiveBytes: MAX_REPLY, sendBytes: 0 });
     const { reactor, random, clock } = context;
     const shared: UdpExchangeContext = { reactor, random, batch, handler: this };
-    this.#channels = config.upstreams.map((each) => {
-      const upstream = new Upstream(each);
-      return {
-        upstream,
-        udp: new UdpExchange(shared, upstream),
-        stream: new StreamExchange({ clock, random, handler: this }, upstream),
-        probe: undefined,
-      };
-    });
+    this.#channels = new Channels((upstream) => ({
+      upstream,
+      udp: new UdpExchange(shared, upstream),
+      stream: new StreamExchange({ clock, random, handler: this }, upstream),
+      probe: undefined,
+    }));
+    this.#channels.apply(config);
+  }
+
+  /** Takes other settings: upstreams that stay are as they were, questions under way go on with those there are now. */
+  apply(config: ForwardConfig): void {
+    this.#config = config;
+    for (const gone of this.#channels.apply(config)) {
+      for (const [attempt, flight] of [...this.#flightOf]) {
+        if (attempt.upstream !== gone.upstream) continue;
+        this.#drop(attempt);
+        if (flight.probes === undefined) this.#next(flight);
+        else this.#end(flight);
+      }
+      this.#closeChannel(gone);
+    }
   }
 
   get status(): UpstreamStatus[] {
-    return this.#channels.map(({ upstream }) => upstream.status);
+    return this.#channels.all().map(({ upstream }) => upstream.status);
   }
 
   /** How many questions wait. */
@@ -121,16 +116,18 @@ export class Forwarder implements AttemptHandler {
   /**
    * Asks for the answer to `question` (wire form, kept as it is), with the client's CD and DO in `key`. `waiter` hears the
    * outcome if this returns QUEUED, never before it returns. Without a waiter the answer is only fetched.
+   * @param raw as upstreams answer it: nothing is made of it, kept of it or kept back
    */
-  resolve(question: Uint8Array, key: number, client: number, waiter: ForwardWaiter | undefined): number {
-    if (this.#channels.every(({ upstream }) => upstream.state === 'down')) return UNAVAILABLE;
-    const id = flightId(question, key);
-    let flight = this.#flights.get(id);
+  resolve(question: Uint8Array, key: number, client: number, waiter: ForwardWaiter | undefined, raw = false): number {
     const mine = this.#perClient.get(client) ?? 0;
     if (waiter !== undefined && (mine >= MAX_PER_CLIENT || this.#waiters >= MAX_WAITERS)) return OVERLOADED;
+    const id = (raw ? 'raw ' : '') + flightId(question, key);
+    let flight = this.#flights.get(id);
     if (flight === undefined) {
+      const plan = raw ? undefined : this.#context.plan(question, key);
+      flight = this.#newFlight(id, question, key, this.#config.timeoutMs, undefined, plan, raw);
+      if (this.#channels.for(flight.asked).every(({ upstream }) => upstream.state === 'down')) return UNAVAILABLE;
       if (this.#flights.size >= MAX_FLIGHTS) return OVERLOADED;
-      flight = this.#newFlight(id, question, key, this.#config.timeoutMs, undefined);
       this.#flights.set(id, flight);
       this.#context.counters.gaugeAdd(GAUGE.IN_FLIGHT, 1);
       if (!this.#advance(flight)) {
@@ -151,10 +148,11 @@ export class Forwarder implements AttemptHandler {
     const { clock, counters, log } = this.#context;
     const { upstream } = attempt;
     counters.add(COUNT.UPSTREAM_ANSWERED);
+    if (!attempt.stream) upstream.sawCase(repeatsCase(reply, attempt.question));
     if (upstream.answered(clock.now() - attempt.sentAt)) {
       log.info({ upstream: upstream.name }, 'upstream is up again');
     }
-    this.#drop(flight, attempt);
+    this.#drop(attempt);
     if (flight.probes !== undefined) {
       this.#end(flight);
       return;
@@ -170,15 +168,17 @@ export class Forwarder implements AttemptHandler {
       if (this.#send(flight, upstream, true)) return;
     }
     const final = rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN;
-    const answer =
-      final && (reply[2]! & (FLAG.TC >> 8)) === 0
-        ? readAnswer(reply, flight.question.length, this.#config.cache)
-        : undefined;
-    if (answer !== undefined) {
-      this.#settle(flight, answer);
-      return;
+    if (final && (reply[2]! & (FLAG.TC >> 8)) === 0) {
+      // The letters' case is the client's again, not the one drawn for the query.
+      reply.set(flight.asked, HEADER_LENGTH);
+      const answer = readAnswer(reply, flight.asked.length, this.#config.cache);
+      if (answer !== undefined) {
+        this.#judge(flight, answer);
+        return;
+      }
     }
     counters.add(COUNT.UPSTREAM_ERROR);
+    flight.error = EDE.NETWORK_ERROR;
     flight.erred.add(upstream);
     this.#next(flight);
   }
@@ -186,7 +186,7 @@ export class Forwarder implements AttemptHandler {
   failed(attempt: Attempt, failure: Failure): void {
     const flight = this.#flightOf.get(attempt);
     if (flight === undefined) return;
-    this.#drop(flight, attempt);
+    this.#drop(attempt);
     this.#context.counters.add(COUNT.UPSTREAM_REFUSED);
     const certain = failure === 'refused';
     const { upstream } = attempt;
@@ -197,6 +197,7 @@ export class Forwarder implements AttemptHandler {
       return;
     }
     if (certain) flight.erred.add(upstream);
+    flight.error = EDE.NETWORK_ERROR;
     this.#next(flight);
   }
 
@@ -208,23 +209,48 @@ export class Forwarder implements AttemptHandler {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const channel of this.#channels) channel.probe?.cancel();
     for (const flight of [...this.#flights.values()]) this.#settle(flight, undefined);
-    for (const { udp, stream } of this.#channels) {
-      udp.close();
-      stream.close();
-    }
+    for (const channel of this.#channels.all()) this.#closeChannel(channel);
   }
 
-  #newFlight(id: string, question: Uint8Array, key: number, timeoutMs: number, probes: Upstream | undefined): Flight {
-    const deadline = this.#context.clock.now() + timeoutMs;
-    return { id, question, key, waiters: [], attempts: [], erred: new Set(), deadline, timer: undefined, probes };
+  #closeChannel({ probe, udp, stream }: Channel): void {
+    probe?.cancel();
+    udp.close();
+    stream.close();
+  }
+
+  #newFlight(
+    id: string,
+    question: Uint8Array,
+    key: number,
+    timeoutMs: number,
+    probes: Upstream | undefined,
+    plan: FlightPlan | undefined,
+    raw: boolean,
+  ): Flight {
+    const deadline = this.#context.clock.now() + timeoutMs * (plan === undefined ? 1 : FIRST_HALF);
+    return {
+      id,
+      question,
+      asked: plan?.first ?? question,
+      key,
+      waiters: [],
+      attempts: [],
+      erred: new Set(),
+      deadline,
+      timer: undefined,
+      probes,
+      plan,
+      raw,
+      first: undefined,
+      error: EDE.NO_REACHABLE_AUTHORITY,
+    };
   }
 
   /** Sends the flight to the next upstream; false when there is none left to ask. */
   #advance(flight: Flight): boolean {
     while (flight.attempts.length < MAX_ATTEMPTS) {
-      const upstream = this.#choose(flight);
+      const upstream = this.#channels.choose(flight)?.upstream;
       if (upstream === undefined) return false;
       if (this.#send(flight, upstream, upstream.config.transport === 'tls')) return true;
       flight.erred.add(upstream);
@@ -233,38 +259,13 @@ export class Forwarder implements AttemptHandler {
     return false;
   }
 
-  /** The next upstream by policy: the one tried least in this flight, the preferred first. */
-  #choose(flight: Flight): Upstream | undefined {
-    let best: Upstream | undefined;
-    let bestTries = 0;
-    const count = this.#channels.length;
-    const { policy } = this.#config;
-    const first = policy === 'roundrobin' && flight.attempts.length === 0 ? this.#turn++ : this.#turn;
-    for (let i = 0; i < count; i++) {
-      const { upstream } = this.#channels[policy === 'roundrobin' ? (first + i) % count : i]!;
-      if (upstream.state === 'down' || flight.erred.has(upstream)) continue;
-      const tries = triesOf(flight, upstream);
-      const better =
-        best === undefined ||
-        tries < bestTries ||
-        (policy === 'fastest' && tries === bestTries && upstream.rank < best.rank);
-      if (better) {
-        best?.passedOver();
-        best = upstream;
-        bestTries = tries;
-      } else {
-        upstream.passedOver();
-      }
-    }
-    return best;
-  }
-
   #send(flight: Flight, upstream: Upstream, stream: boolean): boolean {
     const { clock, counters } = this.#context;
-    const channel = this.#channels.find((each) => each.upstream === upstream)!;
+    const channel = this.#channels.of(upstream);
+    if (channel === undefined) return false;
     const now = clock.now();
     const edns = now >= upstream.plainUntil;
-    const { question } = flight;
+    const question = stream || !upstream.mixesCase ? flight.asked : mixCase(flight.asked, this.#context.random);
     const attempt: Attempt = { upstream, question, sentAt: now, stream, edns, id: 0, socket: undefined };
     const tries = triesOf(flight, upstream);
     const query = encodeQuery(question, flight.key, edns);
@@ -294,8 +295,9 @@ export class Forwarder implements AttemptHandler {
       return;
     }
     // The attempt stays: an answer that comes late is still an answer.
-    if (clock.now() >= flight.deadline) {
-      this.#settle(flight, undefined);
+    // A try with next to no time for its answer would only speak against its upstream.
+    if (flight.deadline - clock.now() < MIN_TRY_MS) {
+      this.#judge(flight, undefined);
       return;
     }
     this.#next(flight);
@@ -305,7 +307,7 @@ export class Forwarder implements AttemptHandler {
   #waitOut(flight: Flight): void {
     flight.timer?.cancel();
     const left = Math.max(0, flight.deadline - this.#context.clock.now());
-    flight.timer = this.#context.clock.after(left, () => this.#settle(flight, undefined));
+    flight.timer = this.#context.clock.after(left, () => this.#judge(flight, undefined));
   }
 
   /** After an attempt ended, or lasted too long. */
@@ -313,30 +315,67 @@ export class Forwarder implements AttemptHandler {
     if (this.#advance(flight)) return;
     const waiting = flight.attempts.some((each) => each.socket !== undefined && each.upstream.state !== 'down');
     if (waiting) this.#waitOut(flight);
-    else this.#settle(flight, undefined);
+    else this.#judge(flight, undefined);
+  }
+
+  /** What was asked is answered, or will not be: that may be all, or there may be more to ask. */
+  #judge(flight: Flight, answer: ForwardAnswer | undefined): void {
+    const { plan, first } = flight;
+    if (plan === undefined) {
+      this.#settle(flight, this.#screened(flight, answer));
+    } else if (first === undefined) {
+      const next = plan.next(answer);
+      if ('ask' in next) this.#askNext(flight, next.ask, answer);
+      else this.#settle(flight, this.#screened(flight, next.answer));
+    } else {
+      const second = this.#screened(flight, answer);
+      if (second !== undefined) this.#context.settled(flight.asked, flight.key, second, flight.error);
+      this.#settle(flight, this.#screened(flight, plan.combine(first.answer, second)));
+    }
+  }
+
+  /** The answer, unless it may not be passed on. */
+  #screened(flight: Flight, answer: ForwardAnswer | undefined): ForwardAnswer | undefined {
+    if (answer === undefined || flight.raw || this.#context.accepts(answer)) return answer;
+    if (this.#channels.isSteered(flight.question)) return answer;
+    this.#context.counters.add(COUNT.UPSTREAM_PRIVATE);
+    flight.error = EDE.BLOCKED;
+    return undefined;
+  }
+
+  /** Asks the second question of a flight. */
+  #askNext(flight: Flight, question: Uint8Array, first: ForwardAnswer | undefined): void {
+    flight.timer?.cancel();
+    for (const attempt of flight.attempts) this.#drop(attempt);
+    flight.attempts.length = 0;
+    flight.erred.clear();
+    flight.first = { answer: first };
+    flight.asked = question;
+    flight.deadline = this.#context.clock.now() + this.#config.timeoutMs * FIRST_HALF;
+    this.#next(flight);
   }
 
   #settle(flight: Flight, answer: ForwardAnswer | undefined): void {
     this.#end(flight);
     if (answer === undefined) this.#context.counters.add(COUNT.UPSTREAM_FAILED);
-    this.#context.settled(flight.question, flight.key, answer);
+    if (!flight.raw) this.#context.settled(flight.question, flight.key, answer, flight.error);
     for (const { client, waiter } of flight.waiters) {
       const left = this.#perClient.get(client)! - 1;
       if (left === 0) this.#perClient.delete(client);
       else this.#perClient.set(client, left);
       this.#waiters--;
-      waiter.forwarded(answer);
+      waiter.forwarded(answer, flight.error);
     }
   }
 
   #end(flight: Flight): void {
     flight.timer?.cancel();
-    for (const attempt of flight.attempts) this.#drop(flight, attempt);
+    for (const attempt of flight.attempts) this.#drop(attempt);
     if (this.#flights.delete(flight.id)) this.#context.counters.gaugeAdd(GAUGE.IN_FLIGHT, -1);
   }
 
   /** Stops listening for an attempt; it still counts as a try. */
-  #drop(_flight: Flight, attempt: Attempt): void {
+  #drop(attempt: Attempt): void {
     if (!this.#flightOf.delete(attempt)) return;
     attempt.socket?.forget(attempt);
     attempt.socket = undefined;
@@ -344,8 +383,8 @@ export class Forwarder implements AttemptHandler {
 
   #wentDown(upstream: Upstream, reason: string): void {
     this.#context.log.warn({ upstream: upstream.name, reason }, 'upstream is down');
-    const channel = this.#channels.find((each) => each.upstream === upstream)!;
-    this.#scheduleProbe(channel);
+    const channel = this.#channels.of(upstream);
+    if (channel !== undefined) this.#scheduleProbe(channel);
   }
 
   #scheduleProbe(channel: Channel): void {
@@ -357,38 +396,10 @@ export class Forwarder implements AttemptHandler {
   /** Asks a down upstream for the root's name servers: any reply will do. */
   #probe(channel: Channel): void {
     const { upstream } = channel;
-    if (upstream.state !== 'down') return;
+    if (upstream.state !== 'down' || this.#channels.of(upstream) !== channel) return;
     const question = Uint8Array.of(0, 0, TYPE.NS, 0, CLASS.IN);
-    const flight = this.#newFlight(`probe ${upstream.name}`, question, 0, PROBE_WAIT_MS, upstream);
+    const flight = this.#newFlight(`probe ${upstream.name}`, question, 0, PROBE_WAIT_MS, upstream, undefined, true);
     this.#send(flight, upstream, upstream.config.transport === 'tls');
     this.#scheduleProbe(channel);
   }
-}
-
-function triesOf(flight: Flight, upstream: Upstream): number {
-  let tries = 0;
-  for (const attempt of flight.attempts) if (attempt.upstream === upstream) tries++;
-  return tries;
-}
-
-function flightId(question: Uint8Array, key: number): string {
-  const nameEnd = question.length - 4;
-  return nameKeyAt(question, 0, nameEnd) + String.fromCharCode(key, ...question.subarray(nameEnd));
-}
-
-/** The query: RD, the client's CD, AD to learn whether the answer is authentic (RFC 6840 §5.7), our own OPT with its DO. */
-function encodeQuery(question: Uint8Array, key: number, edns: boolean): Uint8Array {
-  const query = new Uint8Array(HEADER_LENGTH + question.length + (edns ? 11 : 0));
-  query[2] = FLAG.RD >> 8;
-  query[3] = FLAG.AD | ((key & KEY_CD) !== 0 ? FLAG.CD : 0);
-  query[5] = 1;
-  query.set(question, HEADER_LENGTH);
-  if (!edns) return query;
-  query[11] = 1;
-  const opt = HEADER_LENGTH + question.length;
-  query[opt + 2] = TYPE.OPT;
-  query[opt + 3] = MAX_UDP_SIZE >> 8;
-  query[opt + 4] = MAX_UDP_SIZE & 0xff;
-  query[opt + 7] = (key & KEY_DO) !== 0 ? 0x80 : 0;
-  return query;
 }

@@ -7,7 +7,7 @@ import type { Random } from '../../core/random.ts';
 import { EAGAIN, EINTR } from '../../linux/constants.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../../linux/reactor.ts';
 import { type UdpBatch, UdpSocket } from '../../linux/udp.ts';
-import { type Attempt, type AttemptHandler, matchesQuestion } from './exchange.ts';
+import { type Attempt, type AttemptHandler, matchesQuestion, repeatsCase } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const POOL_SOCKETS = 8;
@@ -154,6 +154,14 @@ class SourceSocket implements EventHandler {
       this.#unmatched++;
       this.#context.handler.unmatched(this.#upstream);
       return;
+    }
+    if (this.#upstream.keepsCase && !repeatsCase(reply, attempt.question)) {
+      this.#upstream.sawCase(false);
+      if (this.#upstream.keepsCase) {
+        this.#unmatched++;
+        this.#context.handler.unmatched(this.#upstream);
+        return;
+      }
     }
     this.#context.handler.replied(attempt, reply);
   }

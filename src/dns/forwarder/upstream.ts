@@ -13,6 +13,9 @@ const DECAY = 0.995;
 /** First wait for an upstream nobody has heard yet. */
 const UNKNOWN_WAIT_MS = 400;
 const MIN_WAIT_MS = 150;
+/** Replies in a row that repeat the case of letters: from then on they must; and as many that do not: it never will. */
+const CASE_KEPT = 8;
+const CASE_LOST = 3;
 
 export type UpstreamState = 'unknown' | 'up' | 'down';
 
@@ -42,6 +45,11 @@ export class Upstream {
   failures = 0;
   /** Until when it gets plain queries: it does not understand EDNS. */
   plainUntil = 0;
+  /** Whether queries have the case of their letters drawn at random; and whether replies must repeat it. */
+  mixesCase = true;
+  keepsCase = false;
+  #caseKept = 0;
+  #caseLost = 0;
   #rtt: number | undefined;
   #inRow = 0;
   #probeDelay = FIRST_PROBE_MS;
@@ -92,6 +100,18 @@ export class Upstream {
   failed(reason: string, certain: boolean): boolean {
     this.failures++;
     return (certain || ++this.#inRow >= FAILURES_TO_DOWN) && this.#down(reason);
+  }
+
+  /** Notes whether a reply, right otherwise, repeats the case of letters: some servers do not. */
+  sawCase(kept: boolean): void {
+    if (!this.mixesCase) return;
+    if (kept) {
+      this.#caseLost = 0;
+      this.keepsCase ||= ++this.#caseKept >= CASE_KEPT;
+    } else {
+      this.#caseKept = 0;
+      if (!this.keepsCase || ++this.#caseLost >= CASE_LOST) this.mixesCase = this.keepsCase = false;
+    }
   }
 
   /** Another was preferred. */

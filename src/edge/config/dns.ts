@@ -14,6 +14,7 @@ import type {
 import { isDataType, typeFromText } from '../../dns/wire/types.ts';
 import { isInZone, readDomainName } from './domain-name.ts';
 import {
+  address,
   bytes,
   choice,
   cidr,
@@ -61,6 +62,22 @@ const forward = section({
     'resolvers asked; port 53, or 853 with `tls://`, unless given; after # the name their certificate must have',
   ),
   policy: choice(['fastest', 'ordered', 'roundrobin']).prefault('fastest').describe('which one first'),
+  domains: list(
+    section({
+      domain: domainName().describe('it and all below it'),
+      upstreams: list(upstream, 1).describe('resolvers asked for names there, instead of those above'),
+    }),
+  )
+    .prefault([])
+    .describe('conditional forwarding: the nearest domain counts'),
+  rebind: section({
+    protect: flag()
+      .prefault(true)
+      .describe('refuse answers with private addresses; those of the NAT64’s prefix and from `domains` are not'),
+    allow: list(domainName()).prefault([]).describe('domains that may have private addresses'),
+  })
+    .prefault({})
+    .describe('protection against DNS rebinding'),
   timeout: milliseconds(100, 30_000).prefault('2s').describe('longest time for a query, all tries together'),
   cache: section({
     size: bytes(64 * 1024, 64 * 1024 ** 3, '64k to 64g')
@@ -100,6 +117,10 @@ const dns64 = section({
     .prefault('auto')
     .describe('the NAT64’s prefix'),
   exclude: list(cidr()).prefault([]).describe('A and AAAA records in these are taken for absent'),
+  force: list(domainName())
+    .prefault([])
+    .describe('domains whose own AAAA records are left aside where there are A records'),
+  exempt: list(domainName()).prefault([]).describe('domains that get no made-up AAAA records'),
 })
   .transform((d): Dns64Config => d)
   .prefault({})
@@ -196,6 +217,12 @@ export const dns = section({
     .describe('response rate limiting'),
   forward,
   dns64,
+  hairpin: section({
+    ingressDomains: list(domainName()).prefault([]).describe('names of our ingress: these domains and all below'),
+    addresses: list(address()).prefault([]).describe('the edge’s private addresses, answered for them'),
+  })
+    .prefault({})
+    .describe('machines inside reach our ingress by the edge, as those outside do'),
   keys: z.record(z.string(), key).prefault({}).describe('TSIG keys (RFC 8945) by name'),
   zones: list(zone).prefault([]).describe('zones we are authoritative for'),
 }).describe('the DNS server; without this section there is none');

@@ -1,6 +1,6 @@
 /** Settings that the schema takes and this version does not act on yet; the daemon warns of each, so that nobody is fooled. */
 
-import type { DnsConfig, ZoneConfig } from '../../dns/config.ts';
+import type { ZoneConfig } from '../../dns/config.ts';
 import { formatPath } from './problems.ts';
 import type { EdgeConfig } from './types.ts';
 
@@ -9,17 +9,12 @@ type Check = (config: EdgeConfig) => string[];
 
 /** The one list: whoever brings the feature takes its line out. */
 const checks: readonly Check[] = [
-  dnsCheck('dns64.mode: synthesize', (dns) => dns.dns64.mode === 'synthesize'),
   zoneCheck('transfer.notify', (z) => z.transfer.notify.length > 0),
 ];
 
 /** Names every setting of this configuration that has no effect yet. */
 export function settingsNotInEffect(config: EdgeConfig): string[] {
   return checks.flatMap((check) => check(config));
-}
-
-function dnsCheck(setting: string, uses: (dns: DnsConfig) => boolean): Check {
-  return ({ dns }) => (dns !== undefined && uses(dns) ? [`dns.${setting}`] : []);
 }
 
 function zoneCheck(setting: string, uses: (zone: ZoneConfig) => boolean): Check {

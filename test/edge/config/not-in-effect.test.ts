@@ -9,9 +9,6 @@ t.test('settings that are taken and not acted on are named', (t) => {
   const result = loadConfig(join(root, 'examples/reference.yaml'));
   if ('errors' in result) throw new Error('the reference does not parse');
   t.strictSame(settingsNotInEffect(result.config), ['dns.zones["cluster.test"].transfer.notify']);
-  const synthesize = parseConfig('dns: { listen: ["::1"], dns64: { mode: synthesize } }', '/c.yaml');
-  if ('errors' in synthesize) throw new Error('it does not parse');
-  t.strictSame(settingsNotInEffect(synthesize.config), ['dns.dns64.mode: synthesize']);
   t.end();
 });
 

@@ -1,0 +1,108 @@
+/** The upstreams and the ways to them: which serve a name, and which of them is asked next. */
+import type { Timer } from '../../core/clock.ts';
+import type { ForwardConfig, UpstreamConfig } from '../config.ts';
+import { type NameKey, nameFromText, nameKey, nameKeyAt } from '../wire/name.ts';
+import { type Flight, triesOf } from './flight.ts';
+import type { StreamExchange } from './stream-exchange.ts';
+import type { UdpExchange } from './udp-exchange.ts';
+import { Upstream } from './upstream.ts';
+
+/** An upstream and what leads to it. */
+export interface Channel {
+  readonly upstream: Upstream;
+  readonly udp: UdpExchange;
+  readonly stream: StreamExchange;
+  probe: Timer | undefined;
+}
+
+export class Channels {
+  readonly #open: (upstream: Upstream) => Channel;
+  readonly #byName = new Map<string, Channel>();
+  readonly #byDomain = new Map<NameKey, readonly Channel[]>();
+  #general: readonly Channel[] = [];
+  #policy: ForwardConfig['policy'] = 'ordered';
+  #turn = 0;
+
+  /** @param open makes the ways to an upstream that is new */
+  constructor(open: (upstream: Upstream) => Channel) {
+    this.#open = open;
+  }
+
+  /** Takes the upstreams of the configuration; what is known of those that stay is kept. Returns those that go. */
+  apply(config: ForwardConfig): Channel[] {
+    const before = new Map(this.#byName);
+    this.#byName.clear();
+    const take = (upstreams: readonly UpstreamConfig[]) => upstreams.map((each) => this.#take(each, before));
+    this.#policy = config.policy;
+    this.#general = take(config.upstreams);
+    this.#byDomain.clear();
+    for (const { domain, upstreams } of config.domains) {
+      this.#byDomain.set(nameKey(nameFromText(domain)), take(upstreams));
+    }
+    return [...before.values()].filter(({ upstream }) => !this.#byName.has(upstream.name));
+  }
+
+  /** All of them, each once. */
+  all(): Channel[] {
+    return [...this.#byName.values()];
+  }
+
+  of(upstream: Upstream): Channel | undefined {
+    return this.#byName.get(upstream.name);
+  }
+
+  /** Those that serve the name of a question: of the nearest domain above it that has its own. */
+  for(question: Uint8Array): readonly Channel[] {
+    return (this.#byDomain.size === 0 ? undefined : this.#domainOf(question)) ?? this.#general;
+  }
+
+  /** Whether a name is in a domain that has upstreams of its own. */
+  isSteered(question: Uint8Array): boolean {
+    return this.#byDomain.size > 0 && this.#domainOf(question) !== undefined;
+  }
+
+  /** The next upstream by policy: the one tried least in this flight, the preferred first. */
+  choose(flight: Flight): Channel | undefined {
+    const channels = this.for(flight.asked);
+    const count = channels.length;
+    const turns = this.#policy === 'roundrobin';
+    const first = turns && flight.attempts.length === 0 ? this.#turn++ : this.#turn;
+    let best: Channel | undefined;
+    let bestTries = 0;
+    for (let i = 0; i < count; i++) {
+      const channel = channels[turns ? (first + i) % count : i]!;
+      const { upstream } = channel;
+      if (upstream.state === 'down' || flight.erred.has(upstream)) continue;
+      const tries = triesOf(flight, upstream);
+      const better =
+        best === undefined ||
+        tries < bestTries ||
+        (this.#policy === 'fastest' && tries === bestTries && upstream.rank < best.upstream.rank);
+      if (better) {
+        best?.upstream.passedOver();
+        best = channel;
+        bestTries = tries;
+      } else {
+        upstream.passedOver();
+      }
+    }
+    return best;
+  }
+
+  #take(config: UpstreamConfig, before: ReadonlyMap<string, Channel>): Channel {
+    const { name } = new Upstream(config);
+    let channel = this.#byName.get(name) ?? before.get(name);
+    channel ??= this.#open(new Upstream(config));
+    this.#byName.set(name, channel);
+    return channel;
+  }
+
+  #domainOf(question: Uint8Array): readonly Channel[] | undefined {
+    const key = nameKeyAt(question, 0, question.length - 4);
+    for (let from = 0; from < key.length; from += key.charCodeAt(from) + 1) {
+      const found = this.#byDomain.get(key.slice(from));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+}
