@@ -59,7 +59,8 @@ const noDns: DnsConfig = {
   allow: [],
   rateLimit: { responsesPerSecond: 0, slip: 0 },
   forward: undefined,
-  dns64: { mode: 'off', prefix: 'auto', exclude: [] },
+  dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
+  hairpin: { ingressDomains: [], addresses: [] },
   keys: [],
   zones: [],
 };

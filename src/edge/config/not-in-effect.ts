@@ -8,9 +8,7 @@ import type { EdgeConfig } from './types.ts';
 type Check = (config: EdgeConfig) => string[];
 
 /** The one list: whoever brings the feature takes its line out. */
-const checks: readonly Check[] = [
-  zoneCheck('transfer.notify', (z) => z.transfer.notify.length > 0),
-];
+const checks: readonly Check[] = [zoneCheck('transfer.notify', (z) => z.transfer.notify.length > 0)];
 
 /** Names every setting of this configuration that has no effect yet. */
 export function settingsNotInEffect(config: EdgeConfig): string[] {

@@ -214,7 +214,9 @@ t.test('AAAA', async (t) => {
     const edns = { udpSize: 1232, do: dnssecOk ?? false };
     for (const round of ['asked', 'cached']) {
       const got = await bench.ask('x.example', { flags, edns });
-      t.strictSame(shown(got), answers, `${name}: ${round}`);
+      // From the cache it may be a second older.
+      const compare = (line: string) => (round === 'asked' ? line : line.replace(/^\d+ /, ''));
+      t.strictSame(shown(got).map(compare), answers.map(compare), `${name}: ${round}`);
       t.equal(got.rcode, rcode);
       t.equal(got.flags & FLAG.AD, 0);
       t.equal(got.questions[0]!.type, TYPE.AAAA);
