@@ -13,11 +13,12 @@
  * synchronous write, and only then does the promise of `commit` resolve. Everything of one call to `commit` is one LMDB
  * transaction: all of it is there after a crash, or none.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readSync, statSync, truncateSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { assert, errorMessage, V6edgeError } from '../core/errors.ts';
+import { tryLock } from '../linux/flock.ts';
 import type { RRsetChange } from './overlay.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
@@ -40,7 +41,7 @@ const DEFAULT_JOURNAL_LENGTH = 1000;
 const AFTER_LABELS = Uint8Array.of(0xff);
 const SEQUENCE_OCTETS = 6;
 
-/** A store that cannot be used. Codes: V6_STORE_DAMAGED, V6_STORE_VERSION, V6_STORE_OPEN, V6_STORE_WRITE. */
+/** A store that cannot be used. Codes: V6_STORE_DAMAGED, V6_STORE_VERSION, V6_STORE_OPEN, V6_STORE_LOCKED, V6_STORE_WRITE. */
 export class StoreError extends V6edgeError {}
 
 /** What a zone was when it was stored. */
@@ -85,11 +86,14 @@ export class ZoneStore {
   readonly #records: Table;
   readonly #journal: Table;
   readonly #journalLength: number;
+  /** The directory, open and locked. */
+  readonly #lock: number;
   #writing = false;
 
-  private constructor(path: string, root: RootDatabase<Buffer, Buffer>, journalLength: number) {
+  private constructor(path: string, lock: number, root: RootDatabase<Buffer, Buffer>, journalLength: number) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
     this.#path = path;
+    this.#lock = lock;
     this.#root = root;
     this.#meta = root.openDB({ ...binary, name: 'meta' });
     this.#records = root.openDB({ ...binary, name: 'records' });
@@ -103,26 +107,23 @@ export class ZoneStore {
    */
   static async open(stateDir: string, journalLength = DEFAULT_JOURNAL_LENGTH): Promise<ZoneStore> {
     const path = join(stateDir, 'zones');
-    let root: RootDatabase<Buffer, Buffer>;
+    const lock = lockDirectory(stateDir, path);
+    let root: RootDatabase<Buffer, Buffer> | undefined;
     try {
-      mkdirSync(path, { recursive: true, mode: 0o750 });
       if (readdirSync(path).includes('data.mdb')) checkFile(join(path, 'data.mdb'));
       // Of a batch that lmdb makes by itself nobody sees the promise: when the disk is full, it would end the process.
       const own = { eventTurnBatching: false, overlappingSync: false };
       root = open({ path, noSubdir: false, maxDbs: 4, cache: false, encoding: 'binary', ...own });
-    } catch (error) {
-      if (error instanceof StoreError) throw error;
-      throw new StoreError('V6_STORE_OPEN', `cannot open the zone store ${path}: ${errorMessage(error)}`, {
-        cause: error,
-      });
-    }
-    try {
-      const store = new ZoneStore(path, root, journalLength);
+      const store = new ZoneStore(path, lock, root, journalLength);
       await store.#checkFormat();
+      // LMDB syncs what is in its files, not that they are there.
+      fsyncSync(lock);
       return store;
     } catch (error) {
-      await root.close();
+      await root?.close();
+      closeSync(lock);
       if (error instanceof StoreError) throw error;
+      if (root === undefined) throw cannotOpen(path, error);
       throw new StoreError('V6_STORE_DAMAGED', `the zone store ${path} does not read: ${errorMessage(error)}`, {
         cause: error,
       });
@@ -213,6 +214,7 @@ export class ZoneStore {
   /** Waits for commits under way and closes the files. */
   async close(): Promise<void> {
     await this.#root.close();
+    closeSync(this.#lock);
   }
 
   #nextMeta(commit: ZoneCommit): { before: ZoneMeta | undefined; after: ZoneMeta } {
@@ -278,6 +280,39 @@ export class ZoneStore {
     const advice = 'restore it from a backup, or move it away to start from the configuration';
     return new StoreError('V6_STORE_DAMAGED', `the zone store ${this.#path} is damaged${where}: ${what}; ${advice}`);
   }
+}
+
+/** Makes and opens the store's directory, and takes its lock. @throws {StoreError} */
+function lockDirectory(stateDir: string, path: string): number {
+  let fd: number | undefined;
+  try {
+    const made = mkdirSync(path, { recursive: true, mode: 0o750 });
+    if (made !== undefined) syncDirectories(dirname(made), stateDir);
+    fd = openSync(path, 'r');
+    if (tryLock(fd)) return fd;
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    throw cannotOpen(path, error);
+  }
+  closeSync(fd);
+  throw new StoreError('V6_STORE_LOCKED', `the zone store ${path} is in use by another process: is v6edge running?`);
+}
+
+/** Brings new directory entries to disk, from the deepest directory up to the highest that has one. */
+function syncDirectories(highest: string, deepest: string): void {
+  for (let path = resolve(deepest); ; path = dirname(path)) {
+    const fd = openSync(path, 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (path === resolve(highest) || path === '/') return;
+  }
+}
+
+function cannotOpen(path: string, cause: unknown): StoreError {
+  return new StoreError('V6_STORE_OPEN', `cannot open the zone store ${path}: ${errorMessage(cause)}`, { cause });
 }
 
 /**

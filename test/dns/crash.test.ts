@@ -47,6 +47,7 @@ function addHost(n: number): Uint8Array {
   return signRequest(encodeMessage(message), testKey, systemClock);
 }
 
+t.setTimeout(60_000 + 3000 * kills);
 t.test(`every acknowledged update survives (seed ${seed})`, { timeout: 60_000 + 3000 * kills }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-crash-'));
   t.teardown(() => rmSync(dir, { recursive: true }));

@@ -172,3 +172,14 @@ t.test('a state directory that cannot be used', async (t) => {
   writeFileSync(join(dir, 'zones'), '');
   await t.rejects(ZoneStore.open(dir), { code: 'V6_STORE_OPEN', message: /cannot open the zone store/ });
 });
+
+t.test('one process has it open', async (t) => {
+  const dir = join(newDir(t), 'deep', 'er');
+  const store = await ZoneStore.open(dir);
+  await t.rejects(ZoneStore.open(dir), { code: 'V6_STORE_LOCKED', message: /in use by another process/ });
+  await store.commit([{ zone, changes: step(0) }]);
+  await store.close();
+  const again = await ZoneStore.open(dir);
+  t.equal(again.load(zone)?.serial, 1);
+  await again.close();
+});
