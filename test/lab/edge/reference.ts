@@ -48,7 +48,14 @@ export async function startReference(lab: Lab, keys: Keys): Promise<EdgeDaemon> 
   ]);
   const all = { haproxy, named, radvd };
   await Promise.all([
-    listening(lab, 'edge', 'tcp', Object.values(ports), haproxy),
+    // HAProxy here follows no SRV records: `found` is v6edge's.
+    listening(
+      lab,
+      'edge',
+      'tcp',
+      Object.values(ports).filter((port) => port !== ports.found),
+      haproxy,
+    ),
     listening(lab, 'edge', 'udp', [53], named),
   ]);
   return {
