@@ -1,0 +1,185 @@
+/** An upstream with a fault and nobody beside it: SERVFAIL that says why within three seconds, or the right answer. */
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import net from 'node:net';
+import type { Test } from 'tap';
+import t from 'tap';
+import { parseAddress } from '../../../src/core/address.ts';
+import type { UpstreamConfig } from '../../../src/dns/config.ts';
+import { type Message, parseMessage } from '../../../src/dns/wire/message.ts';
+import { FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
+import { aaaa, Bench, FakeUpstream, reply, type Seen } from '../peers.ts';
+
+/** What a client waits for, and what `forward.timeout` is unless set. */
+const CLIENT_MS = 3000;
+const TIMEOUT_MS = 2000;
+
+const good = ({ message }: Seen) => reply(message, { answers: [aaaa('a.test', 1)] });
+
+function errorOf({ edns }: Message): number | undefined {
+  const option = edns?.options.find(({ code }) => code === 15);
+  return option === undefined ? undefined : Buffer.from(option.data).readUInt16BE();
+}
+
+function changed(bytes: Uint8Array, at: number, xor: number): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[at]! ^= xor;
+  return copy;
+}
+
+/** A UDP server without its TCP half. */
+async function udpOnly(t: Test, behaviour: (message: Message) => Uint8Array): Promise<UpstreamConfig> {
+  const socket = dgram.createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  socket.on('message', (bytes, { port, address }) => void socket.send(behaviour(parseMessage(bytes)), port, address));
+  t.teardown(() => void socket.close());
+  const endpoint = { kind: 'inet' as const, address: parseAddress('127.0.0.1'), port: socket.address().port };
+  return { transport: 'udp', endpoint, serverName: undefined };
+}
+
+/** A TCP server for an upstream by TLS. */
+async function noTls(t: Test, accepted: (socket: net.Socket) => void): Promise<UpstreamConfig> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((socket) => {
+    sockets.add(socket.on('error', () => {}));
+    accepted(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const { port } = server.address() as net.AddressInfo;
+  return {
+    transport: 'tls',
+    endpoint: { kind: 'inet', address: parseAddress('127.0.0.1'), port },
+    serverName: 'x.test',
+  };
+}
+
+interface Fault {
+  readonly name: string;
+  upstream(t: Test): Promise<UpstreamConfig>;
+  readonly rcode: number;
+}
+
+const fake = (behaviour: (seen: Seen) => Uint8Array | Uint8Array[] | undefined) => async (t: Test) =>
+  (await FakeUpstream.start(t, behaviour)).config;
+
+const faults: Fault[] = [
+  { name: 'silent', upstream: fake(() => undefined), rcode: RCODE.SERVFAIL },
+  { name: 'wrong id', upstream: fake((seen) => changed(good(seen), 0, 1)), rcode: RCODE.SERVFAIL },
+  { name: 'wrong question', upstream: fake((seen) => changed(good(seen), 13, 1)), rcode: RCODE.SERVFAIL },
+  { name: 'wrong type', upstream: fake((seen) => changed(good(seen), 20, 1)), rcode: RCODE.SERVFAIL },
+  { name: 'cut off', upstream: fake((seen) => good(seen).subarray(0, 30)), rcode: RCODE.SERVFAIL },
+  {
+    name: 'SERVFAIL',
+    upstream: fake(({ message }) => reply(message, { rcode: RCODE.SERVFAIL })),
+    rcode: RCODE.SERVFAIL,
+  },
+  { name: 'REFUSED', upstream: fake(({ message }) => reply(message, { rcode: RCODE.REFUSED })), rcode: RCODE.SERVFAIL },
+  { name: 'nobody there', upstream: (t) => FakeUpstream.closedPort(t), rcode: RCODE.SERVFAIL },
+  {
+    name: 'spoofed source',
+    upstream: async (t) => {
+      const other = dgram.createSocket('udp4');
+      other.bind(0, '127.0.0.1');
+      await once(other, 'listening');
+      t.teardown(() => void other.close());
+      return fake((seen) => void other.send(good(seen), seen.port, '127.0.0.1'))(t);
+    },
+    rcode: RCODE.SERVFAIL,
+  },
+  {
+    name: 'truncated without TCP',
+    upstream: (t) => udpOnly(t, (message) => reply(message, { flags: FLAG.QR | FLAG.RA | FLAG.TC })),
+    rcode: RCODE.SERVFAIL,
+  },
+  {
+    name: 'truncated, and TCP silent',
+    upstream: fake(({ message, transport }) =>
+      transport === 'udp' ? reply(message, { flags: FLAG.QR | FLAG.RA | FLAG.TC }) : undefined,
+    ),
+    rcode: RCODE.SERVFAIL,
+  },
+  {
+    name: 'FORMERR to EDNS',
+    upstream: fake((seen) =>
+      seen.message.edns === undefined
+        ? good(seen)
+        : reply(seen.message, { rcode: RCODE.FORMERR }).subarray(0, 12).fill(0, 4),
+    ),
+    rcode: RCODE.NOERROR,
+  },
+  {
+    name: 'FORMERR to everything',
+    upstream: fake(({ message }) => reply(message, { rcode: RCODE.FORMERR })),
+    rcode: RCODE.SERVFAIL,
+  },
+  {
+    name: 'slow: 300 ms',
+    upstream: async (t) => {
+      const late = dgram.createSocket('udp4');
+      late.bind(0, '127.0.0.1');
+      await once(late, 'listening');
+      late.on('message', (bytes, { port, address }) => {
+        const send = () =>
+          void late.send(reply(parseMessage(bytes), { answers: [aaaa('a.test', 1)] }), port, address, () => {});
+        const timer = setTimeout(send, 300);
+        t.teardown(() => clearTimeout(timer));
+      });
+      t.teardown(() => void late.close());
+      const endpoint = { kind: 'inet' as const, address: parseAddress('127.0.0.1'), port: late.address().port };
+      return { transport: 'udp', endpoint, serverName: undefined };
+    },
+    rcode: RCODE.NOERROR,
+  },
+  { name: 'TLS: no TLS', upstream: (t) => noTls(t, (socket) => void socket.end('hello')), rcode: RCODE.SERVFAIL },
+  { name: 'TLS: silent', upstream: (t) => noTls(t, () => {}), rcode: RCODE.SERVFAIL },
+  { name: 'TLS: reset', upstream: (t) => noTls(t, (socket) => void socket.resetAndDestroy()), rcode: RCODE.SERVFAIL },
+];
+
+t.test('a fault and nobody beside it', async (t) => {
+  // All at once: most of it is waiting.
+  const results = faults.map(async ({ name, upstream, rcode }) => {
+    const bench = await Bench.start(t, { upstreams: [await upstream(t)], forward: { timeoutMs: TIMEOUT_MS } });
+    const start = performance.now();
+    const answer = await bench.ask('a.test', { edns: { udpSize: 1232 } });
+    return { name, rcode, answer, ms: performance.now() - start };
+  });
+  for (const { name, rcode, answer, ms } of await Promise.all(results)) {
+    t.equal(answer.rcode, rcode, `${name}: after ${ms.toFixed(0)} ms`);
+    t.ok(ms < CLIENT_MS, 'in time');
+    if (rcode === RCODE.SERVFAIL) t.ok([22, 23].includes(errorOf(answer)!), `with a reason: ${errorOf(answer)}`);
+    else t.match(answer.answers, [{ type: TYPE.AAAA }]);
+  }
+});
+
+t.test('all down: stale at once, what is not known fails at once; back again: fresh', async (t) => {
+  const first = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.test', 1, 1)] }));
+  const second = await FakeUpstream.start(t, () => undefined);
+  const upstreams = [first.config, second.config];
+  const options = { upstreams, forward: { timeoutMs: 400 }, cache: { serveStaleSeconds: 3600 } };
+  const bench = await Bench.start(t, options);
+  const edns = { udpSize: 1232 };
+  await bench.ask('a.test');
+  first.behaviour = () => undefined;
+  const deadline = performance.now() + 10_000;
+  for (let i = 0; bench.engine.upstreams().some(({ state }) => state !== 'down'); i++) {
+    if (performance.now() > deadline) throw new Error('silent upstreams are not known to be down');
+    await bench.ask(`down${i}.test`);
+  }
+  const start = performance.now();
+  const stale = await bench.ask('a.test', { edns });
+  t.match(stale, { rcode: RCODE.NOERROR, answers: [{ ttl: 30 }] });
+  t.equal(errorOf(stale), 3);
+  const unknown = await bench.ask('b.test', { edns });
+  t.equal(unknown.rcode, RCODE.SERVFAIL);
+  t.equal(errorOf(unknown), 22);
+  t.ok(performance.now() - start < 200, 'both at once');
+  first.behaviour = good;
+  while (bench.engine.upstreams()[0]!.state !== 'up') await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal((await bench.ask('c.test')).rcode, RCODE.NOERROR);
+});
