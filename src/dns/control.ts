@@ -232,11 +232,6 @@ export class DnsControl {
     }
   }
 
-  /** Every zone whole, as data threads want it when they start. */
-  zoneData(): ZoneData[] {
-    return [...this.#served.values()].map(({ zone }) => zone.toData());
-  }
-
   /** All zones, in the order of the configuration. */
   zones(): ZoneStatus[] {
     return [...this.#served.values()].map(statusOf);

@@ -268,7 +268,7 @@ export class Edge {
 
   #initial(): ReturnType<ConstructorParameters<typeof DataThreads>[0]['initial']> {
     return [
-      ...this.dns.zoneData().map((data) => ({ kind: 'zone' as const, data })),
+      ...this.dns.snapshots().map((data) => ({ kind: 'zone' as const, data })),
       { kind: 'dns', settings: dnsSettings(this.#config, this.threadCount) },
       ...(this.#proxySnapshot === undefined ? [] : [{ kind: 'proxy' as const, snapshot: this.#proxySnapshot }]),
     ];
