@@ -132,6 +132,9 @@ function rcodeOf(step: () => void): number {
 /** RDATA that BIND's message parser refuses, before the update is looked at (lib/dns/message.c, `getsection`). */
 function bindParses({ class: cls, type, rdata }: ResourceRecord, prerequisite: boolean): boolean {
   if (cls === CLASS.ANY || (cls === CLASS.NONE && prerequisite)) return rdata.length === 0;
+  // Types of class IN alone are octets in another class; an A record of class CH is a name and a number.
+  if (cls === CLASS.CH && (type === TYPE.AAAA || type === TYPE.SRV)) return true;
+  if (cls === CLASS.CH && type === TYPE.A) return false;
   return metaTypes.includes(type) || checkRdata(type, rdata);
 }
 

@@ -41,6 +41,23 @@ const badText: Array<[type: string, text: string]> = [
   ['DHCID', 'AAA'],
   ['DHCID', 'AAA='],
   ['EUI48', '00-00-5e-00-53'],
+  ['LOC', '91 N 0 E 0m'],
+  ['LOC', '90 0 0.001 N 0 E 0m'],
+  ['LOC', '1 60 N 0 E 0m'],
+  ['LOC', '1 X 0 E 0m'],
+  ['LOC', '1 N 181 E 0m'],
+  ['LOC', '1 N 1 E'],
+  ['LOC', '1 N 1 E high'],
+  ['LOC', '1 N 1 E -100000.01m'],
+  ['LOC', '1 N 1 E 0m 1m 1m 1m 1m'],
+  ['NSEC3', '1 0 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJ A'],
+  ['NSEC3', '1 0 0 - W A'],
+  ['NSEC3', '1 0 0 abc 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR A'],
+  ['NSEC3PARAM', '1 0 65536 -'],
+  ['NSEC3PARAM', '1 0 0'],
+  ['RRSIG', 'A 5 3 86400 20030230000000 20030220173103 2642 a. AAEC'],
+  ['RRSIG', 'A 5 3 86400 4294967296 20030220173103 2642 a. AAEC'],
+  ['RRSIG', 'A 5 3 86400 20030322173103 20030220173103 2642 a.'],
   ['URI', '1 1 ""'],
   ['ZONEMD', '1 1 1 00'],
   ['SVCB', '1'],
@@ -61,6 +78,8 @@ const badText: Array<[type: string, text: string]> = [
 for (const [type, text] of badText) {
   t.throws(() => rdataFromText(typeFromText(type), text), { code: 'V6_VALUE' }, `${type} ${text}`);
 }
+
+const nsec3Hash = '14 174eb2409fe28bcb4887a1836f957f0a8425e27b';
 
 const golden: Array<[type: string, text: string, wire: string, canonical?: string]> = [
   ['A', '192.0.2.1', 'c0000201'],
@@ -102,6 +121,23 @@ const golden: Array<[type: string, text: string, wire: string, canonical?: strin
     ),
   ],
   ['SVCB', '1 x. alpn="f\\\\\\\\oo\\\\,bar,h2"', '0001 017800 0001 000c 08 665c6f6f2c626172 02 6832'],
+  // The wire form of these is what BIND's named-rrchecker gives for them.
+  ['LOC', '42 21 54.000 N 71 6 18.000 W -24.00m 30m 10000m 10m', '00 33 16 13 89172dd0 70be15f0 00988d20'],
+  ['LOC', '52 14 5.123 S 0 8 50.000 E 10.50m 1m 10000m 10m', '00 12 16 13 74caa8bd 80081650 00989a9a'],
+  [
+    'NSEC3',
+    '1 1 12 aabbccdd 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR A RRSIG',
+    `01 01 000c 04aabbccdd ${nsec3Hash} 0006 400000000002`,
+  ],
+  ['NSEC3', '1 0 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR', `01 00 0000 00 ${nsec3Hash}`],
+  ['NSEC3PARAM', '1 0 12 aabbccdd', '01 00 000c 04aabbccdd'],
+  ['NSEC3PARAM', '1 0 0 -', '01 00 0000 00'],
+  [
+    'RRSIG',
+    'A 5 3 86400 20030322173103 20030220173103 2642 Example.com. oJB1W6WNGv+ldvQ3',
+    '0001 05 03 00015180 3e7c9dd7 3e5510d7 0a52 074578616d706c6503636f6d00 a090755ba58d1affa576f437',
+    '0001 05 03 00015180 3e7c9dd7 3e5510d7 0a52 076578616d706c6503636f6d00 a090755ba58d1affa576f437',
+  ],
   ['EUI48', '00-00-5e-00-53-2a', '00005e00532a'],
   ['URI', '10 1 "ftp://x/"', '000a 0001 6674703a2f2f782f'],
   ['CAA', '128 issue "ca.example; x=y"', '80 05 6973737565 63612e6578616d706c653b20783d79'],
@@ -128,7 +164,22 @@ for (const [type, text, wire, canonical = wire] of golden) {
   });
 }
 
-const exact = 'A AAAA NS MX SRV SOA NAPTR HINFO CNAME PTR DNAME RP SSHFP DS EUI48 NSEC'.split(' ');
+t.test('text forms that are read and written otherwise', (t) => {
+  const rows: Array<[type: string, text: string, written: string]> = [
+    ['LOC', '1 N 2 E 0', '1 0 0.000 N 2 0 0.000 E 0.00m 1m 10000m 10m'],
+    ['LOC', '1 2 n 2 3 4.5 w 1.5m 0.05m 0', '1 2 0.000 N 2 3 4.500 W 1.50m 0.05m 0m 10m'],
+    ['LOC', '90 S 180 W -100000m 90000000m', '90 0 0.000 S 180 0 0.000 W -100000.00m 90000000m 10000m 10m'],
+    ['NSEC3', '1 0 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr', '1 0 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR'],
+    ['RRSIG', 'A RSASHA1 3 1d 1048354263 0 2642 a. AA EC', 'A 5 3 86400 20030322173103 19700101000000 2642 a. AAEC'],
+  ];
+  for (const [type, text, written] of rows) {
+    const number = typeFromText(type);
+    t.equal(rdataToText(number, rdataFromText(number, text)), written, `${type} ${text}`);
+  }
+  t.end();
+});
+
+const exact = 'A AAAA NS MX SRV SOA NAPTR HINFO CNAME PTR DNAME RP SSHFP DS EUI48 NSEC LOC NSEC3PARAM'.split(' ');
 t.test('one octet less or more is not valid where the length is given', (t) => {
   for (const [type, text] of golden.filter(([type]) => exact.includes(type))) {
     const number = typeFromText(type);
@@ -163,6 +214,13 @@ t.test('pointers, wrong orders and duplicates in rdata are not valid', (t) => {
     ['SVCB', '0001 00 0003 00'],
     ['SVCB', '0001 00 0000 0002 0000'],
     ['SSHFP', '01 01 00'],
+    ['LOC', '01 33 16 13 89172dd0 70be15f0 00988d20'],
+    ['LOC', '00 a3 16 13 89172dd0 70be15f0 00988d20'],
+    ['LOC', '00 3a 16 13 89172dd0 70be15f0 00988d20'],
+    ['LOC', '00 33 16 13 ffffffff 70be15f0 00988d20'],
+    ['LOC', '00 33 16 13 89172dd0 00000000 00988d20'],
+    ['NSEC3', '01 00 0000 00 00'],
+    ['NSEC3PARAM', '01 00 0000 02 aa'],
   ];
   for (const [type, wire] of bad) t.notOk(checkRdata(typeFromText(type), hex(wire)), `${type} ${wire}`);
   t.end();

@@ -17,6 +17,7 @@ import { eui64 } from './eui64.ts';
 import type { RRType } from './field.ts';
 import { hinfo } from './hinfo.ts';
 import { kx } from './kx.ts';
+import { loc } from './loc.ts';
 import { mb } from './mb.ts';
 import { md } from './md.ts';
 import { mf } from './mf.ts';
@@ -27,10 +28,13 @@ import { mx } from './mx.ts';
 import { naptr } from './naptr.ts';
 import { ns } from './ns.ts';
 import { nsec } from './nsec.ts';
+import { nsec3 } from './nsec3.ts';
+import { nsec3param } from './nsec3param.ts';
 import { openpgpkey } from './openpgpkey.ts';
 import { ptr } from './ptr.ts';
 import { px } from './px.ts';
 import { rp } from './rp.ts';
+import { rrsig } from './rrsig.ts';
 import { rt } from './rt.ts';
 import { smimea } from './smimea.ts';
 import { soa } from './soa.ts';
@@ -62,6 +66,7 @@ const types: readonly RRType[] = [
   hinfo,
   https,
   kx,
+  loc,
   mb,
   md,
   mf,
@@ -72,10 +77,13 @@ const types: readonly RRType[] = [
   naptr,
   ns,
   nsec,
+  nsec3,
+  nsec3param,
   openpgpkey,
   ptr,
   px,
   rp,
+  rrsig,
   rt,
   smimea,
   soa,
