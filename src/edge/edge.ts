@@ -13,6 +13,7 @@ import { CounterStripe, CounterTable } from '../core/counters.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { cryptoRandom, SeededRandom } from '../core/random.ts';
+import { StateFile } from '../core/state-file.ts';
 import type { DnsConfig } from '../dns/config.ts';
 import { DnsControl } from '../dns/control.ts';
 import { controlCounters } from '../dns/control-counters.ts';
@@ -36,7 +37,6 @@ import type { ProxyEvent } from '../proxy/engine.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
 import { RaControl } from '../ra/control.ts';
 import { raCounters, raGauges } from '../ra/counters.ts';
-import { StateFile } from '../ra/state-file.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from '../ra/wire/packet.ts';
 import type { EdgeConfig } from './config/types.ts';
 import { counterLayout } from './counter-layout.ts';
@@ -116,6 +116,7 @@ export class Edge {
       random: new SeededRandom(cryptoRandom.below(2 ** 32)),
       log: log.child({ module: 'proxy' }),
       publish: (snapshot) => this.#publishProxy(snapshot),
+      keep: new StateFile(join(config.stateDir, 'proxy.json')),
       emit: (event) => this.events.emit(event),
       memberSlots: {
         capacity: memberSlots,

@@ -3,14 +3,15 @@
  * a whole new snapshot whenever something data threads need has changed.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { parseAddress } from '../core/address.ts';
 import type { Clock, Timer } from '../core/clock.ts';
-import { assert, errorMessage } from '../core/errors.ts';
+import { assert } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
 import { networkProbe, type Probe } from './check/probe.ts';
 import type { MemberConfig, PoolConfig, ProxyConfig } from './config.ts';
 import { Member, type MemberContext, type MemberOrigin } from './control/member.ts';
+import { checkMember, checkWeight, type Server, sameServer } from './control/member-config.ts';
+import { type Keep, Memory, type RemovedMember, type Saved, type SavedMember } from './control/memory.ts';
 import { SlotAllocator, type SlotUse } from './control/slots.ts';
 import type { AdminState, MemberEvent, MemberStatus, PoolStatus } from './control/status.ts';
 import { listenerSlots, memberSlots } from './counters.ts';
@@ -18,9 +19,6 @@ import { ProxyError } from './errors.ts';
 import type { PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 
 export type { AdminState, MemberEvent, MemberStatus, PoolStatus } from './control/status.ts';
-
-/** HAProxy's range of `weight` is 0 to 256; 0 takes no new sessions. */
-export const maxWeight = 256;
 
 /** How often a member that is being removed is looked at for sessions left. */
 const leavePollMs = 1000;
@@ -35,6 +33,8 @@ export interface ProxyControlContext {
   /** Use of the slots in the shared counters; without `busy` members to remove go at once, sessions or not. */
   readonly memberSlots?: SlotUse;
   readonly listenerSlots?: SlotUse;
+  /** Keeps states and changes by API over a restart; without it they last until the next reload. */
+  readonly keep?: Keep;
   /** How checks are made; for tests. */
   readonly probe?: Probe;
 }
@@ -58,6 +58,11 @@ export class ProxyControl {
   readonly #listenerSlots: SlotAllocator;
   readonly #listeners = new Map<string, number>();
   readonly #pools = new Map<string, Pool>();
+  readonly #memory: Memory;
+  /** Members of the configuration that the API took out, by pool and name. */
+  readonly #taken = new Map<string, Server>();
+  /** As an earlier process left them, by pool and name; empty once started. */
+  #saved = new Map<string, SavedMember>();
   #config: ProxyConfig | undefined;
   #version = 0;
   #depth = 0;
@@ -68,6 +73,7 @@ export class ProxyControl {
     this.#context = context;
     this.#memberSlots = new SlotAllocator('member', context.memberSlots ?? { capacity: memberSlots });
     this.#listenerSlots = new SlotAllocator('listener', context.listenerSlots ?? { capacity: listenerSlots });
+    this.#memory = new Memory(context.keep, context, () => this.#collect());
     this.#memberContext = {
       clock: context.clock,
       random: context.random,
@@ -87,7 +93,14 @@ export class ProxyControl {
    */
   start(config: ProxyConfig): void {
     assert(this.#config === undefined, 'the proxy control is started once');
-    this.apply(config);
+    const { members, removed } = this.#memory.read();
+    this.#saved = new Map(members.map((member) => [key(member.pool, member.config.name), member]));
+    for (const { pool, ...server } of removed) this.#taken.set(key(pool, server.name), server);
+    this.#batch(() => {
+      this.apply(config);
+      this.#restoreAdded();
+    });
+    this.#saved = new Map();
   }
 
   /**
@@ -140,11 +153,12 @@ export class ProxyControl {
       throw new ProxyError('V6_MEMBER_INVALID', `state "${order.state}" is not one of ready, drain, maint`);
     }
     this.#batch(() => found.order(order.state, order.weight));
+    this.#memory.write();
     return found.status();
   }
 
   /**
-   * Adds a member until the next `apply`.
+   * Adds a member: for good if that can be kept, else until the next `apply`.
    * @throws {ProxyError}
    */
   addMember(pool: string, config: MemberConfig): MemberStatus {
@@ -155,10 +169,13 @@ export class ProxyControl {
       throw new ProxyError('V6_MEMBER_EXISTS', `pool ${pool} has a member ${config.name} already`);
     }
     const slot = this.#memberSlots.take();
-    return this.#batch(() => {
+    const added = this.#batch(() => {
       if (old !== undefined) this.#drop(to, old);
-      return this.#add(to, config, 'api', slot).status();
+      return this.#add(to, config, 'api', slot);
     });
+    this.#taken.delete(key(pool, config.name));
+    this.#memory.write();
+    return added.status();
   }
 
   /**
@@ -172,6 +189,8 @@ export class ProxyControl {
       if (force) this.#drop(from, found);
       else this.#leave(from, found);
     });
+    if (found.origin === 'config') this.#taken.set(key(pool, member), found.config);
+    this.#memory.write();
   }
 
   /**
@@ -209,6 +228,7 @@ export class ProxyControl {
   /** Ends all checks; nothing is published any more. */
   stop(): void {
     this.#leaveTimer?.cancel();
+    if (this.#config !== undefined) this.#memory.write();
     for (const { members } of this.#pools.values()) for (const member of members.values()) member.stop();
   }
 
@@ -221,6 +241,7 @@ export class ProxyControl {
     pool.members = new Map();
     for (const memberConfig of config.members) {
       const old = before.get(memberConfig.name);
+      if (this.#staysOut(config.name, memberConfig, change.overridden)) continue;
       if (old !== undefined && sameServer(old.config, memberConfig)) {
         before.delete(memberConfig.name);
         old.origin = 'config';
@@ -238,11 +259,53 @@ export class ProxyControl {
         old.reconfigure(config, old.config);
         continue;
       }
+      // Also those that drain because the API took them out.
+      if ((old.origin === 'api' || old.leaving) && this.#memory.lasts && !pool.members.has(old.config.name)) {
+        pool.members.set(old.config.name, old);
+        old.reconfigure(config, old.config);
+        continue;
+      }
       if (old.origin === 'api') change.overridden.push(`${config.name}/${old.config.name}: added at run time, is gone`);
       old.stop();
       this.#memberSlots.free(old.slot);
       change.removed.push(`${config.name}/${old.config.name}`);
     }
+  }
+
+  /** Whether the API took this very member out, for good. */
+  #staysOut(pool: string, config: MemberConfig, overridden: string[]): boolean {
+    const place = key(pool, config.name);
+    const taken = this.#taken.get(place);
+    if (taken === undefined) return false;
+    if (this.#memory.lasts && sameServer(taken, config)) return true;
+    this.#taken.delete(place);
+    overridden.push(`${place}: removed at run time, is back`);
+    return false;
+  }
+
+  /** Members that an earlier process had beside those of the configuration. */
+  #restoreAdded(): void {
+    for (const { pool: name, config, origin } of this.#saved.values()) {
+      const pool = this.#pools.get(name);
+      const wanted = origin === 'api' || (origin === 'discovered' && pool?.config.discover !== undefined);
+      if (pool === undefined || !wanted || pool.members.has(config.name)) continue;
+      if (!this.#memberSlots.has(1)) return;
+      this.#add(pool, config, origin, this.#memberSlots.take());
+    }
+  }
+
+  #collect(): Saved {
+    const removed: RemovedMember[] = [];
+    const members: SavedMember[] = [];
+    for (const pool of this.#pools.values()) {
+      for (const member of pool.members.values()) if (!member.leaving) members.push(member.saved());
+      for (const { name } of pool.config.members) {
+        const taken = this.#taken.get(key(pool.config.name, name));
+        if (taken === undefined) continue;
+        removed.push({ pool: pool.config.name, name, address: taken.address, port: taken.port });
+      }
+    }
+    return { members, removed };
   }
 
   #applyListeners(config: ProxyConfig, added: string[], removed: string[]): void {
@@ -269,6 +332,8 @@ export class ProxyControl {
 
   #add(pool: Pool, config: MemberConfig, origin: MemberOrigin, slot: number): Member {
     const member = new Member(this.#memberContext, pool.config, config, slot, origin);
+    const saved = this.#saved.get(key(pool.config.name, config.name));
+    if (saved !== undefined && sameServer(saved.config, config)) member.restore(saved);
     pool.members.set(config.name, member);
     this.#dirty = true;
     member.start();
@@ -320,6 +385,7 @@ export class ProxyControl {
       if (this.#depth === 0 && this.#dirty) {
         this.#dirty = false;
         this.#context.publish(this.#snapshot());
+        this.#memory.touch();
       }
     }
   }
@@ -363,30 +429,6 @@ function newMembers(configs: readonly MemberConfig[], known: ReadonlyMap<string,
   }).length;
 }
 
-function sameServer(a: MemberConfig, b: MemberConfig): boolean {
-  return a.name === b.name && a.address === b.address && a.port === b.port;
-}
-
-function checkMember({ name, address, port, weight }: MemberConfig): void {
-  if (!/^[\w.-]{1,253}$/.test(name)) {
-    throw new ProxyError(
-      'V6_MEMBER_INVALID',
-      `"${name}" is no name for a member: letters, digits, dot, dash and underscore`,
-    );
-  }
-  try {
-    parseAddress(address);
-  } catch (cause) {
-    throw new ProxyError('V6_MEMBER_INVALID', `member ${name}: ${errorMessage(cause)}`, { cause });
-  }
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new ProxyError('V6_MEMBER_INVALID', `member ${name}: port ${port} is not between 1 and 65535`);
-  }
-  checkWeight(weight);
-}
-
-function checkWeight(weight: number): void {
-  if (!Number.isInteger(weight) || weight < 0 || weight > maxWeight) {
-    throw new ProxyError('V6_MEMBER_INVALID', `weight ${weight} is no whole number from 0 to ${maxWeight}`);
-  }
+function key(pool: string, member: string): string {
+  return `${pool}/${member}`;
 }

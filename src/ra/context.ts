@@ -3,10 +3,10 @@ import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
+import type { StateFile } from '../core/state-file.ts';
 import type { Icmp6Handler, Icmp6Sender } from '../linux/icmp6.ts';
 import type { NetworkView } from '../linux/netlink.ts';
 import type { Sysctl } from '../linux/sysctl.ts';
-import type { StateFile } from './state-file.ts';
 import type { RaState } from './status.ts';
 
 /** Something that people want to hear of. */

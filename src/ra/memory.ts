@@ -5,8 +5,8 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import type { StateFile } from '../core/state-file.ts';
 import { memorySaveMs } from './constants.ts';
-import type { StateFile } from './state-file.ts';
 import { Told, type ToldJson } from './told.ts';
 
 /** Of one interface. */

@@ -4,8 +4,8 @@ import t from 'tap';
 import { parseAddress } from '../../src/core/address.ts';
 import { FakeClock } from '../../src/core/clock.ts';
 import { MemoryLogger } from '../../src/core/logger.ts';
+import { StateFile } from '../../src/core/state-file.ts';
 import { RaMemory } from '../../src/ra/memory.ts';
-import { StateFile } from '../../src/ra/state-file.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
 
 const server = (text: string): NdOption => ({ kind: 'rdnss', lifetimeSeconds: 60, servers: [parseAddress(text)] });

@@ -4,13 +4,13 @@ import { FakeClock } from '../../src/core/clock.ts';
 import { CounterStripe } from '../../src/core/counters.ts';
 import { MemoryLogger } from '../../src/core/logger.ts';
 import { type Random, SeededRandom } from '../../src/core/random.ts';
+import type { StateFile } from '../../src/core/state-file.ts';
 import type { Icmp6Handler, Icmp6Sender } from '../../src/linux/icmp6.ts';
 import type { InterfaceAddress, Link, NetworkListener, NetworkView } from '../../src/linux/netlink.ts';
 import type { PrefixConfig, RaInterfaceConfig } from '../../src/ra/config.ts';
 import type { RaEvent } from '../../src/ra/context.ts';
 import { RaControl } from '../../src/ra/control.ts';
 import { raCounters, raGauges } from '../../src/ra/counters.ts';
-import type { StateFile } from '../../src/ra/state-file.ts';
 import type { PrefixInformation } from '../../src/ra/wire/prefix-information.ts';
 import { parseRouterAdvertisement, type RouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 

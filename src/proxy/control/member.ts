@@ -12,6 +12,7 @@ import { CheckSchedule } from '../check/schedule.ts';
 import { type Health, nextHealth, unknownHealth } from '../check/state.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import type { MemberSnapshot, MemberState } from '../snapshot.ts';
+import type { SavedMember } from './memory.ts';
 import type { AdminState, LastCheck, MemberEvent, MemberStatus } from './status.ts';
 
 /** Who named the member: the configuration, the admin API, or DNS. */
@@ -67,6 +68,38 @@ export class Member {
     if (this.#admin === 'maint') return 'maint';
     if (this.#health.status !== 'up') return 'down';
     return this.#admin === 'drain' ? 'drain' : 'up';
+  }
+
+  /** What is kept of it over a restart. */
+  saved(): SavedMember {
+    return {
+      pool: this.#pool.name,
+      config: this.#config,
+      origin: this.origin,
+      admin: this.leaving ? 'ready' : this.#admin,
+      adminWeight: this.#adminWeight,
+      orderReason: this.#orderReason,
+      up: this.#health.status === 'up',
+      since: this.#since,
+      reason: this.#reason,
+      lastCheck: this.#lastCheck,
+    };
+  }
+
+  /**
+   * Goes on, before `start`, where an earlier process ended. Who was up is up until its checks fail; of who was down the
+   * first check decides alone. An operator's weight holds if the configured one is still the same.
+   */
+  restore(saved: SavedMember): void {
+    const { admin, adminWeight, orderReason, up, since, reason, lastCheck, config } = saved;
+    this.#admin = admin;
+    this.#adminWeight = config.weight === this.#config.weight ? adminWeight : undefined;
+    this.#orderReason = orderReason;
+    this.#lastCheck = lastCheck;
+    this.#since = since;
+    this.#reason = reason;
+    if (up && admin !== 'maint') this.#health = { status: 'up', streak: 0 };
+    this.#announced = this.state;
   }
 
   /** Starts the checks; without any the member is up from now on. */

@@ -31,10 +31,15 @@ export class SlotAllocator {
     return slot;
   }
 
+  /** Whether `count` more can be taken. */
+  has(count: number): boolean {
+    const idle = this.#freed.filter((slot) => this.#use.busy?.(slot) !== true).length;
+    return this.#use.capacity - this.#next + idle >= count;
+  }
+
   /** @throws {ProxyError} code V6_PROXY_SLOTS unless `count` more can be taken */
   require(count: number): void {
-    const idle = this.#freed.filter((slot) => this.#use.busy?.(slot) !== true).length;
-    if (this.#use.capacity - this.#next + idle < count) this.#full();
+    if (!this.has(count)) this.#full();
   }
 
   free(slot: number): void {

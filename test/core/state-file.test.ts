@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { StateFile } from '../../src/ra/state-file.ts';
+import { StateFile } from '../../src/core/state-file.ts';
 
 t.test('missing, written, replaced; no other file is left', (t) => {
   const dir = t.testdir({});

@@ -1,0 +1,147 @@
+/** A running daemon that is changed by its admin API: members, sessions, records that make members, and what of it stays. */
+import { once } from 'node:events';
+import { get, request } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import type { PoolReport, SessionReport } from '../../src/edge/admin/source.ts';
+import { waitFor } from '../lab/process.ts';
+import { DaemonHome, freePort } from './daemon-process.ts';
+
+/** Says its name to each client and keeps the connection. */
+async function nameServer(t: Test, name: string): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('data', () => undefined);
+    socket.write(name);
+  });
+  server.listen(0, '::1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+function change(
+  home: DaemonHome,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<{ status: number; json: unknown }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; json: unknown }>();
+  const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+  const call = request({ socketPath: home.socket, method, path, headers }, (response) => {
+    let text = '';
+    response.setEncoding('utf8').on('data', (chunk) => {
+      text += chunk;
+    });
+    response.on('end', () => resolve({ status: response.statusCode!, json: JSON.parse(text) }));
+  });
+  call.on('error', reject);
+  call.end(body === undefined ? undefined : JSON.stringify(body));
+  return promise;
+}
+
+/** What the first bytes through a listener say; empty when the connection ends without any. */
+function answer(t: Test, port: number): Promise<{ text: string; socket: Socket }> {
+  return new Promise((resolve) => {
+    const socket: Socket = connect(port, '127.0.0.1');
+    t.teardown(() => socket.destroy());
+    socket.once('data', (data) => resolve({ text: data.toString(), socket }));
+    socket.on('error', () => undefined);
+    socket.once('close', () => resolve({ text: '', socket }));
+  });
+}
+
+t.test('members, sessions, records: changed by API, and there after a restart', async (t) => {
+  const [one, two] = await Promise.all([nameServer(t, 'one'), nameServer(t, 'two')]);
+  const [static_, found, dns] = [await freePort(), await freePort(), await freePort('::1')];
+  const home = new DaemonHome(t);
+  const check = 'check: { type: tcp, interval: 500ms, timeout: 400ms }';
+  home.configure(`proxy:
+  listeners:
+    - { name: static, bind: ["127.0.0.1:${static_}"], pool: static }
+    - { name: found, bind: ["127.0.0.1:${found}"], pool: found }
+  pools:
+    static: { ${check}, members: [{ name: one, address: "::1", port: ${one} }] }
+    found: { ${check}, discover: { srv: _s._tcp.a.test } }
+dns:
+  listen: ["[::1]:${dns}"]
+  zones: [{ name: a.test, ns: [ns.a.test] }]`);
+  let daemon = await home.start();
+  let events = '';
+  get({ socketPath: home.socket, path: '/v1/events' }, (response) => {
+    response
+      .on('error', () => undefined)
+      .setEncoding('utf8')
+      .on('data', (chunk) => {
+        events += chunk;
+      });
+  }).on('error', () => undefined);
+  await waitFor('the event stream', () => events.includes('retry'), { everyMs: 5 });
+
+  // A record makes a member.
+  t.equal((await answer(t, found)).text, '', 'no member yet');
+  const records = '/v1/zones/a.test/records';
+  t.equal((await change(home, 'PUT', `${records}/two.a.test/AAAA`, { ttl: 60, data: ['::1'] })).status, 200);
+  const service = { ttl: 60, data: [`0 1 ${two} two.a.test`] };
+  t.match(await change(home, 'PUT', `${records}/_s._tcp.a.test/SRV`, service), {
+    status: 200,
+    json: { zone: 'a.test' },
+  });
+  await waitFor('the member of the record', async () => (await answer(t, found)).text === 'two', { everyMs: 20 });
+  const [, pool] = await home.json<PoolReport[]>('/v1/pools');
+  t.match(pool, {
+    discovery: { name: '_s._tcp.a.test', members: 1 },
+    members: [{ name: 'two.a.test', origin: 'discovered' }],
+  });
+
+  // Sessions of all threads have names of their own.
+  const held = await Promise.all(Array.from({ length: 6 }, () => answer(t, static_)));
+  const sessions = await home.json<SessionReport[]>('/v1/sessions?pool=static');
+  t.equal(sessions.length, 6);
+  t.equal(new Set(sessions.map(({ id }) => id)).size, 6);
+  t.match(sessions[0], { member: 'one', state: 'relaying', bytesOut: 3 });
+  const port = (held[0]!.socket.address() as AddressInfo).port;
+  const mine = sessions.find(({ client }) => client.endsWith(`:${port}`))!;
+  t.equal((await change(home, 'DELETE', `/v1/sessions/${mine.id}`)).status, 200);
+  await waitFor('its end', () => held[0]!.socket.closed, { everyMs: 5 });
+  t.equal((await change(home, 'DELETE', `/v1/sessions/${mine.id}`)).status, 404);
+  t.notOk(held[1]!.socket.closed, 'the others go on');
+
+  // A member more, a member less: it drains, and its sessions go on.
+  const more = { name: 'more', address: '::1', port: two };
+  t.equal((await change(home, 'POST', '/v1/pools/static/members', more)).status, 201);
+  t.equal((await change(home, 'POST', '/v1/pools/static/members', more)).status, 409);
+  const names = async () =>
+    (await home.json<PoolReport>('/v1/pools/static')).members.map((m) => `${m.name} ${m.state}`);
+  await waitFor('the new member', async () => (await names()).includes('more up'), { everyMs: 20 });
+  t.match(await change(home, 'DELETE', '/v1/pools/static/members/one'), { status: 202, json: { removed: false } });
+  t.strictSame(await names(), ['one drain', 'more up']);
+  t.equal((await answer(t, static_)).text, 'two');
+  t.notOk(held[1]!.socket.closed);
+  t.equal((await change(home, 'PATCH', '/v1/pools/static/members/more', { weight: 9 })).status, 200);
+  t.equal((await change(home, 'POST', '/v1/reload')).status, 200);
+  t.equal((await answer(t, static_)).text, 'two', 'a reload leaves it so');
+
+  await waitFor('all events', () => /reload/.test(events), { everyMs: 5 });
+  t.match(events, /event: zone-updated\ndata: \{[^\n]*"changed":\["_s\._tcp\.a\.test SRV"\]/);
+  t.match(events, /event: member\ndata: \{[^\n]*"member":"two\.a\.test","from":"unknown","to":"up"/);
+  t.match(events, /event: member\ndata: \{[^\n]*"member":"one","from":"up","to":"drain"/);
+
+  for (const { socket } of held) socket.destroy();
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    daemon.kill(signal);
+    await daemon.exited;
+    daemon = await home.start();
+    t.strictSame(await names(), ['more up'], `after ${signal}`);
+    t.match(await home.json<PoolReport>('/v1/pools/static'), { members: [{ weight: 9, origin: 'api' }] });
+    t.equal((await answer(t, static_)).text, 'two', 'at once');
+    t.equal((await answer(t, found)).text, 'two', 'the discovered one, too');
+  }
+  t.equal((await change(home, 'DELETE', `${records}/_s._tcp.a.test`)).status, 200);
+  await waitFor('the end of the member', async () => (await answer(t, found)).text === '', { everyMs: 20 });
+});
