@@ -242,6 +242,7 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
         context.stdout(`v6edge ${version()} (Node.js ${process.versions.node})\n`);
       },
     )
+    .completion('completion', 'print what bash (or zsh, when $SHELL says so) needs to complete commands')
     .demandCommand(1, 'say what to do')
     .strict()
     .help()

@@ -4,6 +4,7 @@
  * A new thread gets the whole present state first (`initial`), then everything that changes, in order. What is sent with a
  * ticket is answered once by each thread that lived when it was sent; a thread that ends answers all its tickets.
  */
+import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterTable } from '../core/counters.ts';
@@ -189,7 +190,8 @@ export class DataThreads {
       counters: counters.buffer,
       log: logSettings,
     };
-    const program = this.#context.program ?? new URL('./worker.ts', import.meta.url);
+    // As this file: TypeScript in a checkout, JavaScript in the bundle.
+    const program = this.#context.program ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
     const worker = new Worker(program, { workerData: start, name: `data-${index}` });
     const thread: DataThread = { index, worker, startedAt: clock.now(), ready: false, askedAt: clock.now() };
     this.#threads.set(index, thread);

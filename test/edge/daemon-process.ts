@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { type ExecOptions, LabProcess, waitFor } from '../lab/process.ts';
 
-const program = join(import.meta.dirname, '../../bin/v6edge');
+const checkout = join(import.meta.dirname, '../../bin/v6edge');
 
 export const keyName = 'node-key';
 export const keySecret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ==';
@@ -48,8 +48,11 @@ export class DaemonHome {
   readonly stateDir = join(this.folder, 'state');
   readonly socket = join(this.folder, 'admin.sock');
   readonly #processes: LabProcess[] = [];
+  readonly #program: string;
 
-  constructor(t: Test) {
+  /** `program` is v6edge: the checkout's, unless a test has another. */
+  constructor(t: Test, program = checkout) {
+    this.#program = program;
     const kill = () => {
       for (const one of this.#processes) one.kill('SIGKILL');
     };
@@ -77,7 +80,7 @@ export class DaemonHome {
   spawn(options: ExecOptions = {}): LabProcess {
     // Without what a test runner would load into every Node.js process below it.
     const env = { NODE_OPTIONS: '', ...options.env };
-    const daemon = new LabProcess('v6edge', [program, 'run', '--config', this.configFile], { ...options, env });
+    const daemon = new LabProcess('v6edge', [this.#program, 'run', '--config', this.configFile], { ...options, env });
     this.#processes.push(daemon);
     return daemon;
   }

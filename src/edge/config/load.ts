@@ -55,7 +55,14 @@ export function parseConfig(text: string, file: string): LoadResult {
   const folder = dirname(resolve(file));
   checkReferences(raw, report);
   const secrets = checkEntities(raw, folder, report);
-  if (result.data?.proxy.listeners.length === 0 && result.data.dns === undefined && result.data.ra.length === 0) {
+  // `ra: []`, written down, is nothing on purpose: the configuration that the package installs.
+  const meant = Array.isArray(raw.ra) && raw.proxy === undefined;
+  if (
+    !meant &&
+    result.data?.proxy.listeners.length === 0 &&
+    result.data.dns === undefined &&
+    result.data.ra.length === 0
+  ) {
     report([], 'nothing to do: no proxy.listeners, no dns and no ra');
   }
   if (result.success && problems.length === 0) return { config: complete(result.data, folder, secrets) };
