@@ -16,6 +16,8 @@ export const EPOLLOUT = 0x004;
 export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;
 export const EPOLLRDHUP = 0x2000;
+/** One of the epoll descriptors that watch the same file is woken, not all. */
+export const EPOLLEXCLUSIVE = 0x10000000;
 export const EPOLLET = 0x80000000;
 
 const EPOLL_CTL_ADD = 1;

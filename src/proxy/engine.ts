@@ -1,10 +1,11 @@
 /** The TCP proxy of one data thread: listeners, pools and sessions, brought in line with each snapshot. */
-import { cidrContains } from '../core/address.ts';
+import { cidrContains, formatEndpoint, type InetEndpoint } from '../core/address.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
 import { errnoName } from '../linux/errors.ts';
+import { closeFd } from '../linux/libc.ts';
 import { PipePool } from '../linux/pipes.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import { SockaddrSlot } from '../linux/tcp.ts';
@@ -70,6 +71,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly #rates: SourceRates;
   readonly #backends = new Map<string, Backend>();
   readonly #listeners = new Map<string, Listener>();
+  /** Listening sockets that were given to us and that no listener uses yet, by endpoint. */
+  readonly #adopted = new Map<string, number>();
   readonly #sessions: Session[] = [];
   #maxConnections = 0;
   #nextId = 1;
@@ -87,6 +90,18 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.counters = context.counters;
     this.wheel = new TimerWheel(context.clock);
     this.#rates = new SourceRates(context.clock);
+  }
+
+  /**
+   * Takes over a socket that listens on `endpoint`, from the service manager or an earlier run of ours: the listener bound
+   * there uses it from the next `apply` on, so that nobody is refused in between. Threads that share a socket get a
+   * duplicate each. What no listener wanted is closed with the engine.
+   */
+  adopt(endpoint: InetEndpoint, fd: number): void {
+    const key = formatEndpoint(endpoint);
+    const before = this.#adopted.get(key);
+    if (before !== undefined) closeFd(before);
+    this.#adopted.set(key, fd);
   }
 
   /** Brings listeners, pools and members in line; sessions of what did not change go on. */
@@ -155,6 +170,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     for (const listener of this.#listeners.values()) listener.close(false);
     this.#listeners.clear();
     for (const session of [...this.#sessions]) session.end(Ended.stopped);
+    for (const fd of this.#adopted.values()) closeFd(fd);
+    this.#adopted.clear();
     this.wheel.close();
     this.io.pipes.close();
   }
@@ -202,7 +219,9 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     for (const listener of this.#listeners.values()) {
       if (listener.isOpen) continue;
       const before = listener.status.code;
-      const open = listener.open();
+      const adopted = this.#adopted.get(formatEndpoint(listener.endpoint));
+      this.#adopted.delete(formatEndpoint(listener.endpoint));
+      const open = listener.open(adopted);
       const { status } = listener;
       changed ||= open || before !== status.code;
       failed ||= !open;

@@ -3,8 +3,8 @@ import { formatEndpoint, type InetEndpoint, isUnspecified } from '../core/addres
 import { errorCode } from '../core/errors.ts';
 import { EAGAIN, EMFILE, ENFILE } from '../linux/constants.ts';
 import { closeFd } from '../linux/libc.ts';
-import { EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
-import { acceptTcp, listenTcp, type SockaddrSlot, setKeepalive, setUserTimeout } from '../linux/tcp.ts';
+import { EPOLLEXCLUSIVE, EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
+import { acceptTcp, listenTcp, type SockaddrSlot, setKeepalive, setNoDelay, setUserTimeout } from '../linux/tcp.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import { spanOfAddress, spanOfSockaddr } from './span.ts';
 import type { AddressSpan } from './wire/header.ts';
@@ -52,6 +52,7 @@ export class Listener implements EventHandler {
   readonly destination: AddressSpan | undefined;
   readonly #owner: ListenerOwner;
   #fd = -1;
+  #events = EPOLLIN;
   #code: string | undefined;
   #paused = false;
   #batch = 1;
@@ -100,14 +101,20 @@ export class Listener implements EventHandler {
     return { listener: config.name, endpoint: formatEndpoint(endpoint), open: this.isOpen, code: this.#code };
   }
 
-  /** Binds and listens; on failure `status` says why, and `open` may be called again. */
-  open(): boolean {
+  /**
+   * Binds and listens; on failure `status` says why, and `open` may be called again.
+   * @param adopted a socket that listens on the endpoint already, in the place of one of our own; the listener's from now on
+   */
+  open(adopted?: number): boolean {
     if (this.isOpen) return true;
-    let fd = -1;
+    let fd = adopted ?? -1;
     try {
-      fd = listenTcp(this.endpoint, { backlog, keepaliveSeconds: 0 });
+      if (adopted === undefined) fd = listenTcp(this.endpoint, { backlog, keepaliveSeconds: 0 });
+      else setNoDelay(fd);
       this.#setGuard(fd);
-      this.#owner.reactor.add(fd, EPOLLIN, this);
+      // Threads that share one socket are not all woken for one connection.
+      this.#events = adopted === undefined ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE;
+      this.#owner.reactor.add(fd, this.#events, this);
       this.#fd = fd;
       this.#code = undefined;
     } catch (error) {
@@ -127,7 +134,7 @@ export class Listener implements EventHandler {
   resume(): void {
     if (!this.isOpen || !this.#paused) return;
     this.#paused = false;
-    this.#owner.reactor.add(this.#fd, EPOLLIN, this);
+    this.#owner.reactor.add(this.#fd, this.#events, this);
   }
 
   /**

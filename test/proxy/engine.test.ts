@@ -9,6 +9,7 @@ import { CounterTable } from '../../src/core/counters.ts';
 import { nullLogger } from '../../src/core/logger.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
+import { listenTcp } from '../../src/linux/tcp.ts';
 import {
   ListenerCounter,
   listenerCounterBase,
@@ -66,6 +67,31 @@ t.test('listens on IPv4 and IPv6, and says what it cannot', async (t) => {
   await until(() => harness.engine.listening.every(({ open }) => open), 'the bind to be tried again');
   t.equal(await ask(takenPort), 'm1');
   t.equal(harness.events.filter(({ kind }) => kind === 'listening').length, 2, 'told at first and when it changed');
+});
+
+t.test('a socket that was passed to us is used as it is, with who waits in its queue', async (t) => {
+  const upstream = await naming('m1').listen();
+  const before = openDescriptors();
+  const [endpoint, unused] = [await freePort(), await freePort()].map((port) => parseInetEndpoint(`127.0.0.1:${port}`));
+  const options = { backlog: 16, keepaliveSeconds: 0 };
+  const passed = listenTcp(endpoint!, options);
+  const early = ask(endpoint!.port);
+  const harness = new Harness();
+  t.teardown(() => upstream.close());
+  harness.engine.adopt(endpoint!, passed);
+  harness.engine.adopt(unused!, listenTcp(unused!, options));
+  const bind = [endpoint!, parseInetEndpoint(`127.0.0.1:${await freePort()}`)];
+  const apply = () =>
+    harness.engine.apply(snapshot([listener('127.0.0.1:0', { bind })], [pool([member('m1', upstream.port)])]));
+  apply();
+  t.equal(await early, 'm1', 'connected before there was an engine');
+  t.equal(await ask(endpoint!.port), 'm1');
+  t.equal(await ask(bind[1]!.port), 'm1', 'others are bound as ever');
+  apply();
+  t.equal(await ask(endpoint!.port), 'm1', 'kept over a reload');
+  await until(() => harness.engine.sessions().length === 0, 'no session');
+  harness.close();
+  await until(() => openDescriptors() <= before, 'every descriptor to be closed, the unused one too');
 });
 
 t.test('a snapshot changes what differs and leaves the rest alone', async (t) => {
