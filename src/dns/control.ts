@@ -14,9 +14,10 @@ import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
 import { answerFromZone, errorReply } from './answer.ts';
 import { CommitQueue, type ZoneTransaction } from './commit-queue.ts';
-import type { DnsConfig, ZoneConfig } from './config.ts';
+import type { DnsConfig, TsigKey, ZoneConfig } from './config.ts';
 import { STORE_COMMITS, STORE_FAILURES, transferCounter, tsigCounter, updateCounter } from './control-counters.ts';
 import { emptyReply, finishReply, replyTo, tsigErrorText } from './control-reply.ts';
+import { Notifier } from './notify.ts';
 import { Overlay, type RRsetChange } from './overlay.ts';
 import { UpdatePolicy } from './policy.ts';
 import { applyPtrChanges, ptrChanges } from './reverse.ts';
@@ -65,6 +66,7 @@ export interface ZoneEvent {
 /** What the control part needs from above. */
 export interface DnsControlContext {
   readonly clock: Clock;
+  /** Draws the ids of messages that we send first. */
   readonly random: Random;
   readonly log: Logger;
   /** Window for `controlCounters`. */
@@ -89,6 +91,8 @@ interface Served {
   readonly config: ZoneConfig;
   readonly zone: Zone;
   readonly policy: UpdatePolicy;
+  /** Of `transfer.key`. */
+  readonly transferKey: TsigKey | undefined;
   lastUpdate: number | undefined;
 }
 
@@ -98,6 +102,7 @@ export class DnsControl {
   readonly #log: Logger;
   readonly #query = new Query();
   readonly #writer = new MessageWriter();
+  readonly #notifier: Notifier;
   #store: ZoneStore | undefined;
   #queue: CommitQueue | undefined;
   #keys = new Keyring([]);
@@ -110,6 +115,7 @@ export class DnsControl {
   constructor(context: DnsControlContext) {
     this.#context = context;
     this.#log = context.log;
+    this.#notifier = new Notifier(context);
   }
 
   /**
@@ -155,12 +161,16 @@ export class DnsControl {
     const served = new Map<NameKey, Served>();
     const commits: ZoneCommit[] = [];
     const fresh: Zone[] = [];
+    /** Zones whose secondaries, or some of them, have not heard of the serial. */
+    const untold: Zone[] = [];
     for (const zoneConfig of config.zones) {
       const key = nameKey(nameFromText(zoneConfig.name));
       const policy = new UpdatePolicy(key, zoneConfig.update);
+      const transferKey = config.keys.find(({ name }) => name === zoneConfig.transfer.key);
       const old = this.#served.get(key);
       if (old !== undefined && seedText(old.config) === seedText(zoneConfig)) {
-        served.set(key, { config: zoneConfig, zone: old.zone, policy, lastUpdate: old.lastUpdate });
+        served.set(key, { config: zoneConfig, zone: old.zone, policy, transferKey, lastUpdate: old.lastUpdate });
+        if (notifyText(old.config) !== notifyText(zoneConfig)) untold.push(old.zone);
         continue;
       }
       const stored = this.#store!.load(key);
@@ -171,8 +181,9 @@ export class DnsControl {
         this.#log.info({ zone: zoneConfig.name, serial: zone.serial, rrsets: zone.size }, what);
       }
       if (changes.length > 0 || stored?.seed !== seed) commits.push({ zone: key, changes, seed });
-      served.set(key, { config: zoneConfig, zone, policy, lastUpdate: old?.lastUpdate });
+      served.set(key, { config: zoneConfig, zone, policy, transferKey, lastUpdate: old?.lastUpdate });
       fresh.push(zone);
+      untold.push(zone);
     }
     if (commits.length > 0) await this.#store!.commit(commits);
     const gone = [...this.#served.values()].filter(({ zone }) => !served.has(zone.key));
@@ -182,6 +193,7 @@ export class DnsControl {
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
     for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
     for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toData() });
+    for (const zone of untold) this.#notify(zone);
   }
 
   /** Every zone whole, as data threads have them: for one that starts later. */
@@ -191,6 +203,7 @@ export class DnsControl {
 
   /** Waits for updates under way and closes the store. */
   async stop(): Promise<void> {
+    this.#notifier.stop();
     await this.#queue?.idle();
     await this.#store?.close();
     this.#queue = undefined;
@@ -342,7 +355,16 @@ export class DnsControl {
       const { type: _, ...fields } = event;
       this.#log.info(fields, 'zone updated');
       this.#context.emit(event);
+      this.#notify(zone);
     }
+  }
+
+  /** Tells the zone's secondaries what serial it has. */
+  #notify(zone: Zone): void {
+    const served = this.#served.get(zone.key);
+    if (served === undefined || served.config.transfer.notify.length === 0) return;
+    const { notify: targets } = served.config.transfer;
+    this.#notifier.notify({ zone: zone.name, soa: zone.soa.set, targets, key: served.transferKey });
   }
 
   #reverse(changes: readonly RRsetChange[]): ZoneTransaction[] {
@@ -451,6 +473,11 @@ export class DnsControl {
 
 function statusOf({ zone, lastUpdate }: Served): ZoneStatus {
   return { name: nameToText(zone.name), serial: zone.serial, rrsets: zone.size, lastUpdate };
+}
+
+/** The text by which a change of `transfer.notify` is noticed. */
+function notifyText(config: ZoneConfig): string {
+  return config.transfer.notify.map(formatEndpoint).join(' ');
 }
 
 /** Records of the zone's `file`; none when the configuration names none. @throws {ValueError} naming file and lines */

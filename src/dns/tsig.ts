@@ -6,7 +6,7 @@
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
-import { errorMessage } from '../core/errors.ts';
+import { errorMessage, WireError } from '../core/errors.ts';
 import type { TsigAlgorithm, TsigKey } from './config.ts';
 import { copyBytes, writeUint16 } from './wire/bytes.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
@@ -209,10 +209,15 @@ export function signRequest(message: Uint8Array, key: TsigKey, clock: Clock, fud
 
 /**
  * Whether a reply carries the right signature for a request that `signRequest` made; `requestMac` is that request's.
- * An unsigned reply is not right, nor is one with a TSIG error.
+ * An unsigned reply is not right, nor is one with a TSIG error or a TSIG that does not parse.
  */
 export function verifyReply(reply: Uint8Array, key: TsigKey, requestMac: Uint8Array): boolean {
-  const located = locateTsig(reply);
+  let located: LocatedTsig | undefined;
+  try {
+    located = locateTsig(reply);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+  }
   if (located === undefined) return false;
   const signed = stripTsig(copyBytes(reply), located);
   writeUint16(signed, 0, located.record.originalId);

@@ -15,7 +15,6 @@ import { raiseFileLimit } from '../linux/limits.ts';
 import { Notifier } from '../linux/notify.ts';
 import { startAdmin } from './admin/server.ts';
 import type { ReloadReport } from './admin/source.ts';
-import { settingsNotInEffect } from './config/not-in-effect.ts';
 import { formatProblem } from './config/problems.ts';
 import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
@@ -208,9 +207,6 @@ function failureFields(error: unknown): LogFields {
 
 /** The configuration as it will hold on this machine; what is other than written is logged. */
 function effective(config: EdgeConfig, log: Logger): EdgeConfig {
-  for (const setting of settingsNotInEffect(config)) {
-    log.warn({ setting }, 'accepted, but not in effect in this version');
-  }
   // A session holds two descriptors, and two more while it splices.
   const { soft } = raiseFileLimit();
   const possible = Math.max(1, Math.floor((soft - otherDescriptors) / 2));

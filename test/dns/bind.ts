@@ -16,10 +16,10 @@ export interface Bind {
   stop(): Promise<void>;
 }
 
-/** @param zones name, zone file, and statements of the zone */
+/** @param zones name, zone file (none: a secondary), and statements of the zone */
 export async function startBind(
   keys: readonly TsigKey[],
-  zones: readonly { name: string; file: string; statements: string }[],
+  zones: readonly { name: string; file?: string; statements: string }[],
 ): Promise<Bind> {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-bind-'));
   const port = await freePort();
@@ -31,8 +31,9 @@ export async function startBind(
 controls { };
 ${keys.map(formatKeyFile).join('')}`;
   for (const { name, file, statements } of zones) {
-    writeFileSync(join(dir, `${name}.db`), file);
-    conf += `zone "${name}" { type primary; file "${name}.db"; ${statements} };\n`;
+    const type = file === undefined ? 'secondary' : `primary; file "${name}.db"`;
+    if (file !== undefined) writeFileSync(join(dir, `${name}.db`), file);
+    conf += `zone "${name}" { type ${type}; ${statements} };\n`;
   }
   writeFileSync(join(dir, 'named.conf'), conf);
   const child = spawn('named', ['-g', '-n', '1', '-c', join(dir, 'named.conf')], {

@@ -168,6 +168,7 @@ function viewOf(control: DnsControl): ZoneView {
   return { rrsets, rrset: (owner, type) => rrsets(owner).find(({ rrset }) => rrset.type === type) };
 }
 
+t.setTimeout(60_000 + 30 * messages);
 t.test(
   `BIND and we agree on ${messages} random updates (seed ${seed})`,
   { timeout: 60_000 + 30 * messages },
