@@ -42,11 +42,10 @@ export async function runDaemon(load: () => LoadResult, options: DaemonOptions):
     for (const problem of loaded.errors) process.stderr.write(`${formatProblem(problem)}\n`);
     return 2;
   }
-  const { log, flush } = await openLog(loaded.config.log);
+  const { log, drain } = await openLog(loaded.config.log);
   process.on('uncaughtException', (error, origin) => {
     log.error({ err: error, origin }, 'a fault of v6edge: it ends');
-    flush();
-    process.exit(1);
+    void drain().then(() => process.exit(1));
   });
   try {
     const daemon = new Daemon(effective(loaded.config, log), log, load, options);
@@ -55,7 +54,7 @@ export async function runDaemon(load: () => LoadResult, options: DaemonOptions):
     log.error(failureFields(error), `could not start: ${errorMessage(error)}`);
     return 1;
   } finally {
-    flush();
+    await drain();
   }
 }
 

@@ -17,6 +17,8 @@ const otherWriteBytes = 16_384;
 /** Gathered before a write; less waits for `flushEveryMs`. */
 const gatherBytes = 2048;
 const flushEveryMs = 100;
+/** How long the end of a thread waits for a reader of the log. */
+const drainMs = 500;
 /** Lines kept for a reader that does not read. */
 const maxBufferedBytes = 1024 * 1024;
 
@@ -30,6 +32,11 @@ export interface LogSink {
   readonly dropped: () => number;
   /** Writes what is gathered, at once; for the end of a thread, after which lines would be lost. */
   readonly flush: () => void;
+  /**
+   * Resolves when every line is with the kernel, also one that a background write has in hand, or after a moment if
+   * nobody reads. An exit right after `flush` alone may cancel that write.
+   */
+  readonly drain: () => Promise<void>;
 }
 
 export interface LogOptions {
@@ -60,7 +67,7 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
       ignore: 'pid,hostname',
       singleLine: true,
     });
-    return { log: new PinoLogger(pino(settings, stream)), dropped: () => 0, flush: () => {} };
+    return { log: new PinoLogger(pino(settings, stream)), dropped: () => 0, flush: () => {}, drain: async () => {} };
   }
   const destination = pino.destination({
     fd,
@@ -84,8 +91,18 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
       dropped++;
     }
   };
+  const drain = async () => {
+    await new Promise<void>((resolve) => {
+      const late = setTimeout(resolve, drainMs);
+      destination.flush(() => {
+        clearTimeout(late);
+        resolve();
+      });
+    });
+    flush();
+  };
   process.once('exit', flush);
-  return { log: new PinoLogger(pino(settings, destination)), dropped: () => dropped, flush };
+  return { log: new PinoLogger(pino(settings, destination)), dropped: () => dropped, flush, drain };
 }
 
 /** ISO time as pino wants it; the part above the second is made once a second. */

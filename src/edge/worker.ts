@@ -27,8 +27,9 @@ class DataThread {
   readonly #handoffs = new Map<number, (messages: readonly Uint8Array[]) => void>();
   #handoffId = 0;
   #ready = false;
+  #failed = false;
 
-  constructor(start: ThreadStart, { log, flush }: LogSink) {
+  constructor(start: ThreadStart, { log, drain }: LogSink) {
     this.#thread = start.thread;
     const stripe = new CounterTable(counterLayout(start.threads), start.counters).stripe(start.thread);
     const clock = systemClock;
@@ -50,11 +51,12 @@ class DataThread {
     });
     process.once('uncaughtException', (error) => {
       log.error({ err: error }, 'data thread throws');
+      this.#failed = true;
       try {
         this.close();
       } finally {
-        flush();
-        process.exit(1);
+        // Everything is closed by now: what is left of the thread waits for its last line to be written.
+        void drain().then(() => process.exit(1));
       }
     });
   }
@@ -73,6 +75,7 @@ class DataThread {
   }
 
   onMessage(message: Down): void {
+    if (this.#failed) return;
     switch (message.kind) {
       case 'proxy':
         this.#proxy.apply(message.snapshot);

@@ -98,6 +98,32 @@ t.test('what is gathered leaves when the process or a thread exits', (t) => {
   t.end();
 });
 
+t.test('drain waits for a line that a background write has in hand', (t) => {
+  // One thread in libuv's pool and work before the write: it is still queued when the thread of the log wants to exit.
+  const logger = script(
+    'queued.mjs',
+    `import { pbkdf2 } from 'node:crypto';
+     const { log, drain } = await openLog({ level: 'info', format: 'json' });
+     pbkdf2('a', 'b', 100_000, 64, 'sha512', () => {});
+     log.info({ text: 'x'.repeat(3000) }, 'last words');
+     if (workerData === 'drain') await drain();
+     process.exit(0);`,
+  );
+  for (const workerData of ['drain', 'exit']) {
+    const parent = script(
+      `queued-${workerData}.mjs`,
+      `new Worker(${JSON.stringify(logger)}, { workerData: '${workerData}' });`,
+    );
+    const { stdout } = spawnSync(process.execPath, [parent], {
+      encoding: 'utf8',
+      env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+    });
+    if (workerData === 'drain') t.match(stdout, /last words/);
+    else t.notMatch(stdout, /last words/, 'without it the line is lost: the case is real');
+  }
+  t.end();
+});
+
 t.test('lines of threads that write to one pipe stay whole', (t) => {
   const logger = script(
     'two-loggers.mjs',
