@@ -9,6 +9,7 @@ import type { Reactor } from '../linux/reactor.ts';
 import { type CacheStatus, WireCache } from './cache.ts';
 import { ClientFilter } from './client-filter.ts';
 import type { ForwardConfig } from './config.ts';
+import { CookieJar } from './cookies.ts';
 import { Dns64, type Dns64Status } from './dns64/dns64.ts';
 import { Forwarder, type ForwarderContext, QUEUED } from './forwarder/forwarder.ts';
 import type { UpstreamStatus } from './forwarder/upstream.ts';
@@ -89,6 +90,7 @@ export class DnsEngine {
       zones: this.#zones,
       hairpin: this.#hairpin,
       isSynthetic: (question) => this.#dns64.plan(question, 0) !== undefined,
+      cookies: new CookieJar(random.fill(new Uint8Array(16))),
       cache: new WireCache(ZONE_CACHE_BYTES, random),
       forwarder: undefined,
     };
@@ -112,6 +114,7 @@ export class DnsEngine {
   apply(settings: DnsSettings): void {
     assert(!this.#closed, 'apply after close');
     this.#filter.apply(settings.allow, settings.rateLimit);
+    this.#shared.cookies = new CookieJar(settings.cookieSecret);
     this.#hairpin.apply(settings.hairpin);
     this.#rebind.apply(settings.forward?.rebind ?? { protect: false, allow: [] });
     this.#applyForward(settings.forward);

@@ -3,6 +3,7 @@
  * or with one OPT record, is read here without an allocation; whatever else came is read by `Query`.
  */
 import { KEY_CD, KEY_DO } from './cache.ts';
+import { COOKIE_OPTION, isCookieLength, SERVER_COOKIE } from './cookies.ts';
 import { COUNT } from './counters.ts';
 import { EDE } from './extended-error.ts';
 import { MAX_UDP_SIZE, MIN_UDP_SIZE, Query, VERDICT } from './wire/query.ts';
@@ -32,6 +33,11 @@ export class QueryView {
   udpLimit = MIN_UDP_SIZE;
   /** What the reply's OPT record says beside the rcode (RFC 8914); set by whoever writes the reply. */
   extendedError: number = EDE.NONE;
+  /** Where the COOKIE option's data is (RFC 7873 §4), and how long; 0 without one. */
+  cookie = 0;
+  cookieLength = 0;
+  /** The server cookie of the reply, if it has one. */
+  readonly serverCookie = new Uint8Array(SERVER_COOKIE);
   readonly #query = new Query();
 
   /** @param bytes memory of its own, from the start of which words are counted */
@@ -47,6 +53,7 @@ export class QueryView {
     this.start = start;
     this.end = end;
     this.extendedError = EDE.NONE;
+    this.cookie = this.cookieLength = 0;
     // QUERY, not a response; one question, no answer, no authority, at most one additional record.
     if (
       length < HEADER_LENGTH + 5 ||
@@ -91,6 +98,10 @@ export class QueryView {
       return this.#readUnusual();
     }
     this.questionLength = at - question;
+    if (this.cookie !== 0 && !isCookieLength(this.cookieLength)) {
+      this.cookie = 0;
+      return RCODE.FORMERR;
+    }
     this.class = (bytes[at - 2]! << 8) | bytes[at - 1]!;
     this.recursionDesired = (bytes[start + 2]! & 0x01) !== 0;
     this.wantsAuthenticData = (bytes[start + 3]! & 0x20) !== 0;
@@ -135,6 +146,7 @@ export class QueryView {
 
   #readUnusual(): number {
     const query = this.#query;
+    this.cookie = this.cookieLength = 0;
     const verdict = query.read(this.message());
     if (verdict === VERDICT.DROP) return verdict;
     this.questionLength = query.questionEnd > 0 ? query.questionEnd - HEADER_LENGTH : 0;
@@ -147,12 +159,22 @@ export class QueryView {
     return verdict;
   }
 
-  /** Whether options fill the OPT record exactly, and it the message; what they say is ignored (RFC 6891 §6.1.2). */
+  /**
+   * Whether options fill the OPT record exactly, and it the message. What they say is ignored (RFC 6891 §6.1.2), but for the
+   * first cookie, which must be sound.
+   */
   #soundOptions(from: number, length: number): boolean {
     const end = from + length;
     if (end !== this.end) return false;
     let at = from;
-    while (at + 4 <= end) at += 4 + ((this.bytes[at + 2]! << 8) | this.bytes[at + 3]!);
+    while (at + 4 <= end) {
+      const size = (this.bytes[at + 2]! << 8) | this.bytes[at + 3]!;
+      if (this.bytes[at + 1] === COOKIE_OPTION && this.bytes[at] === 0 && this.cookie === 0) {
+        this.cookie = at + 4;
+        this.cookieLength = size;
+      }
+      at += 4 + size;
+    }
     return at === end;
   }
 }

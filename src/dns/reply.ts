@@ -1,4 +1,5 @@
 /** Replies as bytes: what stands around an answer. The output begins at `at` of `out`; lengths come back. */
+import { CLIENT_COOKIE, COOKIE_OPTION, SERVER_COOKIE } from './cookies.ts';
 import { HEADER_LENGTH, OPT_LENGTH, type QueryView } from './query-view.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 import { FLAG, TYPE } from './wire/types.ts';
@@ -8,6 +9,7 @@ const RD_BYTE = FLAG.RD >> 8;
 /** RFC 8914 §2: the option's code, and what it takes without a text. */
 const EXTENDED_ERROR = 15;
 const EXTENDED_ERROR_LENGTH = 2 + 2 + 2;
+const COOKIE_LENGTH = 2 + 2 + CLIENT_COOKIE + SERVER_COOKIE;
 
 /** Writes a reply that is a response code and nothing more, with `flags` beside QR and what the query asks to be echoed. */
 export function writeRcode(view: QueryView, rcode: number, flags: number, out: Uint8Array, at: number): number {
@@ -58,7 +60,9 @@ export function addressTo(view: QueryView, out: Uint8Array, at: number, length: 
 /** The room a reply has beside what `addressTo` appends. */
 export function roomFor(view: QueryView, limit: number): number {
   if (!view.edns) return limit;
-  return limit - OPT_LENGTH - (view.extendedError < 0 ? 0 : EXTENDED_ERROR_LENGTH);
+  return (
+    limit - OPT_LENGTH - (view.extendedError < 0 ? 0 : EXTENDED_ERROR_LENGTH) - (view.cookie === 0 ? 0 : COOKIE_LENGTH)
+  );
 }
 
 /**
@@ -81,14 +85,31 @@ function appendOpt(view: QueryView, out: Uint8Array, at: number, length: number,
   const additional = ((out[at + 10]! << 8) | out[at + 11]!) + 1;
   out[at + 10] = additional >> 8;
   out[at + 11] = additional;
-  if (view.extendedError < 0) return length + OPT_LENGTH;
-  const option = opt + OPT_LENGTH;
-  out[opt + 10] = EXTENDED_ERROR_LENGTH;
-  out[option] = 0;
-  out[option + 1] = EXTENDED_ERROR;
-  out[option + 2] = 0;
-  out[option + 3] = 2;
-  out[option + 4] = view.extendedError >> 8;
-  out[option + 5] = view.extendedError;
-  return length + OPT_LENGTH + EXTENDED_ERROR_LENGTH;
+  if (view.extendedError < 0 && view.cookie === 0) return length + OPT_LENGTH;
+  let end = opt + OPT_LENGTH;
+  if (view.cookie !== 0) end = writeCookie(view, out, end);
+  if (view.extendedError >= 0) {
+    end = writeOptionHeader(out, end, EXTENDED_ERROR, 2);
+    out[end++] = view.extendedError >> 8;
+    out[end++] = view.extendedError;
+  }
+  out[opt + 10] = end - opt - OPT_LENGTH;
+  return end - at;
+}
+
+/** RFC 7873 §5.2.3: the client's cookie comes back, and ours with it. */
+function writeCookie(view: QueryView, out: Uint8Array, at: number): number {
+  const client = writeOptionHeader(out, at, COOKIE_OPTION, CLIENT_COOKIE + SERVER_COOKIE);
+  for (let i = 0; i < CLIENT_COOKIE; i++) out[client + i] = view.bytes[view.cookie + i]!;
+  const server = client + CLIENT_COOKIE;
+  for (let i = 0; i < SERVER_COOKIE; i++) out[server + i] = view.serverCookie[i]!;
+  return server + SERVER_COOKIE;
+}
+
+function writeOptionHeader(out: Uint8Array, at: number, code: number, length: number): number {
+  out[at] = 0;
+  out[at + 1] = code;
+  out[at + 2] = 0;
+  out[at + 3] = length;
+  return at + 4;
 }

@@ -9,6 +9,7 @@ import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { FRESH, STALE, type WireCache } from './cache.ts';
 import { type ClientFilter, SEND, SLIP } from './client-filter.ts';
+import type { CookieJar } from './cookies.ts';
 import { COUNT, responseCounter } from './counters.ts';
 import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
@@ -55,7 +56,7 @@ export interface ReplySink {
   done(): void;
 }
 
-/** What the responder needs from its thread; `forwarder` and `zones` may be replaced. */
+/** What the responder needs from its thread; `cookies`, `cache` and `forwarder` may be replaced. */
 export interface ResponderContext {
   readonly clock: Clock;
   readonly log: Logger;
@@ -66,6 +67,7 @@ export interface ResponderContext {
   readonly hairpin: Hairpin;
   /** Whether the reverse name asked for is of an address we make up ourselves (RFC 6147 §5.3.1). */
   readonly isSynthetic: (question: Uint8Array) => boolean;
+  cookies: CookieJar;
   cache: WireCache;
   forwarder: Forwarder | undefined;
 }
@@ -73,6 +75,8 @@ export interface ResponderContext {
 /** A query that waits for an upstream. */
 class Pending implements ForwardWaiter {
   readonly message: Uint8Array;
+  /** The server cookie it gets (RFC 7873). */
+  readonly cookie: Uint8Array | undefined;
   readonly sink: ReplySink;
   readonly transport: 'udp' | 'tcp';
   /** The part our zones gave: an alias that leads out of them. */
@@ -85,6 +89,7 @@ class Pending implements ForwardWaiter {
   constructor(responder: Responder, view: QueryView, origin: Origin, zoneReply: ZoneReply | undefined) {
     this.#responder = responder;
     this.message = Uint8Array.from(view.message());
+    this.cookie = view.cookie === 0 ? undefined : Uint8Array.from(view.serverCookie);
     this.sink = origin.hold();
     this.transport = origin.transport;
     this.zoneReply = zoneReply;
@@ -141,6 +146,7 @@ export class Responder {
   ): number {
     const { counters, cache, filter } = this.#context;
     const verdict = view.read(start, length);
+    const known = view.cookie !== 0 && this.#bakeCookie(view, origin.client().address.bytes);
     const udp = origin.transport === 'udp';
     const plain = allowed && verdict === RCODE.NOERROR && view.class === CLASS.IN;
     let written: number;
@@ -159,7 +165,7 @@ export class Responder {
       written = this.#special(view, verdict, allowed, origin, out, at);
     }
     if (written === 0) return 0;
-    if (udp && filter.limits) {
+    if (udp && filter.limits && !known) {
       const verdict = filter.limit(bucket, nowMs);
       if (verdict !== SEND) return this.#limited(verdict, view, out, at);
     }
@@ -177,6 +183,7 @@ export class Responder {
     const out = this.#scratch;
     view.bytes.set(pending.message, 0);
     view.read(0, pending.message.length);
+    if (pending.cookie !== undefined) view.serverCookie.set(pending.cookie);
     const limit = pending.transport === 'udp' ? view.udpLimit : MAX_MESSAGE;
     let length: number;
     if (pending.zoneReply !== undefined) {
@@ -226,6 +233,14 @@ export class Responder {
   /** Answers nobody any more. */
   close(): void {
     this.#closed = true;
+  }
+
+  /** Makes the reply's cookie. Returns whether the client showed the one it was given: it is where it says it is. */
+  #bakeCookie(view: QueryView, address: Uint8Array): boolean {
+    const { cookies, clock } = this.#context;
+    const now = Math.floor(clock.wall() / 1000);
+    cookies.make(view.bytes, view.cookie, address, now, view.serverCookie);
+    return cookies.knows(view.bytes, view.cookie, view.cookieLength, address, now);
   }
 
   get #recursionAvailable(): number {

@@ -34,8 +34,11 @@ export interface ZoneDelta {
   readonly changes: readonly ZoneChange[];
 }
 
-/** The settings a data thread needs: no secrets among them. */
-export type DnsSettings = Omit<DnsConfig, 'keys' | 'zones'>;
+/** The settings a data thread needs: none of the configured secrets is among them. */
+export interface DnsSettings extends Omit<DnsConfig, 'keys' | 'zones'> {
+  /** What server cookies are made with (RFC 9018 §4.4): 16 octets, the same in all threads. */
+  readonly cookieSecret: Uint8Array;
+}
 
 /** A message that only the control thread answers: UPDATE, NOTIFY, AXFR, IXFR, or anything signed. */
 export interface HandoffRequest {

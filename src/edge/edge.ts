@@ -83,6 +83,8 @@ export class Edge {
   readonly threadCount: number;
   #config: EdgeConfig;
   #proxySnapshot: ProxySnapshot | undefined;
+  /** Server cookies are good in all threads, until the next start. */
+  readonly #cookieSecret = cryptoRandom.fill(new Uint8Array(16));
   #reports: readonly ThreadReport[] = [];
   readonly #dnsHealth = new DnsHealth();
   #state: 'starting' | 'serving' | 'stopping' = 'starting';
@@ -225,7 +227,7 @@ export class Edge {
     }
     this.#config = config;
     this.discovery.apply(config.proxy.pools);
-    this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config, this.threadCount) });
+    this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config, this.threadCount, this.#cookieSecret) });
     for (const key of ['workers', 'stateDir', 'log', 'admin'] as const) {
       if (isDeepStrictEqual(old[key], config[key])) continue;
       this.log.warn({ setting: key }, 'this setting takes effect with the next start');
@@ -270,7 +272,7 @@ export class Edge {
   #initial(): ReturnType<ConstructorParameters<typeof DataThreads>[0]['initial']> {
     return [
       ...this.dns.snapshots().map((data) => ({ kind: 'zone' as const, data })),
-      { kind: 'dns', settings: dnsSettings(this.#config, this.threadCount) },
+      { kind: 'dns', settings: dnsSettings(this.#config, this.threadCount, this.#cookieSecret) },
       ...(this.#proxySnapshot === undefined ? [] : [{ kind: 'proxy' as const, snapshot: this.#proxySnapshot }]),
     ];
   }
@@ -297,8 +299,9 @@ export class Edge {
 }
 
 /** What each data thread may know of the configuration, no keys, and its share of the cache's memory. */
-function dnsSettings({ dns = noDns }: EdgeConfig, threads: number): DnsSettings {
-  const { keys: _keys, zones: _zones, forward, ...settings } = dns;
+function dnsSettings({ dns = noDns }: EdgeConfig, threads: number, cookieSecret: Uint8Array): DnsSettings {
+  const { keys: _keys, zones: _zones, forward, ...others } = dns;
+  const settings = { ...others, cookieSecret };
   if (forward === undefined) return { ...settings, forward };
   const { cache } = forward;
   return {

@@ -2,6 +2,7 @@
 
 import type { CacheStatus } from '../dns/cache.ts';
 import type { ZonePublication } from '../dns/control.ts';
+import type { Dns64Status } from '../dns/dns64/dns64.ts';
 import type { UpstreamStatus } from '../dns/forwarder/upstream.ts';
 import type { DnsSettings, HandoffRequest } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
@@ -32,6 +33,7 @@ export interface ThreadReport {
   readonly binds: readonly BindReport[];
   readonly upstreams: readonly UpstreamStatus[];
   readonly cache: CacheStatus;
+  readonly dns64: Dns64Status;
 }
 
 /** Which sessions are asked for; the oldest of a thread first. */

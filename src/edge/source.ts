@@ -181,6 +181,7 @@ export class EdgeSource implements AdminSource {
       reports.reduce((total, report) => total + report.cache[field], 0);
     return {
       upstreams,
+      dns64: reports[0]?.dns64,
       cache: {
         entries: cache('entries'),
         bytes: cache('bytes'),

@@ -151,6 +151,7 @@ class DataThread {
       ],
       upstreams: this.#dns.upstreams(),
       cache: this.#dns.cacheStatus(),
+      dns64: this.#dns.dns64Status(),
     };
   }
 

@@ -293,6 +293,34 @@ t.test('rate limit: the rate is answered, then every second comes back truncated
   t.match(await dig(bench, '+tcp', '+short', 'a.own.test', 'AAAA'), /2001:db8::1/, 'TCP is not limited');
 });
 
+t.test('cookies (RFC 7873): given to who asks, and who shows one is not limited', async (t) => {
+  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.test', 1)] }));
+  const rateLimit = { responsesPerSecond: 2, slip: 0 };
+  const bench = await Bench.start(t, { upstreams: [upstream.config], settings: { rateLimit } });
+  bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1), txt('fits.own.test', 450)]));
+  const withCookie = (name: string, cookie: string, type: number = TYPE.AAAA) =>
+    Buffer.concat([query(name, { type, edns: { udpSize: 512 } }).subarray(0, -2), optionOf(cookie)]);
+  const client = '0102030405060708';
+  const cookieOf = (bytes: Uint8Array) => {
+    const { edns } = parseMessage(bytes);
+    return Buffer.from(edns!.options.find(({ code }) => code === 10)!.data).toString('hex');
+  };
+  const given = cookieOf(await bench.exchange(withCookie('a.own.test', client)));
+  t.match(given, new RegExp(`^${client}01000000[0-9a-f]{24}$`));
+  t.equal(cookieOf(await bench.exchange(withCookie('a.test', client))).length, 48, 'with an answer that took its time');
+  for (let i = 0; i < 10; i++) await bench.exchange(withCookie('a.own.test', given));
+  t.equal(bench.counters.get(COUNT.RATE_LIMITED), 0, 'ten, at two a second');
+  const malformed = parseMessage(await bench.exchange(withCookie('b.own.test', `${client}00`)));
+  t.equal(malformed.rcode, RCODE.FORMERR, 'of nine octets');
+  const long = await bench.exchange(withCookie('fits.own.test', given, TYPE.TXT));
+  t.ok(long.length <= 512, 'room for the cookie is kept');
+  t.equal(parseMessage(long).flags & FLAG.TC, FLAG.TC);
+  const wrong = given.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
+  for (let i = 0; i < 5; i++) bench.send(withCookie('a.own.test', wrong));
+  t.match(await dig(bench, '+cookie', 'other.own.test', 'AAAA'), /COOKIE: [0-9a-f]{48} \(good\)/, 'dig checks it');
+  t.ok(bench.counters.get(COUNT.RATE_LIMITED) >= 2, 'one that is wrong counts for nothing');
+});
+
 t.test('dig and kdig are content', async (t) => {
   const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [txt('big.test', 3000)] }));
   const bench = await Bench.start(t, { upstreams: [upstream.config] });
@@ -375,6 +403,13 @@ t.test('random and broken datagrams: never a throw, always alive', async (t) => 
   }
   t.ok(bench.counters.get(COUNT.SHORT) > 100);
 });
+
+/** The end of an OPT record: its length, and a cookie. */
+function optionOf(cookie: string): Buffer {
+  const data = Buffer.from(cookie, 'hex');
+  const bytes = Buffer.from([0, data.length + 4, 0, 10, 0, data.length]);
+  return Buffer.concat([bytes, data]);
+}
 
 function patched(bytes: Uint8Array, changes: readonly (readonly [at: number, value: number])[]): Uint8Array {
   const copy = Uint8Array.from(bytes);

@@ -245,6 +245,7 @@ export function settings(options: EngineOptions): DnsSettings {
     forward,
     dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
     hairpin: { ingressDomains: [], addresses: [] },
+    cookieSecret: Buffer.from('e5e973e5a6b2a43f48e7dc849e37bfcf', 'hex'),
     ...options.settings,
   };
 }

@@ -23,7 +23,13 @@ parentPort!.on('message', (message: Down) => {
       send({
         kind: 'done',
         ticket: message.ticket,
-        value: { thread, binds: [], upstreams: [], cache: { entries: known, bytes: 0, capacity: 0, evicted: 0 } },
+        value: {
+          thread,
+          binds: [],
+          upstreams: [],
+          cache: { entries: known, bytes: 0, capacity: 0, evicted: 0 },
+          dns64: { mode: 'off', prefixes: [], upstreams: 'unknown' },
+        },
       });
       return;
     case 'sessions':

@@ -1,4 +1,5 @@
 /** What the admin API shows, and where it gets it: plain data, times in wall-clock milliseconds. */
+import type { Dns64Status } from '../../dns/dns64/dns64.ts';
 import type { MemberConfig } from '../../proxy/config.ts';
 import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.ts';
 import type { SessionInfo } from '../../proxy/host.ts';
@@ -122,6 +123,8 @@ export interface UpstreamReport {
 
 export interface DnsReport {
   readonly upstreams: readonly UpstreamReport[];
+  /** Who makes AAAA records, with which prefixes; undefined before a thread has told. */
+  readonly dns64: Dns64Status | undefined;
   /** Figures of the cache, by name; none without a forwarder. */
   readonly cache: Readonly<Record<string, number>>;
   readonly totals: Readonly<Record<string, number>>;

@@ -90,7 +90,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
         totals: { sentMulticast: 1 },
       },
     ],
-    dns: () => ({ upstreams: [], cache: {}, totals: {} }),
+    dns: () => ({ upstreams: [], dns64: undefined, cache: {}, totals: {} }),
     setMember(pool, name, order) {
       this.calls.push({ pool, name, ...order });
       return pool === 'workers' && name === 'w1' ? { ...member, admin: order.state ?? 'ready' } : undefined;
