@@ -15,6 +15,8 @@ export interface ThreadStart {
   readonly thread: number;
   readonly threads: number;
   readonly counters: SharedArrayBuffer;
+  /** What the proxy knows of each client. */
+  readonly sources: SharedArrayBuffer;
   readonly log: LogConfig;
 }
 

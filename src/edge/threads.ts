@@ -10,9 +10,11 @@ import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterTable } from '../core/counters.ts';
 import { V6edgeError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import { cryptoRandom } from '../core/random.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
+import { newSourceTable, releaseSources } from '../proxy/sources.ts';
 import type { Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */
@@ -66,6 +68,7 @@ export interface DataThreadsContext {
 
 export class DataThreads {
   readonly #context: DataThreadsContext;
+  readonly #sources: SharedArrayBuffer;
   readonly #threads = new Map<number, DataThread>();
   readonly #pending = new Map<number, Pending>();
   readonly #restarts = new Map<number, { pauseMs: number; count: number; timer?: Timer }>();
@@ -77,6 +80,7 @@ export class DataThreads {
 
   constructor(context: DataThreadsContext) {
     this.#context = context;
+    this.#sources = newSourceTable(context.counters.layout.threads, cryptoRandom);
   }
 
   /** How often a thread was started again. */
@@ -188,6 +192,7 @@ export class DataThreads {
       thread: index,
       threads: counters.layout.threads,
       counters: counters.buffer,
+      sources: this.#sources,
       log: logSettings,
     };
     // As this file: TypeScript in a checkout, JavaScript in the bundle.
@@ -268,6 +273,7 @@ export class DataThreads {
   #onExit(thread: DataThread, code: number): void {
     this.#threads.delete(thread.index);
     this.#context.counters.release(thread.index);
+    releaseSources(this.#sources, thread.index);
     for (const ticket of [...this.#pending.keys()]) this.#settle(ticket, thread, undefined);
     if (this.#stopping) return;
     const { clock, log } = this.#context;

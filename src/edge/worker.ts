@@ -39,6 +39,7 @@ class DataThread {
       random: new SeededRandom(cryptoRandom.below(2 ** 32)),
       log: log.child({ module: 'proxy' }),
       counters: proxyWindow(stripe),
+      sources: { table: start.sources, thread: start.thread },
       report: (event) => this.#send({ kind: 'proxy-event', event }),
     });
     this.#dns = new DnsEngine({

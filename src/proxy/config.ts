@@ -43,6 +43,8 @@ export interface ListenerConfig {
   readonly allow: readonly Cidr[];
   readonly deny: readonly Cidr[];
   readonly rate: { readonly perSource: number; readonly windowMs: number };
+  /** Sessions at once of a client address (IPv6: /64); 0 = no limit. */
+  readonly maxPerSource: number;
   readonly log: boolean;
 }
 

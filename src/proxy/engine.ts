@@ -14,11 +14,11 @@ import type { ProxyTimeouts } from './config.ts';
 import { ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
 import { type Guard, Listener, type ListenerOwner, type ListenerStatus } from './listener.ts';
-import { SourceRates } from './rates.ts';
 import { RelayIo } from './relay.ts';
 import { Session } from './session.ts';
 import { logSession } from './session-log.ts';
 import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
+import { newSourceTable, Sources, Verdict } from './sources.ts';
 import { spanBytes } from './span.ts';
 import { Ended, type Termination } from './termination.ts';
 import { TimerWheel } from './timers.ts';
@@ -36,6 +36,8 @@ export interface ProxyContext {
   readonly log: Logger;
   /** The proxy's window, of `proxyCounters` and `proxyGauges` (counters.ts). */
   readonly counters: CounterStripe;
+  /** Of all threads, and which is this; an engine alone makes its own. */
+  readonly sources?: { readonly table: SharedArrayBuffer; readonly thread: number };
   readonly report: (event: ProxyEvent) => void;
 }
 
@@ -68,7 +70,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     hardStopAfterMs: 0,
   };
   readonly #context: ProxyContext;
-  readonly #rates: SourceRates;
+  readonly #sources: Sources;
   readonly #backends = new Map<string, Backend>();
   readonly #listeners = new Map<string, Listener>();
   /** Listening sockets that were given to us and that no listener uses yet, by endpoint. */
@@ -89,7 +91,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.reactor = context.reactor;
     this.counters = context.counters;
     this.wheel = new TimerWheel(context.clock);
-    this.#rates = new SourceRates(context.clock);
+    const { table, thread } = context.sources ?? { table: newSourceTable(1, context.random), thread: 0 };
+    this.#sources = new Sources(table, thread);
   }
 
   /**
@@ -291,14 +294,19 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     return this.#backends.get(name);
   }
 
-  refusal(listener: ListenerSnapshot, client: AddressSpan): Termination | undefined {
+  admit(session: Session): Termination | undefined {
+    const { listener, source: client } = session;
     if (listener.deny.length > 0 || listener.allow.length > 0) {
       const bytes = spanBytes(client);
       if (listener.deny.some((cidr) => cidrContains(cidr, bytes))) return Ended.denied;
       if (listener.allow.length > 0 && !listener.allow.some((cidr) => cidrContains(cidr, bytes))) return Ended.denied;
     }
-    if (listener.rate.perSource > 0 && !this.#rates.admit(listener, client)) return Ended.rateLimited;
-    return undefined;
+    const { rate, maxPerSource } = listener;
+    if (rate.perSource === 0 && maxPerSource === 0) return undefined;
+    const limits = { perWindow: rate.perSource, windowMs: rate.windowMs, atOnce: maxPerSource };
+    session.sourcePlace = this.#sources.enter(listener.slot, client, limits, this.#context.clock.wall());
+    if (session.sourcePlace === Verdict.tooFast) return Ended.rateLimited;
+    return session.sourcePlace === Verdict.tooMany ? Ended.tooManySessions : undefined;
   }
 
   onConnectFailed(backend: Backend, member: Member, code: string): void {
@@ -323,6 +331,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       this.#sessions[session.index] = last;
       last.index = session.index;
     }
+    this.#sources.leave(session.sourcePlace);
     if (session.listener.log) logSession(this.#context.log, session, termination, this.now());
     if (this.#paused) this.#resume();
     if (this.#sessions.length === 0) this.#onDrained?.();

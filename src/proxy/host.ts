@@ -8,7 +8,6 @@ import type { Session } from './session.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import type { Termination } from './termination.ts';
 import type { TimerWheel } from './timers.ts';
-import type { AddressSpan } from './wire/header.ts';
 
 /** The engine as its sessions see it. */
 export interface SessionHost {
@@ -24,8 +23,8 @@ export interface SessionHost {
   /** Uniform in [0, 1). */
   fraction(): number;
   backend(name: string): Backend | undefined;
-  /** Why the client may not come in, if so. */
-  refusal(listener: ListenerSnapshot, client: AddressSpan): Termination | undefined;
+  /** Counts the session with its client's others; says why it may not come in, if so. */
+  admit(session: Session): Termination | undefined;
   onConnectFailed(backend: Backend, member: Member, code: string): void;
   /** The kernel has no descriptor or memory for the session's second socket. */
   onExhausted(listener: ListenerSnapshot, errno: number): void;

@@ -43,6 +43,8 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
   passedOn: PassedOn | undefined;
   /** Of the client's TLS hello, where the listener has routes. */
   serverName: string | undefined;
+  /** Among its client's sessions; the engine's own. */
+  sourcePlace = -1;
   readonly #listenerBase: number;
   /** Each is there only in its part of the session's life: a relaying session has neither. */
   #preface: Preface | undefined;
@@ -122,7 +124,7 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
   }
 
   refusal(): Termination | undefined {
-    return this.host.refusal(this.listener, this.source);
+    return this.host.admit(this);
   }
 
   onPrefaceRead(): void {

@@ -37,6 +37,7 @@ export const Ended = {
   done: termination('--', 'done', 'fin'),
   denied: termination('PR', 'denied', 'reset', ListenerCounter.denied),
   rateLimited: termination('PR', 'rate limited', 'reset', ListenerCounter.rateLimited),
+  tooManySessions: termination('PR', 'too many sessions of the client', 'reset', ListenerCounter.rateLimited),
   badProxyHeader: termination('PR', 'bad PROXY header', 'reset', ListenerCounter.headerErrors),
   proxyHeaderTimeout: termination('cR', 'no PROXY header in time', 'reset', ListenerCounter.headerErrors),
   clientAbortedEarly: termination(

@@ -58,7 +58,7 @@ function listener(name: string, poolName = 'web'): ListenerConfig {
     allow: [],
     deny: [],
   };
-  return { name, pool: poolName, ...base, rate, log: true };
+  return { name, pool: poolName, ...base, rate, maxPerSource: 0, log: true };
 }
 
 function config(pools: PoolConfig[], listeners: ListenerConfig[] = [listener('http')]): ProxyConfig {

@@ -77,6 +77,7 @@ export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): Li
     allow: [],
     deny: [],
     rate: { perSource: 0, windowMs: 10_000 },
+    maxPerSource: 0,
     log: true,
     ...more,
   };

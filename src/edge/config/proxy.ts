@@ -86,6 +86,9 @@ export const listener = section({
     .transform((r) => ({ perSource: r.perSource, windowMs: r.window }))
     .prefault({})
     .describe('connection rate limit'),
+  maxPerSource: integer(0, 1_000_000)
+    .prefault(0)
+    .describe('sessions at once for each client address (IPv6: /64); 0 = no limit'),
   log: flag().prefault(true).describe('one line for each session'),
 }).transform((l): ListenerConfig => l);
 

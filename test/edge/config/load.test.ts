@@ -471,6 +471,7 @@ t.test('defaults', (t) => {
     whenEmpty: 'reset',
     acceptProxy: false,
     rate: { perSource: 0, windowMs: 10_000 },
+    maxPerSource: 0,
     log: true,
   });
   t.match(proxy.pools[0], {
