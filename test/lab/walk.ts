@@ -9,6 +9,7 @@ import { abuse } from './steps/abuse.ts';
 import { dynamicUpdates } from './steps/ddns.ts';
 import { discovery } from './steps/discovery.ts';
 import { names } from './steps/dns.ts';
+import { failover } from './steps/failover.ts';
 import { proxy } from './steps/proxy.ts';
 import { routerAdvertisements } from './steps/ra.ts';
 import { restart } from './steps/restart.ts';
@@ -20,6 +21,7 @@ export const chapters: readonly Chapter[] = [
   dynamicUpdates,
   names,
   proxy,
+  failover,
   discovery,
   abuse,
   restart,

@@ -32,9 +32,14 @@ async function bothWorkers(scene: Scene): Promise<Map<string, number>> {
 type Requests = readonly (readonly [started: number, ended: number, text: string, ok: boolean])[];
 
 /** Requests of the internet client on new connections, four at a time, before, while and after `run` runs. */
-async function requestsWhile(scene: Scene, afterMs: number, run: () => Promise<void>): Promise<Requests> {
+export async function requestsWhile(
+  scene: Scene,
+  afterMs: number,
+  run: () => Promise<void>,
+  { loops = 4, pauseMs = 15 } = {},
+): Promise<Requests> {
   await bothWorkers(scene);
-  const argv = [process.execPath, join(tools, 'load.ts'), `${url4}/whoami`, '4', '15'];
+  const argv = [process.execPath, join(tools, 'load.ts'), `${url4}/whoami`, String(loops), String(pauseMs)];
   const load = scene.lab.node('client').spawn(argv);
   await waitFor('the load', () => load.stdout.includes('running'));
   const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
