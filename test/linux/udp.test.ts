@@ -7,7 +7,8 @@ import { formatAddress, formatEndpoint, type InetEndpoint, parseAddress } from '
 import { EAGAIN, ECONNREFUSED } from '../../src/linux/constants.ts';
 import { check } from '../../src/linux/errors.ts';
 import { libcCall, orErrno } from '../../src/linux/libc.ts';
-import { UdpBatch, UdpSocket } from '../../src/linux/udp.ts';
+import { UdpSocket } from '../../src/linux/udp.ts';
+import { UdpBatch } from '../../src/linux/udp-batch.ts';
 
 const CLONE_NEWNET = 0x40000000;
 

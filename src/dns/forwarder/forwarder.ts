@@ -12,7 +12,7 @@ import type { CounterStripe } from '../../core/counters.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Random } from '../../core/random.ts';
 import type { Reactor } from '../../linux/reactor.ts';
-import { UdpBatch } from '../../linux/udp.ts';
+import { UdpBatch } from '../../linux/udp-batch.ts';
 import type { ForwardConfig } from '../config.ts';
 import { COUNT, GAUGE } from '../counters.ts';
 import { EDE } from '../extended-error.ts';

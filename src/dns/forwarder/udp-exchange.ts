@@ -6,7 +6,8 @@
 import type { Random } from '../../core/random.ts';
 import { EAGAIN, EINTR } from '../../linux/constants.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../../linux/reactor.ts';
-import { type UdpBatch, UdpSocket } from '../../linux/udp.ts';
+import { UdpSocket } from '../../linux/udp.ts';
+import type { UdpBatch } from '../../linux/udp-batch.ts';
 import { type Attempt, type AttemptHandler, matchesQuestion, repeatsCase } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
