@@ -12,11 +12,12 @@ import type { MemberConfig, PoolConfig, ProxyConfig } from './config.ts';
 import { Member, type MemberContext, type MemberOrigin } from './control/member.ts';
 import { checkMember, checkWeight, type Server, sameServer } from './control/member-config.ts';
 import { type Keep, Memory, type RemovedMember, type Saved, type SavedMember } from './control/memory.ts';
+import { newMembers, type Pool, poolSnapshot, poolStatus } from './control/pool.ts';
 import { SlotAllocator, type SlotUse } from './control/slots.ts';
 import type { AdminState, MemberEvent, MemberStatus, PoolStatus } from './control/status.ts';
 import { listenerSlots, memberSlots } from './counters.ts';
 import { ProxyError } from './errors.ts';
-import type { PoolSnapshot, ProxySnapshot } from './snapshot.ts';
+import type { ProxySnapshot } from './snapshot.ts';
 
 export type { AdminState, MemberEvent, MemberStatus, PoolStatus } from './control/status.ts';
 
@@ -44,11 +45,6 @@ export interface ProxyChange {
   readonly added: readonly string[];
   readonly removed: readonly string[];
   readonly overridden: readonly string[];
-}
-
-interface Pool {
-  config: PoolConfig;
-  members: Map<string, Member>;
 }
 
 export class ProxyControl {
@@ -129,17 +125,7 @@ export class ProxyControl {
 
   /** Pools and members as they are now. */
   pools(): PoolStatus[] {
-    return [...this.#pools.values()].map(({ config, members }) => {
-      const list = [...members.values()].map((member) => member.status());
-      return {
-        name: config.name,
-        balance: config.balance,
-        proxyProtocol: config.proxyProtocol,
-        check: config.check.type,
-        up: list.filter((member) => member.state === 'up').length,
-        members: list,
-      };
-    });
+    return [...this.#pools.values()].map(poolStatus);
   }
 
   /**
@@ -414,19 +400,6 @@ export class ProxyControl {
     }
     return member;
   }
-}
-
-function poolSnapshot({ config, members }: Pool): PoolSnapshot {
-  const { check: _check, discover: _discover, members: _members, ...settings } = config;
-  const list = [...members.values()].map((member) => member.snapshot());
-  return { ...settings, members: list };
-}
-
-function newMembers(configs: readonly MemberConfig[], known: ReadonlyMap<string, Member> | undefined): number {
-  return configs.filter((config) => {
-    const old = known?.get(config.name);
-    return old === undefined || !sameServer(old.config, config);
-  }).length;
 }
 
 function key(pool: string, member: string): string {

@@ -1,0 +1,39 @@
+/** A pool in the control thread, and what is told of it. */
+import type { MemberConfig, PoolConfig } from '../config.ts';
+import type { PoolSnapshot } from '../snapshot.ts';
+import type { Member } from './member.ts';
+import { sameServer } from './member-config.ts';
+import type { PoolStatus } from './status.ts';
+
+export interface Pool {
+  config: PoolConfig;
+  members: Map<string, Member>;
+}
+
+/** For data threads. */
+export function poolSnapshot({ config, members }: Pool): PoolSnapshot {
+  const { check: _check, discover: _discover, members: _members, ...settings } = config;
+  const list = [...members.values()].map((member) => member.snapshot());
+  return { ...settings, members: list };
+}
+
+/** For the admin API. */
+export function poolStatus({ config, members }: Pool): PoolStatus {
+  const list = [...members.values()].map((member) => member.status());
+  return {
+    name: config.name,
+    balance: config.balance,
+    proxyProtocol: config.proxyProtocol,
+    check: config.check.type,
+    up: list.filter((member) => member.state === 'up').length,
+    members: list,
+  };
+}
+
+/** How many of these settings make members that are not known yet. */
+export function newMembers(configs: readonly MemberConfig[], known: ReadonlyMap<string, Member> | undefined): number {
+  return configs.filter((config) => {
+    const old = known?.get(config.name);
+    return old === undefined || !sameServer(old.config, config);
+  }).length;
+}
