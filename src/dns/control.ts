@@ -5,7 +5,6 @@
  * An update passes: TSIG → zone section → policy and RFC 2136 (update.ts) → commit queue → disk → data threads → reply.
  * A client that has NOERROR finds its records on disk and in answers.
  */
-import { readFileSync } from 'node:fs';
 import { formatEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
@@ -20,7 +19,7 @@ import { emptyReply, finishReply, replyTo, tsigErrorText } from './control-reply
 import { Notifier } from './notify.ts';
 import { Overlay, type RRsetChange } from './overlay.ts';
 import { UpdatePolicy } from './policy.ts';
-import { applyPtrChanges, ptrChanges } from './reverse.ts';
+import { applyPtrChanges, existingPtrs, isReverseZone, type PtrChange, ptrChanges, ptrsByZone } from './reverse.ts';
 import type { HandoffRequest, OwnedRRset, ZoneData, ZoneDelta } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
@@ -42,8 +41,7 @@ import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wi
 import { Query, VERDICT } from './wire/query.ts';
 import { CLASS, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from './wire/types.ts';
 import { type Zone, ZoneTable } from './zone.ts';
-import { seedText, startZone } from './zone-seed.ts';
-import { readZoneFile } from './zonefile.ts';
+import { fileRecords, seedText, startZone } from './zone-seed.ts';
 
 /** What goes to the data threads. */
 export type ZonePublication =
@@ -186,14 +184,33 @@ export class DnsControl {
       untold.push(zone);
     }
     if (commits.length > 0) await this.#store!.commit(commits);
-    const gone = [...this.#served.values()].filter(({ zone }) => !served.has(zone.key));
+    const before = this.#served;
+    const gone = [...before.values()].filter(({ zone }) => !served.has(zone.key));
     this.#keys = new Keyring(config.keys);
     this.#recursion = config.forward !== undefined;
     this.#served = served;
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
     for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
     for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toData() });
+    await this.#seedReverse(before, fresh);
     for (const zone of untold) this.#notify(zone);
+  }
+
+  /** PTR records of addresses that were there before `reverse` was set, or before the reverse zone. */
+  async #seedReverse(before: ReadonlyMap<NameKey, Served>, fresh: readonly Zone[]): Promise<void> {
+    const newReverse = fresh.some(({ key }) => isReverseZone(key));
+    for (const { config, zone } of this.#served.values()) {
+      const known = before.get(zone.key)?.config.reverse === true && !fresh.includes(zone) && !newReverse;
+      if (!config.reverse || known) continue;
+      const transactions = this.#reverse(existingPtrs(zone.all()));
+      if (transactions.length === 0) continue;
+      try {
+        await this.#queue!.submit(transactions);
+      } catch (error) {
+        // The zones are as they were; the next start tries again.
+        this.#log.error({ zone: config.name, err: error }, 'PTR records of existing addresses could not be stored');
+      }
+    }
   }
 
   /** Every zone whole, as data threads have them: for one that starts later. */
@@ -334,7 +351,7 @@ export class DnsControl {
     client: string | undefined,
   ): Promise<void> {
     const transactions = [{ zone: served.zone, changes }];
-    if (served.config.reverse) transactions.push(...this.#reverse(changes));
+    if (served.config.reverse) transactions.push(...this.#reverse(ptrChanges(changes)));
     if (changes.length === 0) return;
     await this.#queue!.submit(transactions);
     const now = this.#context.clock.wall();
@@ -367,14 +384,10 @@ export class DnsControl {
     this.#notifier.notify({ zone: zone.name, soa: zone.soa.set, targets, key: served.transferKey });
   }
 
-  #reverse(changes: readonly RRsetChange[]): ZoneTransaction[] {
-    const perZone = new Map<Zone, ReturnType<typeof ptrChanges>>();
-    for (const change of ptrChanges(changes)) {
-      const zone = this.#zones.find(nameKey(change.owner));
-      if (zone !== undefined) perZone.set(zone, [...(perZone.get(zone) ?? []), change]);
-    }
+  /** The transactions that bring PTR changes into the reverse zones we have. */
+  #reverse(changes: readonly PtrChange[]): ZoneTransaction[] {
     const transactions: ZoneTransaction[] = [];
-    for (const [zone, ptrs] of perZone) {
+    for (const [zone, ptrs] of ptrsByZone(changes, this.#zones)) {
       const view = this.#queue!.view(zone);
       const overlay = new Overlay(view);
       applyPtrChanges(ptrs, overlay);
@@ -384,7 +397,10 @@ export class DnsControl {
     return transactions;
   }
 
-  /** A query that is signed or asks for a transfer. */
+  /**
+   * A query that is signed or asks for a transfer. Signed ones are answered from our zones alone: who signs (nsupdate, a
+   * secondary) asks for a zone it has a key for, and replies of an upstream would need the control thread to be signed.
+   */
   #answer(inner: Uint8Array, message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Uint8Array[] {
     const signer = outcome.kind === 'verified' ? outcome.signer : undefined;
     const query = this.#query;
@@ -478,14 +494,4 @@ function statusOf({ zone, lastUpdate }: Served): ZoneStatus {
 /** The text by which a change of `transfer.notify` is noticed. */
 function notifyText(config: ZoneConfig): string {
   return config.transfer.notify.map(formatEndpoint).join(' ');
-}
-
-/** Records of the zone's `file`; none when the configuration names none. @throws {ValueError} naming file and lines */
-function fileRecords({ name, file, ttlSeconds }: ZoneConfig): OwnedRRset[] {
-  if (file === undefined) return [];
-  try {
-    return readZoneFile(readFileSync(file, 'utf8'), { zone: nameFromText(name), ttlSeconds });
-  } catch (cause) {
-    throw new ValueError(`zone ${name}: ${file}: ${errorMessage(cause)}`, { cause });
-  }
 }

@@ -1,9 +1,11 @@
 /** PTR records kept in step with AAAA and A records: for zones with `reverse: true`. */
 import type { Overlay, RRsetChange } from './overlay.ts';
+import type { OwnedRRset } from './snapshot.ts';
 import { equalBytes } from './wire/bytes.ts';
 import { type Name, type NameKey, nameFromText, nameKey } from './wire/name.ts';
 import { equalRdata } from './wire/rdata.ts';
 import { TYPE } from './wire/types.ts';
+import type { Zone, ZoneTable } from './zone.ts';
 
 /** One PTR record to be there, or not. */
 export interface PtrChange {
@@ -28,6 +30,28 @@ export function ptrChanges(changes: readonly RRsetChange[]): PtrChange[] {
     for (const address of now) added.push({ owner: reverseName(address), target: owner, ttl: rrset!.ttl });
   }
   return [...removed, ...added];
+}
+
+/** The PTR records of addresses that are there already. */
+export function existingPtrs(rrsets: Iterable<OwnedRRset>): PtrChange[] {
+  const changes: PtrChange[] = [];
+  for (const { owner, rrset } of rrsets) {
+    changes.push(...ptrChanges([{ owner, type: rrset.type, rrset, before: undefined }]));
+  }
+  return changes;
+}
+
+/** PTR changes by the zone they belong to; those of addresses that no zone of ours has are left out. */
+export function ptrsByZone(changes: readonly PtrChange[], zones: ZoneTable): Map<Zone, PtrChange[]> {
+  const perZone = new Map<Zone, PtrChange[]>();
+  for (const change of changes) {
+    const zone = zones.find(nameKey(change.owner));
+    if (zone === undefined) continue;
+    const ptrs = perZone.get(zone);
+    if (ptrs === undefined) perZone.set(zone, [change]);
+    else ptrs.push(change);
+  }
+  return perZone;
 }
 
 /** Applies PTR changes to the overlay of a reverse zone; other PTR records of an address stay. */

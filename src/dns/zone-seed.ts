@@ -5,7 +5,8 @@
  * `ns`, `soa` and `ttl` are remembered beside the zone. When the configuration says otherwise than last time, what it
  * says now replaces the zone's NS and SOA; while it says the same, an update that changed them stands.
  */
-import { ValueError } from '../core/errors.ts';
+import { readFileSync } from 'node:fs';
+import { errorMessage, ValueError } from '../core/errors.ts';
 import type { ZoneConfig } from './config.ts';
 import { Overlay, type RRsetChange } from './overlay.ts';
 import type { OwnedRRset } from './snapshot.ts';
@@ -14,6 +15,7 @@ import type { StoredZone } from './store.ts';
 import { isSubdomainKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
 import { Zone } from './zone.ts';
+import { readZoneFile } from './zonefile.ts';
 
 /** What brings a zone from what is stored (or from nothing) to what it starts as. */
 export interface ZoneStart {
@@ -82,4 +84,14 @@ function setApex(config: ZoneConfig, overlay: Overlay, serial: number, oldSeed: 
   // Without `ns` it is the file that brings them.
   if (config.ns.length === 0 || JSON.stringify(nsBefore) === JSON.stringify(config.ns)) return;
   overlay.set(owner, TYPE.NS, { type: TYPE.NS, ttl, rdata: config.ns.map((ns) => nameFromText(ns)) });
+}
+
+/** Records of the zone's `file`; none when the configuration names none. @throws {ValueError} naming file and lines */
+export function fileRecords({ name, file, ttlSeconds }: ZoneConfig): OwnedRRset[] {
+  if (file === undefined) return [];
+  try {
+    return readZoneFile(readFileSync(file, 'utf8'), { zone: nameFromText(name), ttlSeconds });
+  } catch (cause) {
+    throw new ValueError(`zone ${name}: ${file}: ${errorMessage(cause)}`, { cause });
+  }
 }

@@ -275,6 +275,29 @@ t.test('reload: zones come and go, policies and keys change', async (t) => {
   t.equal(again.length, 1, 'a zone that comes back has its records');
 });
 
+t.test(
+  'addresses that were there before: PTR records when `reverse` is set, and when the reverse zone comes',
+  async (t) => {
+    const dir = newDir(t);
+    const plain = zoneConfig('cluster.test');
+    const both = [zoneConfig('cluster.test', { reverse: true }), zoneConfig(reverseZoneName)];
+    const server = await start(t, testConfig({ zones: [plain] }), dir);
+    const { control } = server;
+    await send(server, 'cluster.test', [aaaa('a.cluster.test', 'fd00:6:6::1'), aaaa('b.cluster.test', 'fd00:7::1')]);
+    const ptrs = () =>
+      control.records(reverseZoneName, { type: TYPE.PTR }).map(({ rrset }) => nameToText(rrset.rdata[0]!));
+    await control.apply(testConfig({ zones: [plain, zoneConfig(reverseZoneName)] }));
+    t.same(ptrs(), [], 'not set: none');
+    await control.apply(testConfig({ zones: both }));
+    t.same(ptrs(), ['a.cluster.test'], 'set; the other address is in no zone of ours');
+    const { serial } = control.zone(reverseZoneName)!;
+    await control.apply(testConfig({ zones: both, keys: [] }));
+    t.equal(control.zone(reverseZoneName)!.serial, serial, 'again: nothing changes');
+    await control.apply(testConfig({ zones: [...both, zoneConfig('7.0.0.0.0.0.d.f.ip6.arpa')] }));
+    t.equal(control.records('7.0.0.0.0.0.d.f.ip6.arpa', { type: TYPE.PTR }).length, 1, 'a reverse zone more');
+  },
+);
+
 t.test('a configuration that cannot be used changes nothing', async (t) => {
   const server = await start(t);
   const { control, published } = server;

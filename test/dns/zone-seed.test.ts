@@ -2,7 +2,7 @@ import t from 'tap';
 import type { ZoneConfig } from '../../src/dns/config.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
 import { TYPE } from '../../src/dns/wire/types.ts';
-import { startZone } from '../../src/dns/zone-seed.ts';
+import { fileRecords, startZone } from '../../src/dns/zone-seed.ts';
 import { readZoneFile, writeZoneFile } from '../../src/dns/zonefile.ts';
 
 const config: ZoneConfig = {
@@ -49,5 +49,54 @@ t.test('a stored zone loses no name server to a configuration that names none an
   const stored = { rrsets: [...first.zone.all()], serial: first.zone.serial, seed: first.seed };
   const again = startZone({ ...config, ns: [] }, stored, () => [], 8);
   t.ok(again.zone.rrset(again.zone.key, TYPE.NS));
+  t.end();
+});
+
+t.test('what the configuration says of the SOA, the name servers and their TTL stands above the file', (t) => {
+  const { zone, changes } = startZone(
+    config,
+    undefined,
+    read('@ 9 SOA m r 77 9 9 9 9\n@ 9 NS a\nx 9 A 192.0.2.1\n'),
+    7,
+  );
+  t.equal(
+    writeZoneFile(zone.toData()),
+    'cluster.test.\t120\tIN\tSOA\tedge.cluster.test. root.cluster.test. 77 1 2 3 4\n' +
+      'cluster.test.\t120\tIN\tNS\tedge.cluster.test.\n' +
+      'x.cluster.test.\t9\tIN\tA\t192.0.2.1\n',
+    "the serial and the other records are the file's",
+  );
+  t.equal(changes.length, 3);
+  t.end();
+});
+
+t.test('stored: the file is not read again, and a change of the configuration steps the serial', (t) => {
+  const first = startZone(config, undefined, () => [], 7);
+  const stored = { rrsets: [...first.zone.all()], serial: first.zone.serial, seed: first.seed };
+  const unread = () => {
+    throw new Error('the file is read');
+  };
+  t.same(startZone(config, stored, unread, 99).changes, []);
+  const changed = startZone({ ...config, ttlSeconds: 60 }, stored, unread, 99);
+  t.equal(changed.zone.serial, 8);
+  t.same(
+    changed.changes.map(({ type }) => type),
+    [TYPE.SOA],
+    'the name servers are as they were',
+  );
+  const servers = startZone({ ...config, ns: ['b.cluster.test'] }, stored, unread, 99);
+  t.same(servers.zone.rrset(servers.zone.key, TYPE.NS)?.rrset.rdata, [nameFromText('b.cluster.test')]);
+  t.end();
+});
+
+t.test('files that cannot be used', (t) => {
+  const outside = { owner: nameFromText('a.other'), rrset: { type: TYPE.A, ttl: 1, rdata: [new Uint8Array(4)] } };
+  const soa = startZone(config, undefined, () => [], 7).zone.soa.set.rrset;
+  const below = { owner: nameFromText('sub.cluster.test'), rrset: soa };
+  t.throws(() => startZone(config, undefined, () => [outside], 7), { code: 'V6_VALUE', message: /a\.other/ });
+  t.throws(() => startZone(config, undefined, () => [below], 7), { code: 'V6_VALUE', message: /an SOA at sub/ });
+  t.same(fileRecords(config), [], 'no file: no records');
+  const missing = { ...config, file: '/nonexistent/zone' };
+  t.throws(() => fileRecords(missing), { code: 'V6_VALUE', message: /zone cluster\.test: \/nonexistent\/zone/ });
   t.end();
 });

@@ -168,7 +168,7 @@ const updateRule = section({
 export const zone = section({
   name: domainName().describe('the zone’s apex'),
   ns: list(domainName()).prefault([]).describe('name servers; needed unless `file` brings them'),
-  soa: soa.describe('start of authority'),
+  soa: soa.describe('start of authority; takes the place of the one in `file`, but for its serial'),
   ttl: seconds(0, maxTtl).prefault('5m').describe('of SOA and NS, and of records that come without'),
   file: text('path')
     .optional()
