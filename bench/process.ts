@@ -80,11 +80,12 @@ export class Server {
     return { total: total / 1000, user: Number(fields[11]) * 10_000, system: Number(fields[12]) * 10_000 };
   }
 
-  /** Resident and private memory, KiB. */
-  memory(): { rss: number; uss: number } {
+  /** Memory, KiB: resident, private, and what of it comes from no file. */
+  memory(): { rss: number; uss: number; anonymous: number } {
     const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, 'utf8');
     const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0);
-    return { rss: field('Rss'), uss: field('Private_Clean') + field('Private_Dirty') };
+    const uss = field('Private_Clean') + field('Private_Dirty');
+    return { rss: field('Rss'), uss, anonymous: field('Anonymous') };
   }
 
   async stop(): Promise<void> {
