@@ -3,7 +3,7 @@
  * has been idle. Node's own sockets do: these are few, and what they carry is bounded.
  */
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import { formatAddress } from '../../core/address.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import type { Random } from '../../core/random.ts';
@@ -24,6 +24,8 @@ export class StreamExchange {
   readonly #context: StreamContext;
   readonly #upstream: Upstream;
   readonly #pending = new Map<number, Attempt>();
+  /** Made once: reading the system's certificates takes a while that no query should wait for. */
+  readonly #secureContext: SecureContext | undefined;
   #socket: Socket | undefined;
   #received: Buffer = Buffer.alloc(0);
   #idle: Timer | undefined;
@@ -31,6 +33,7 @@ export class StreamExchange {
   constructor(context: StreamContext, upstream: Upstream) {
     this.#context = context;
     this.#upstream = upstream;
+    if (upstream.config.transport === 'tls') this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2' });
   }
 
   /** Sends `query`, writing the attempt's id into it. False when too many wait already. */
@@ -77,7 +80,7 @@ export class StreamExchange {
     const name = serverName === undefined ? {} : { servername: serverName };
     const socket =
       transport === 'tls'
-        ? connectTls({ host, port, ALPNProtocols: ['dot'], minVersion: 'TLSv1.2', ...name })
+        ? connectTls({ host, port, ALPNProtocols: ['dot'], secureContext: this.#secureContext!, ...name })
         : connectTcp({ host, port });
     socket.setNoDelay(true);
     socket.unref();
