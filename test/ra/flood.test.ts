@@ -1,0 +1,125 @@
+/** Solicitations in masses: in simulated time, and from the tools that people attack with, on a veth pair. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import t from 'tap';
+import { systemClock } from '../../src/core/clock.ts';
+import { CounterStripe } from '../../src/core/counters.ts';
+import { MemoryLogger } from '../../src/core/logger.ts';
+import { cryptoRandom } from '../../src/core/random.ts';
+import { Icmp6Socket } from '../../src/linux/icmp6.ts';
+import { NetworkMonitor } from '../../src/linux/netlink.ts';
+import { Reactor } from '../../src/linux/reactor.ts';
+import { kernelSysctl } from '../../src/linux/sysctl.ts';
+import { interfaceBurst, interfaceRepliesPerSecond, sourceBurst } from '../../src/ra/constants.ts';
+import { RaControl } from '../../src/ra/control.ts';
+import { RaCounter, raCounters, raGauges } from '../../src/ra/counters.ts';
+import { eventually, inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
+import { Harness, raConfig } from './support.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Bytes in use once nothing is left that could be let go. */
+function memory(): number {
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+const simulatedSeconds = 20;
+const attackMs = 2_500;
+
+if (inNamespace(t, import.meta.filename)) {
+  t.test('1,000 a second from 200 sources, simulated', async (t) => {
+    const harness = await Harness.advertising(raConfig({ interval: { minMs: 3_000, maxMs: 5_000 } }));
+    harness.clock.advance(20_000);
+    harness.take();
+    for (let i = 0; i < simulatedSeconds * 1_000; i++) {
+      harness.solicit(`fe80::1:${(i % 200).toString(16)}`);
+      harness.clock.advance(1);
+    }
+    const sent = harness.take();
+    const unicasts = new Map<string, number>();
+    for (const { to } of sent) if (to !== 'ff02::1') unicasts.set(to, (unicasts.get(to) ?? 0) + 1);
+    const all = [...unicasts.values()].reduce((a, b) => a + b);
+    t.ok(all <= interfaceBurst + interfaceRepliesPerSecond * simulatedSeconds, `${all} replies`);
+    t.ok(all > interfaceRepliesPerSecond * simulatedSeconds * 0.9, 'and the limit is used');
+    t.equal(unicasts.size, 200, 'each source got one');
+    const most = Math.max(...unicasts.values());
+    t.ok(most <= sourceBurst + simulatedSeconds, `${most} for one source`);
+    const multicasts = sent.filter(({ to }) => to === 'ff02::1').map(({ at }) => at);
+    const gaps = multicasts.slice(1).map((at, i) => at - multicasts[i]!);
+    t.ok(gaps.length >= simulatedSeconds / 5 - 1 && gaps.every((gap) => gap >= 3_000 && gap <= 5_000), gaps.join(' '));
+    t.ok(harness.clock.pending <= 202, 'few timers');
+  });
+
+  t.test('flood_rs6, rs6 and fuzzed packets: steady, within the limits, nobody forgotten', async (t) => {
+    const peer = await PeerNamespace.open(t);
+    ip(`link add eth1 type veth peer name node0 netns ${peer.pid}`);
+    ip('addr add fe80::1/64 dev eth1 nodad');
+    ip('link set eth1 up');
+    peer.ip('link set node0 up');
+    // The tools want an address to begin with.
+    await eventually(() => /inet6 fe80/.test(peer.ip('-6 addr show dev node0 -tentative')));
+    const reactor = new Reactor();
+    const log = new MemoryLogger();
+    const network = new NetworkMonitor({ reactor, clock: systemClock, log });
+    await network.start();
+    const counters = CounterStripe.alone(raCounters.length, raGauges.length);
+    const control = new RaControl({
+      clock: systemClock,
+      random: cryptoRandom,
+      log: { ...log, debug() {}, info() {}, warn() {}, error: log.error.bind(log), child: () => log },
+      counters,
+      network,
+      sysctl: kernelSysctl,
+      openSocket: (handler) => new Icmp6Socket(reactor, [133, 134], handler),
+      emit: () => {},
+    });
+    t.teardown(async () => {
+      await control.stop({ final: false });
+      network.close();
+      reactor.close();
+    });
+    await control.start([raConfig({ interval: { minMs: 3_000, maxMs: 4_000 }, maxDelayMs: 0 })]);
+    await eventually(() => control.ready);
+    const attack = async (...command: [string, ...string[]]): Promise<{ unicasts: number; seconds: number }> => {
+      const before = counters.get(RaCounter.sentUnicast);
+      const started = performance.now();
+      const child = peer.spawn(...command);
+      await new Promise((resolve) => setTimeout(resolve, attackMs));
+      child.kill('SIGKILL');
+      return {
+        unicasts: counters.get(RaCounter.sentUnicast) - before,
+        seconds: (performance.now() - started) / 1_000,
+      };
+    };
+    const memoryBefore = memory();
+    for (const command of [
+      ['atk6-flood_rs6', '-s', 'node0'],
+      ['rs6', '-i', 'node0', '--flood-sources', '1000', '-l', '-z', '1'],
+    ] as [string, ...string[]][]) {
+      const solicitations = counters.get(RaCounter.solicitations);
+      const { unicasts, seconds } = await attack(...command);
+      const came = counters.get(RaCounter.solicitations) - solicitations;
+      t.comment(`${command[0]}: ${came} solicitations in ${seconds.toFixed(1)} s, ${unicasts} replies`);
+      t.ok(came > 50, `${command[0]}: ${came} solicitations came`);
+      t.ok(unicasts <= interfaceBurst + interfaceRepliesPerSecond * (seconds + 0.5), `${unicasts} replies`);
+    }
+    const invalid = (): number =>
+      Array.from({ length: 10 }, (_, i) => counters.get(RaCounter.invalidSolicitation + i)).reduce((a, b) => a + b);
+    const before = invalid();
+    await attack('atk6-flood_router26', 'node0');
+    t.ok(counters.get(RaCounter.otherAdvertisements) + invalid() > before, 'advertisements came');
+    t.ok(control.status()[0]!.routers.length <= 32);
+    const growth = (memory() - memoryBefore) / 2 ** 20;
+    t.ok(growth < 8, `memory grew by ${growth.toFixed(0)} MB`);
+    t.match(control.status(), [{ state: 'advertising' }]);
+    const sent = control.status()[0]!.counters.sentMulticast;
+    await eventually(() => control.status()[0]!.counters.sentMulticast > sent);
+    t.strictSame(
+      log.lines.filter(({ level }) => level === 'error'),
+      [],
+    );
+  });
+}
