@@ -8,6 +8,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { parseCidr } from '../core/address.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { CounterStripe, CounterTable } from '../core/counters.ts';
 import { errorMessage } from '../core/errors.ts';
@@ -44,6 +45,7 @@ import type { Discovery } from './discovery/discovery.ts';
 import { createDiscovery } from './discovery/engines.ts';
 import { DnsHealth, dnsCanServe } from './dns-health.ts';
 import { EventStream } from './events.ts';
+import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
 import { DataThreads } from './threads.ts';
@@ -87,6 +89,7 @@ export class Edge {
   readonly #cookieSecret = cryptoRandom.fill(new Uint8Array(16));
   #reports: readonly ThreadReport[] = [];
   readonly #dnsHealth = new DnsHealth();
+  #nat64: readonly string[] = [];
   #state: 'starting' | 'serving' | 'stopping' = 'starting';
   #reporting: ReturnType<Clock['after']> | undefined;
 
@@ -292,6 +295,8 @@ export class Edge {
     if (this.#state === 'stopping') return;
     if (this.#config.dns !== undefined) {
       this.ra.setDnsServes(this.#dnsHealth.observe(dnsCanServe(this.#reports), this.clock.now()));
+      this.#nat64 = nat64Prefixes(this.#reports, this.#nat64);
+      this.ra.setNat64(this.#nat64.map(parseCidr));
     }
     this.#reporting?.cancel();
     this.#reporting = this.clock.after(reportEveryMs, () => void this.#refreshReports());

@@ -23,6 +23,8 @@ export interface Circumstances {
   readonly wall?: number;
   /** Whether DNS here can serve. */
   readonly dnsServes: boolean;
+  /** What `pref64.prefix: auto` stands for. */
+  readonly nat64: readonly Cidr[];
 }
 
 /**
@@ -34,7 +36,7 @@ export function buildAdvertisement(
   config: RaInterfaceConfig,
   link: Link,
   addresses: readonly InterfaceAddress[],
-  { wall, dnsServes }: Circumstances = { dnsServes: true },
+  { wall, dnsServes, nat64 }: Circumstances = { dnsServes: true, nat64: [] },
 ): RouterAdvertisement {
   const options: NdOption[] = config.prefixes.flatMap((prefix) => prefixOptions(prefix, addresses, wall));
   for (const { prefix, preference, lifetimeSeconds, until } of config.routes) {
@@ -55,7 +57,12 @@ export function buildAdvertisement(
   if (config.sourceLinkLayer && link.mac.length > 0) {
     options.push({ kind: 'source-link-layer-address', address: link.mac });
   }
-  if (config.pref64 !== undefined) options.push({ kind: 'pref64', ...config.pref64 });
+  if (config.pref64 !== undefined) {
+    const { prefix, lifetimeSeconds } = config.pref64;
+    for (const each of prefix === 'auto' ? nat64 : [prefix]) {
+      options.push({ kind: 'pref64', prefix: each, lifetimeSeconds });
+    }
+  }
   if (config.captivePortal !== '') options.push({ kind: 'captive-portal', uri: config.captivePortal });
   return {
     hopLimit: config.hopLimit,

@@ -69,8 +69,8 @@ export interface RaInterfaceConfig {
   readonly routes: readonly RouteConfig[];
   readonly rdnss: RdnssConfig | undefined;
   readonly dnssl: { readonly domains: readonly string[]; readonly lifetimeSeconds: number } | undefined;
-  /** RFC 8781. */
-  readonly pref64: { readonly prefix: Cidr; readonly lifetimeSeconds: number } | undefined;
+  /** RFC 8781; `auto` = the prefix that DNS here learned from its upstreams. */
+  readonly pref64: { readonly prefix: Cidr | 'auto'; readonly lifetimeSeconds: number } | undefined;
   /** RFC 8910 §2.3; empty = not sent. */
   readonly captivePortal: string;
   readonly unicastOnly: boolean;

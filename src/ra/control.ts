@@ -1,11 +1,12 @@
 /** Router advertisements on the control thread: the interfaces, the socket they share, and what comes in on it. */
+import { type Cidr, formatCidr } from '../core/address.ts';
 import { errorCode, WireError } from '../core/errors.ts';
 import type { Icmp6Packet, Icmp6Sender } from '../linux/icmp6.ts';
 import type { RaInterfaceConfig } from './config.ts';
 import { MAX_FINAL_RTR_ADVERTISEMENTS, MIN_DELAY_BETWEEN_RAS_MS } from './constants.ts';
 import type { RaContext } from './context.ts';
 import { invalidReasons, RaCounter } from './counters.ts';
-import { RaInterface } from './interface.ts';
+import { type DnsState, RaInterface } from './interface.ts';
 import { RaMemory } from './memory.ts';
 import type { RaInterfaceStatus } from './status.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from './wire/packet.ts';
@@ -21,7 +22,7 @@ export class RaControl {
   readonly #interfaces = new Map<string, RaInterface>();
   /** Interfaces whose configuration went away and that say so still. */
   readonly #ceasing = new Set<RaInterface>();
-  #dnsServes = true;
+  #dns: DnsState = { dnsServes: true, nat64: [] };
   #socket: Icmp6Sender | undefined;
   #unlisten: (() => void) | undefined;
 
@@ -68,19 +69,24 @@ export class RaControl {
       for (const one of this.#ceasing) if (one.name === config.interface) one.stop();
       const added = new RaInterface(this.#context, this.#openSocket(), this.#memory, config);
       this.#interfaces.set(config.interface, added);
-      added.dnsServes = this.#dnsServes;
+      added.dns = this.#dns;
       added.look();
     }
   }
 
   /** Whether DNS here can serve: `rdnss.whileHealthy` follows it. */
-  setDnsServes(serves: boolean): void {
-    if (this.#dnsServes === serves) return;
-    this.#dnsServes = serves;
+  setDnsServes(dnsServes: boolean): void {
+    if (this.#dns.dnsServes === dnsServes) return;
     const { log } = this.#context;
-    if (serves) log.info({}, 'DNS here can serve again: advertised where `rdnss.whileHealthy` is set');
+    if (dnsServes) log.info({}, 'DNS here can serve again: advertised where `rdnss.whileHealthy` is set');
     else log.warn({}, 'DNS here cannot serve: taken back where `rdnss.whileHealthy` is set');
-    for (const one of this.#interfaces.values()) one.dnsServes = serves;
+    this.#setDns({ ...this.#dns, dnsServes });
+  }
+
+  /** The NAT64 prefixes that DNS here knows of: `pref64.prefix: auto` stands for them. */
+  setNat64(nat64: readonly Cidr[]): void {
+    if (nat64.map(formatCidr).join() === this.#dns.nat64.map(formatCidr).join()) return;
+    this.#setDns({ ...this.#dns, nat64 });
   }
 
   /** Whether every interface advertises. */
@@ -109,6 +115,11 @@ export class RaControl {
     this.#memory.close();
     this.#socket?.close();
     this.#socket = undefined;
+  }
+
+  #setDns(dns: DnsState): void {
+    this.#dns = dns;
+    for (const one of this.#interfaces.values()) one.dns = dns;
   }
 
   #openSocket(): Icmp6Sender {

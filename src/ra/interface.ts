@@ -12,7 +12,14 @@ import type { Timer } from '../core/clock.ts';
 import { errnoName } from '../linux/errors.ts';
 import type { Icmp6Sender } from '../linux/icmp6.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
-import { buildAdvertisement, encodePackets, finalAdvertisement, hasDeadlines, isEachPrefix } from './advertisement.ts';
+import {
+  buildAdvertisement,
+  type Circumstances,
+  encodePackets,
+  finalAdvertisement,
+  hasDeadlines,
+  isEachPrefix,
+} from './advertisement.ts';
 import { adviceFor } from './advice.ts';
 import { asConfig } from './as-config.ts';
 import type { RaInterfaceConfig } from './config.ts';
@@ -42,6 +49,9 @@ import {
 } from './status.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
+/** What of DNS advertisements follow. */
+export type DnsState = Omit<Circumstances, 'wall'>;
+
 export class RaInterface {
   readonly name: string;
   readonly #context: RaContext;
@@ -67,7 +77,7 @@ export class RaInterface {
   #told = false;
   #link: Link | undefined;
   #addresses: readonly InterfaceAddress[] = [];
-  #dnsServes = true;
+  #dns: DnsState = { dnsServes: true, nat64: [] };
   #source: Address | undefined;
   #joined: number | undefined;
   /** What we say; beside it goes what is to be taken back. */
@@ -101,10 +111,10 @@ export class RaInterface {
     return this.#state;
   }
 
-  /** Whether DNS here can serve; a change is told at once where the configuration wants it. */
-  set dnsServes(serves: boolean) {
-    if (this.#dnsServes === serves) return;
-    this.#dnsServes = serves;
+  /** What of DNS advertisements follow; a change is told at once where the configuration wants it. */
+  set dns(dns: DnsState) {
+    if (this.#dns === dns) return;
+    this.#dns = dns;
     this.look();
   }
 
@@ -258,7 +268,7 @@ export class RaInterface {
 
   /** Builds anew; returns whether what we say has changed. What vanished is withdrawn. */
   #rebuild(link: Link, addresses: readonly InterfaceAddress[]): boolean {
-    const advertisement = buildAdvertisement(this.#config, link, addresses, { dnsServes: this.#dnsServes });
+    const advertisement = buildAdvertisement(this.#config, link, addresses, this.#dns);
     this.#advertisement = advertisement;
     this.#addresses = addresses;
     if (this.#remembered.told.say(advertisement.options, this.#context.clock.wall())) this.#memory.changed();
@@ -281,7 +291,7 @@ export class RaInterface {
   #current(): RouterAdvertisement | undefined {
     if (this.#state !== 'advertising' || !hasDeadlines(this.#config)) return this.#advertisement;
     const wall = this.#context.clock.wall();
-    return buildAdvertisement(this.#config, this.#link!, this.#addresses, { wall, dnsServes: this.#dnsServes });
+    return buildAdvertisement(this.#config, this.#link!, this.#addresses, { wall, ...this.#dns });
   }
 
   #enter(state: RaState): void {

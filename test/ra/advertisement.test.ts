@@ -66,7 +66,7 @@ t.test('lifetimes count down to a deadline, and stay 0', (t) => {
   t.notOk(hasDeadlines(raConfig()));
   const at = (time: number | undefined) => {
     const now = time === undefined ? {} : { wall: wall + time };
-    const { options } = buildAdvertisement(config, link, [], { dnsServes: true, ...now });
+    const { options } = buildAdvertisement(config, link, [], { dnsServes: true, nat64: [], ...now });
     return options.flatMap((option) => {
       if (option.kind === 'prefix-information') return [[option.validSeconds, option.preferredSeconds]];
       return option.kind === 'route-information' ? [[option.lifetimeSeconds]] : [];
@@ -79,11 +79,22 @@ t.test('lifetimes count down to a deadline, and stay 0', (t) => {
   t.end();
 });
 
+t.test('pref64 auto: each prefix that is known, and none while none is', (t) => {
+  const config = raConfig({ pref64: { prefix: 'auto', lifetimeSeconds: 600 } });
+  const said = (...nat64: string[]) =>
+    buildAdvertisement(config, link, [], { dnsServes: true, nat64: nat64.map(parseCidr) }).options.flatMap((option) =>
+      option.kind === 'pref64' ? [`${formatCidr(option.prefix)} ${option.lifetimeSeconds}`] : [],
+    );
+  t.strictSame(said(), []);
+  t.strictSame(said('64:ff9b::/96', '2001:db8::/32'), ['64:ff9b::/96 600', '2001:db8::/32 600']);
+  t.end();
+});
+
 t.test('DNS that cannot serve: lifetime 0 where the configuration wants it', (t) => {
   const servers = [parseAddress('fd00::1')];
   const lifetime = (whileHealthy: boolean, dnsServes: boolean): unknown => {
     const config = raConfig({ rdnss: { servers, lifetimeSeconds: 60, whileHealthy } });
-    const { options } = buildAdvertisement(config, link, [], { dnsServes });
+    const { options } = buildAdvertisement(config, link, [], { dnsServes, nat64: [] });
     return options.find((option) => option.kind === 'rdnss')?.lifetimeSeconds;
   };
   t.strictSame(

@@ -530,6 +530,26 @@ t.test('deadlines: each advertisement has its own lifetimes, and time alone is n
   t.strictSame(valid(), [50]);
 });
 
+t.test('a NAT64 prefix that is learned is announced, and one that is no more is taken back', async (t) => {
+  const harness = await Harness.advertising(raConfig({ pref64: { prefix: 'auto', lifetimeSeconds: 600 } }));
+  harness.clock.advance(100_000);
+  t.ok(harness.take().every((one) => option(one, 'pref64').length === 0));
+  harness.control.setNat64([parseCidr('64:ff9b::/96')]);
+  harness.clock.advance(0);
+  t.match(option(harness.take()[0]!, 'pref64'), [{ prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 600 }]);
+  harness.clock.advance(100_000);
+  harness.take();
+  harness.control.setNat64([parseCidr('64:ff9b::/96')]);
+  harness.clock.advance(10_000);
+  t.strictSame(harness.take(), [], 'the same again is no news');
+  harness.control.setNat64([parseCidr('2001:db8::/96')]);
+  harness.clock.advance(0);
+  t.match(option(harness.take()[0]!, 'pref64'), [
+    { prefix: parseCidr('2001:db8::/96'), lifetimeSeconds: 600 },
+    { prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 0 },
+  ]);
+});
+
 t.test('DNS that cannot serve is told at once, and that it can again', async (t) => {
   const rdnss = { servers: [parseAddress('fd00:6:6::1')], lifetimeSeconds: 1800, whileHealthy: true };
   const harness = await Harness.advertising(raConfig({ rdnss }));

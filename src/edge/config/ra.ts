@@ -1,5 +1,13 @@
 /** The `ra` section: schema, defaults by RFC 4861 §6.2.1 and the option RFCs, and the checks that span keys. */
-import { type Address, formatAddress, formatCidr, isLinkLocal, parseAddress } from '../../core/address.ts';
+import {
+  type Address,
+  type Cidr,
+  formatAddress,
+  formatCidr,
+  isLinkLocal,
+  parseAddress,
+  parseCidr,
+} from '../../core/address.ts';
 import { formatDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
 import type { PrefixConfig, RaInterfaceConfig } from '../../ra/config.ts';
@@ -15,6 +23,7 @@ import {
   list,
   milliseconds,
   parsed,
+  requireText,
   seconds,
   secondsOrInfinity,
   section,
@@ -115,7 +124,10 @@ export const raInterface = section({
     .optional()
     .describe('search domains (RFC 8106)'),
   pref64: section({
-    prefix: cidr6(nat64Lengths).describe('as the resolver synthesizes'),
+    prefix: leaf(
+      { kind: 'IPv6 prefix', allowed: `auto, or a prefix of length ${nat64Lengths.join(', ')}` },
+      readPref64Prefix,
+    ).describe('as the resolver synthesizes; auto = what our DNS learned from its upstreams (RFC 7050)'),
     lifetime: seconds(0, maxPref64Seconds).optional().describe('default: 3 × `interval.max`, at most 65528s'),
   })
     .optional()
@@ -261,6 +273,17 @@ function checkSize(path: KeyPath, value: RaInterfaceConfig, report: Report): voi
 /** RFC 4861 §6.2.1 has 0.33 × max; a third keeps our documented 200s for 600s. */
 function defaultMinMs(maxMs: number): number {
   return maxMs >= 9000 ? Math.round(maxMs / 3) : Math.max(3000, Math.floor(0.75 * maxMs));
+}
+
+function readPref64Prefix(value: unknown): Cidr | 'auto' {
+  if (value === 'auto') return value;
+  const prefix = parseCidr(requireText(value));
+  if (prefix.base.family !== 6 || !nat64Lengths.some((length) => length === prefix.length)) {
+    throw new ValueError(
+      `"${value}" has a length that cannot be used here (allowed: auto, or an IPv6 prefix of length ${nat64Lengths.join(', ')})`,
+    );
+  }
+  return prefix;
 }
 
 function readLinkLocal(value: string): Address {

@@ -10,6 +10,14 @@ export function checkReferences(raw: unknown, report: Report): void {
       checkReference(route, 'pool', ['proxy', 'listeners', i, 'routes', j], pools, 'proxy.pools', report);
     }
   }
+  for (const [i, entry] of items(at(raw, 'ra'))) {
+    if (at(entry, 'pref64', 'prefix') !== 'auto') continue;
+    if (at(raw, 'dns', 'forward') !== undefined && at(raw, 'dns', 'dns64', 'mode') !== 'off') continue;
+    report(
+      ['ra', i, 'pref64', 'prefix'],
+      'auto needs dns.forward, and a dns64.mode other than off, to learn the prefix',
+    );
+  }
   const keys = Object.keys(record(at(raw, 'dns', 'keys')));
   for (const [i, zone] of items(at(raw, 'dns', 'zones'))) {
     const path = ['dns', 'zones', i];

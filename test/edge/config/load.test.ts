@@ -363,7 +363,11 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     ra('    rdnss: { servers: ["fd00::1"], lifetime: 1m }'),
     [/^3:46: ra\[0\].rdnss.lifetime: 1m ends before/],
   ],
-  ['pref64 length', ra('    pref64: { prefix: "64:ff9b::/95" }'), [/allowed: 32, 40, 48, 56, 64, 96/]],
+  [
+    'pref64 length',
+    ra('    pref64: { prefix: "64:ff9b::/95" }'),
+    [/allowed: auto, or an IPv6 prefix of length 32, 40, 48, 56, 64, 96/],
+  ],
   ['captive portal', ra('    captivePortal: not a uri'), ['3:20: ra[0].captivePortal: "not a uri" is no URI']],
   [
     'client that is not link-local',
@@ -414,6 +418,11 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     'pref64 lifetime beyond 13 bits',
     ra('    pref64: { prefix: "64:ff9b::/96", lifetime: 65529s }'),
     [/allowed: 0s to 65528s/],
+  ],
+  [
+    'pref64 auto with nobody to learn it from',
+    ra('    pref64: { prefix: auto }'),
+    [/ra\[0\].pref64.prefix: auto needs dns.forward/],
   ],
   ['max above RFC 8319', ra('    interval: { max: 65536s }'), [/ra\[0\].interval.max/]],
 ];
