@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { parseInetEndpoint } from '../../../src/core/address.ts';
 import { systemClock } from '../../../src/core/clock.ts';
+import { errorCode } from '../../../src/core/errors.ts';
 import type { UpstreamConfig } from '../../../src/dns/config.ts';
 import { encodeMessage, parseMessage } from '../../../src/dns/wire/message.ts';
 import { nameFromText } from '../../../src/dns/wire/name.ts';
@@ -27,30 +28,40 @@ function reply(rcode: number, flags = 0): Uint8Array {
 
 /** Answers each UDP query with these datagrams, and each TCP connection with these bytes. */
 async function server(t: Test, datagrams: readonly Uint8Array[], stream?: Uint8Array): Promise<UpstreamConfig> {
+  const port = stream === undefined ? 0 : await listenTcp(t, stream);
   const udp = createSocket('udp6');
-  udp.bind(0, '::1');
-  await once(udp, 'listening');
+  try {
+    await new Promise<void>((resolve, reject) => {
+      udp.once('error', reject);
+      udp.bind(port, '::1', resolve);
+    });
+  } catch (error) {
+    // A port that is free for TCP may be taken for UDP: another one then.
+    if (errorCode(error) === 'EADDRINUSE') return server(t, datagrams, stream);
+    throw error;
+  }
   udp.on('message', (_, from) => {
     for (const datagram of datagrams) udp.send(datagram, from.port, from.address);
   });
-  const { port } = udp.address();
   t.teardown(() => udp.close());
-  if (stream !== undefined) {
-    const tcp = createServer((socket) => {
-      socket.on('error', () => undefined);
-      socket.once('data', () => {
-        // In two pieces, as a network may deliver it.
-        const frame = Buffer.concat([Buffer.of(0, stream.length), stream]);
-        socket.write(frame.subarray(0, 5));
-        setImmediate(() => socket.write(frame.subarray(5)));
-      });
+  const endpoint = parseInetEndpoint(`[::1]:${udp.address().port}`);
+  return { transport: 'udp', endpoint, serverName: undefined };
+}
+
+async function listenTcp(t: Test, stream: Uint8Array): Promise<number> {
+  const tcp = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => {
+      // In two pieces, as a network may deliver it.
+      const frame = Buffer.concat([Buffer.of(0, stream.length), stream]);
+      socket.write(frame.subarray(0, 5));
+      setImmediate(() => socket.write(frame.subarray(5)));
     });
-    tcp.listen(port, '::1');
-    await once(tcp, 'listening');
-    t.equal((tcp.address() as AddressInfo).port, port);
-    t.teardown(() => tcp.close());
-  }
-  return { transport: 'udp', endpoint: parseInetEndpoint(`[::1]:${port}`), serverName: undefined };
+  });
+  tcp.listen(0, '::1');
+  await once(tcp, 'listening');
+  t.teardown(() => tcp.close());
+  return (tcp.address() as AddressInfo).port;
 }
 
 function ask(...servers: UpstreamConfig[]): Promise<Uint8Array> {
