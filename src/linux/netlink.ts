@@ -132,11 +132,12 @@ export class NetworkMonitor implements NetworkView, EventHandler {
   }
 
   /**
-   * Begins to listen and reads all links and addresses.
+   * Begins to listen and reads all links and addresses; nothing new while it does so already.
    * @throws {SystemError} when the socket cannot be made
    * @throws {V6edgeError} V6_NETLINK when the kernel does not answer
    */
   async start(): Promise<void> {
+    if (this.#fd >= 0) return;
     this.#open();
     const started = new Promise<void>((resolve, reject) => {
       this.#started = { resolve, reject };

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { formatAddress } from '../../src/core/address.ts';
 import { systemClock } from '../../src/core/clock.ts';
@@ -158,6 +159,15 @@ if (inNamespace(t, import.meta.filename)) {
       expected,
     );
     ip('link del last0');
+  });
+
+  t.test('started twice, one socket', async (t) => {
+    const { network } = await open(t);
+    const sockets = (): number => readdirSync('/proc/self/fd').length;
+    const before = sockets();
+    await network.start();
+    t.equal(sockets(), before);
+    t.ok(network.link('lo')!.up);
   });
 
   t.test('closed twice, quiet afterwards', async (t) => {

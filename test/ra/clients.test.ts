@@ -149,7 +149,7 @@ if (inNamespace(t, import.meta.filename)) {
       '-B',
       '-T',
       '-t',
-      '5',
+      '20',
       '-f',
       '/dev/null',
       '-c',

@@ -224,7 +224,7 @@ if (inNamespace(t, import.meta.filename)) {
     daemon.stderr!.on('data', (text: Buffer) => {
       log += text.toString();
     });
-    const tooLate = setTimeout(() => capture.kill('SIGINT'), 5_000);
+    const tooLate = setTimeout(() => capture.kill('SIGINT'), 20_000);
     if (count === 2) {
       // 24 octets of file header; then there is a packet.
       await eventually(() => readFileSync(pcap).length > 24);
