@@ -283,6 +283,8 @@ export class RaInterface {
   /** What goes out at this moment. */
   #packets(): readonly Uint8Array[] {
     const withdrawn = this.#remembered.told.withdrawn(this.#context.clock.wall());
+    // The usual case, for which nodes should not wait.
+    if (withdrawn.length === 0 && this.#state === 'advertising' && !hasDeadlines(this.#config)) return this.#encoded;
     const own = this.#current()!;
     return encodePackets({ ...own, options: [...own.options, ...withdrawn] }, this.#link!.mtu);
   }
