@@ -16,7 +16,7 @@ import { Ended, type Termination } from './termination.ts';
 import type { Timed } from './timers.ts';
 import type { AddressSpan } from './wire/header.ts';
 
-/** HAProxy's turn-around: how long to wait before members that have just failed are tried again. */
+/** HAProxy's turn-around: how long to wait before a lone member that has just failed is tried again. */
 const turnaroundMs = 1000;
 /** A waiting session looks for a place this often: places that other threads give back are not announced. */
 const queuePollMs = 100;
@@ -83,7 +83,7 @@ export class Dial implements Waiting {
       this.leaveQueue();
       this.#connect(backend, member);
     } else if (member === 'full') this.#enqueue(backend, Ended.queueTimeout);
-    else if (member === 'tried') this.#turnAround();
+    else if (member === 'tried') this.#allTried();
     else if (this.#tried !== undefined) caller.end(this.#lastFailure);
     else if (caller.listener.whenEmpty === 'wait') this.#enqueue(backend, Ended.noMember);
     else caller.end(Ended.noMember);
@@ -127,7 +127,16 @@ export class Dial implements Waiting {
     caller.backend!.dequeue(this);
   }
 
-  /** Every member has been tried: their turn comes again after a moment, in which one may have come back. */
+  /**
+   * Several members failed one after the other: the client is told at once. A lone one gets another chance, as HAProxy
+   * gives a server it cannot redispatch from: it may be restarting.
+   */
+  #allTried(): void {
+    if (this.#tried !== undefined && this.#tried.length > 1) this.#caller.end(this.#lastFailure);
+    else this.#turnAround();
+  }
+
+  /** Tries again after a moment, in which the member or a descriptor may have come back. */
   #turnAround(): void {
     const caller = this.#caller;
     const { host } = caller;

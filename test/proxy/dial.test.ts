@@ -71,6 +71,14 @@ t.test('retries', async (t) => {
     t.match(await harness.session(), { retries: 1, cause: 'connect failed', state: 'SC', member: undefined });
   });
 
+  t.test('several members, all refusing: each is tried once, then the client is told', async (t) => {
+    const members = [member('m1', await freePort()), member('m2', await freePort())];
+    const { harness, port } = await serve(t, members, { pool: { retries: 5 } });
+    t.match(await outcome(net.connect(port, '127.0.0.1')), { code: 'ECONNRESET' });
+    t.match(await harness.session(), { retries: 2, cause: 'connect failed', state: 'SC' });
+    t.equal(harness.events.filter((event) => event.kind === 'connect-failed').length, 2);
+  });
+
   t.test('a member marked down while connects to it hang', async (t) => {
     const upstream = await naming('m2').listen();
     t.teardown(() => upstream.close());

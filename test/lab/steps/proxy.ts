@@ -174,7 +174,7 @@ export const proxy: Chapter = {
       },
     },
     {
-      tried: 'no worker is left: clients are told soon; the workers come back and are used',
+      tried: 'no worker is left: clients are told at once; the workers come back and are used',
       async run(scene) {
         const { lab, peers } = scene;
         await bothWorkers(scene);
