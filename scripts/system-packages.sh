@@ -18,7 +18,6 @@ radvdump:radvdump
 rdisc6:ndisc6
 ndptool:libndp-tools
 dhcpcd:dhcpcd-base
-rs6:ipv6toolkit
 atk6-flood_rs6:thc-ipv6
 nginx:nginx-light
 unbound:unbound

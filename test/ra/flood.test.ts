@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { systemClock } from '../../src/core/clock.ts';
 import { CounterStripe } from '../../src/core/counters.ts';
-import { MemoryLogger } from '../../src/core/logger.ts';
+import { type Logger, nullLogger } from '../../src/core/logger.ts';
 import { cryptoRandom } from '../../src/core/random.ts';
 import { Icmp6Socket } from '../../src/linux/icmp6.ts';
 import { NetworkMonitor } from '../../src/linux/netlink.ts';
@@ -53,7 +53,7 @@ if (inNamespace(t, import.meta.filename)) {
     t.ok(harness.clock.pending <= 202, 'few timers');
   });
 
-  t.test('flood_rs6, rs6 and fuzzed packets: steady, within the limits, nobody forgotten', async (t) => {
+  t.test('floods of solicitations and advertisements: steady, within the limits, nobody forgotten', async (t) => {
     const peer = await PeerNamespace.open(t);
     ip(`link add eth1 type veth peer name node0 netns ${peer.pid}`);
     ip('addr add fe80::1/64 dev eth1 nodad');
@@ -62,14 +62,16 @@ if (inNamespace(t, import.meta.filename)) {
     // The tools want an address to begin with.
     await eventually(() => /inet6 fe80/.test(peer.ip('-6 addr show dev node0 -tentative')));
     const reactor = new Reactor();
-    const log = new MemoryLogger();
+    // Of a flood's lines only errors are kept: this is about the engine's memory, not the test's.
+    const errors: string[] = [];
+    const log: Logger = { ...nullLogger, error: (_, message) => void errors.push(message), child: () => log };
     const network = new NetworkMonitor({ reactor, clock: systemClock, log });
     await network.start();
     const counters = CounterStripe.alone(raCounters.length, raGauges.length);
     const control = new RaControl({
       clock: systemClock,
       random: cryptoRandom,
-      log: { ...log, debug() {}, info() {}, warn() {}, error: log.error.bind(log), child: () => log },
+      log,
       counters,
       network,
       sysctl: kernelSysctl,
@@ -95,17 +97,12 @@ if (inNamespace(t, import.meta.filename)) {
       };
     };
     const memoryBefore = memory();
-    for (const command of [
-      ['atk6-flood_rs6', '-s', 'node0'],
-      ['rs6', '-i', 'node0', '--flood-sources', '1000', '-l', '-z', '1'],
-    ] as [string, ...string[]][]) {
-      const solicitations = counters.get(RaCounter.solicitations);
-      const { unicasts, seconds } = await attack(...command);
-      const came = counters.get(RaCounter.solicitations) - solicitations;
-      t.comment(`${command[0]}: ${came} solicitations in ${seconds.toFixed(1)} s, ${unicasts} replies`);
-      t.ok(came > 50, `${command[0]}: ${came} solicitations came`);
-      t.ok(unicasts <= interfaceBurst + interfaceRepliesPerSecond * (seconds + 0.5), `${unicasts} replies`);
-    }
+    const solicitations = counters.get(RaCounter.solicitations);
+    const { unicasts, seconds } = await attack('atk6-flood_rs6', '-s', 'node0');
+    const came = counters.get(RaCounter.solicitations) - solicitations;
+    t.comment(`${came} solicitations in ${seconds.toFixed(1)} s, ${unicasts} replies`);
+    t.ok(came > 50, `${came} solicitations came`);
+    t.ok(unicasts <= interfaceBurst + interfaceRepliesPerSecond * (seconds + 0.5), `${unicasts} replies`);
     const invalid = (): number =>
       Array.from({ length: 10 }, (_, i) => counters.get(RaCounter.invalidSolicitation + i)).reduce((a, b) => a + b);
     const before = invalid();
@@ -113,13 +110,11 @@ if (inNamespace(t, import.meta.filename)) {
     t.ok(counters.get(RaCounter.otherAdvertisements) + invalid() > before, 'advertisements came');
     t.ok(control.status()[0]!.routers.length <= 32);
     const growth = (memory() - memoryBefore) / 2 ** 20;
+    t.comment(`memory grew by ${growth.toFixed(1)} MB`);
     t.ok(growth < 8, `memory grew by ${growth.toFixed(0)} MB`);
     t.match(control.status(), [{ state: 'advertising' }]);
     const sent = control.status()[0]!.counters.sentMulticast;
     await eventually(() => control.status()[0]!.counters.sentMulticast > sent);
-    t.strictSame(
-      log.lines.filter(({ level }) => level === 'error'),
-      [],
-    );
+    t.strictSame(errors, []);
   });
 }
