@@ -80,7 +80,9 @@ export class DaemonHome {
   spawn(options: ExecOptions = {}): LabProcess {
     // Without what a test runner would load into every Node.js process below it.
     const env = { NODE_OPTIONS: '', ...options.env };
-    const daemon = new LabProcess('v6edge', [this.#program, 'run', '--config', this.configFile], { ...options, env });
+    // A test runner that is killed can end nothing: the kernel does it then (prctl(2), PR_SET_PDEATHSIG).
+    const command = ['setpriv', '--pdeathsig', 'KILL', this.#program, 'run', '--config', this.configFile];
+    const daemon = new LabProcess('v6edge', command, { ...options, env });
     this.#processes.push(daemon);
     return daemon;
   }
