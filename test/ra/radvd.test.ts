@@ -226,8 +226,8 @@ if (inNamespace(t, import.meta.filename)) {
     });
     const tooLate = setTimeout(() => capture.kill('SIGINT'), 20_000);
     if (count === 2) {
-      // 24 octets of file header; then there is a packet.
-      await eventually(() => readFileSync(pcap).length > 24);
+      // 24 octets of file header; then there is a packet. radvd sends it before it heeds signals.
+      await eventually(() => readFileSync(pcap).length > 24 && /polling/.test(log));
       daemon.kill('SIGTERM');
     }
     await closed;
