@@ -23,6 +23,8 @@ nginx:nginx-light
 unbound:unbound
 kdig:knot-dnsutils
 knsupdate:knot-dnsutils
+knotd:knot
+dnsmasq:dnsmasq-base
 tshark:tshark
 tcpdump:tcpdump
 tayga:tayga
