@@ -4,6 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { BenchOptions } from './options.ts';
 import { type Cores, hasProgram, runLoad, Server } from './process.ts';
 import type { Results } from './table.ts';
 
@@ -107,7 +108,7 @@ function ask(cores: string, port: number, file: string, limit: string[]): Promis
 export async function benchDns(
   dir: string,
   cores: Cores,
-  options: { runs: number; seconds: number },
+  options: BenchOptions,
   results: Results,
   say: (line: string) => void,
 ): Promise<void> {
@@ -155,7 +156,7 @@ export async function benchDns(
       );
     } else say('unbound is not installed: no comparison');
     const measured = servers.slice(1);
-    for (const work of works) {
+    for (const work of works.filter(({ name }) => options.wants(name))) {
       for (let run = 0; run <= options.runs; run++) {
         for (const server of measured) {
           const before = server.cpu();

@@ -4,6 +4,8 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { compile } from './compile.ts';
+import type { BenchOptions } from './options.ts';
 import { type Cores, hasProgram, runLoad, Server } from './process.ts';
 import type { Results } from './table.ts';
 
@@ -86,12 +88,12 @@ async function answers(cores: string, load: string, port: number): Promise<boole
 /** Runs every work `runs` times, the peers in turn within each run, so that noise meets all of them. */
 export async function benchProxy(
   dir: string,
-  load: string,
   cores: Cores,
-  options: { runs: number; seconds: number },
+  options: BenchOptions,
   results: Results,
   say: (line: string) => void,
 ): Promise<void> {
+  const load = compile(dir, 'load');
   const servers: Server[] = [];
   const start = async (
     name: string,
@@ -121,7 +123,7 @@ export async function benchProxy(
       }
     } else say('haproxy is not installed: no comparison');
     const measured = servers.slice(1);
-    for (const work of works) {
+    for (const work of works.filter(({ name }) => options.wants(name))) {
       for (let run = 0; run <= options.runs; run++) {
         // Run 0 warms up (code gets compiled, sockets allocated) and is not kept.
         for (const server of measured)
