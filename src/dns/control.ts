@@ -11,34 +11,24 @@ import type { CounterStripe } from '../core/counters.ts';
 import { errorMessage, ValueError, WireError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
-import { answerFromZone, errorReply } from './answer.ts';
 import { CommitQueue, type ZoneTransaction } from './commit-queue.ts';
-import type { DnsConfig, TsigKey, ZoneConfig } from './config.ts';
-import { STORE_COMMITS, STORE_FAILURES, transferCounter, tsigCounter, updateCounter } from './control-counters.ts';
-import { emptyReply, finishReply, replyTo, tsigErrorText } from './control-reply.ts';
+import type { DnsConfig, ZoneConfig } from './config.ts';
+import { STORE_COMMITS, STORE_FAILURES, tsigCounter, updateCounter } from './control-counters.ts';
+import { ControlQueries } from './control-queries.ts';
+import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
 import { Notifier } from './notify.ts';
 import { Overlay, type RRsetChange } from './overlay.ts';
 import { UpdatePolicy } from './policy.ts';
 import { applyPtrChanges, existingPtrs, isReverseZone, type PtrChange, ptrChanges, ptrsByZone } from './reverse.ts';
+import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, ZoneData, ZoneDelta } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
-import {
-  axfrRecords,
-  isCurrent,
-  ixfrRecords,
-  ixfrSerial,
-  mayTransfer,
-  soaRecords,
-  transferMessages,
-} from './transfer.ts';
 import { Keyring, type TsigOutcome, verifyRequest } from './tsig.ts';
 import { checkZoneSection, finishChanges, processUpdate } from './update.ts';
 import { replaceRRset, withdrawRRset } from './update-apply.ts';
-import { readUint16 } from './wire/bytes.ts';
-import { type Message, MessageWriter, type ParsedMessage, parseMessage } from './wire/message.ts';
+import { type Message, type ParsedMessage, parseMessage } from './wire/message.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
-import { Query, VERDICT } from './wire/query.ts';
 import { CLASS, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from './wire/types.ts';
 import { type Zone, ZoneTable } from './zone.ts';
 import { fileRecords, seedText, startZone } from './zone-seed.ts';
@@ -75,36 +65,15 @@ export interface DnsControlContext {
   readonly emit: (event: ZoneEvent) => void;
 }
 
-/** A zone in short, for the admin API. */
-export interface ZoneStatus {
-  /** Without the final dot. */
-  readonly name: string;
-  readonly serial: number;
-  readonly rrsets: number;
-  /** Wall-clock milliseconds of the last change since the start; undefined: none. */
-  readonly lastUpdate: number | undefined;
-}
-
-interface Served {
-  readonly config: ZoneConfig;
-  readonly zone: Zone;
-  readonly policy: UpdatePolicy;
-  /** Of `transfer.key`. */
-  readonly transferKey: TsigKey | undefined;
-  lastUpdate: number | undefined;
-}
-
 /** The control part of DNS; one for the process. */
 export class DnsControl {
   readonly #context: DnsControlContext;
   readonly #log: Logger;
-  readonly #query = new Query();
-  readonly #writer = new MessageWriter();
   readonly #notifier: Notifier;
+  readonly #queries: ControlQueries;
   #store: ZoneStore | undefined;
   #queue: CommitQueue | undefined;
   #keys = new Keyring([]);
-  #recursion = false;
   /** Set while a configuration is being taken over. */
   #gate: Promise<void> | undefined;
   #served = new Map<NameKey, Served>();
@@ -114,6 +83,7 @@ export class DnsControl {
     this.#context = context;
     this.#log = context.log;
     this.#notifier = new Notifier(context);
+    this.#queries = new ControlQueries(context);
   }
 
   /**
@@ -187,9 +157,9 @@ export class DnsControl {
     const before = this.#served;
     const gone = [...before.values()].filter(({ zone }) => !served.has(zone.key));
     this.#keys = new Keyring(config.keys);
-    this.#recursion = config.forward !== undefined;
     this.#served = served;
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
+    this.#queries.apply({ served, zones: this.#zones, store: this.#store!, recursion: config.forward !== undefined });
     for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
     for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toData() });
     await this.#seedReverse(before, fresh);
@@ -253,7 +223,7 @@ export class DnsControl {
         return [sign(replyTo(message, parsed, rcode))];
       }
       case OPCODE.QUERY:
-        return this.#answer(inner, parsed, request, outcome);
+        return this.#queries.answer(inner, parsed, request, outcome);
       case OPCODE.NOTIFY:
         // We are no secondary of any zone (RFC 1996 §3.10 speaks to those).
         return [sign(replyTo(message, parsed, this.#zoneOf(parsed) === undefined ? RCODE.NOTAUTH : RCODE.REFUSED))];
@@ -397,63 +367,6 @@ export class DnsControl {
     return transactions;
   }
 
-  /**
-   * A query that is signed or asks for a transfer. Signed ones are answered from our zones alone: who signs (nsupdate, a
-   * secondary) asks for a zone it has a key for, and replies of an upstream would need the control thread to be signed.
-   */
-  #answer(inner: Uint8Array, message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Uint8Array[] {
-    const signer = outcome.kind === 'verified' ? outcome.signer : undefined;
-    const query = this.#query;
-    const verdict = query.read(inner);
-    if (verdict === VERDICT.DROP) return [];
-    if (verdict === VERDICT.HANDOFF && (query.type === TYPE.AXFR || query.type === TYPE.IXFR)) {
-      return this.#transfer(message, request, outcome);
-    }
-    const overhead = signer?.overhead ?? 0;
-    const limit = (request.transport === 'udp' ? query.udpLimit : 65535) - overhead;
-    const options = { limit, recursionAvailable: this.#recursion };
-    // SIG(0) is not spoken here: such a query counts as unsigned.
-    const rcode = verdict === VERDICT.HANDOFF ? RCODE.NOERROR : verdict;
-    const answer =
-      rcode === RCODE.NOERROR ? answerFromZone(this.#zones, query, options, this.#writer)?.bytes : undefined;
-    const reply = answer ?? errorReply(query, rcode || RCODE.REFUSED, this.#recursion, this.#writer);
-    return [finishReply(reply, request.message, signer)];
-  }
-
-  #transfer(message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Uint8Array[] {
-    const key = outcome.kind === 'verified' ? outcome.key : undefined;
-    const signer = outcome.kind === 'verified' ? outcome.signer : undefined;
-    const [question] = message.questions;
-    const zone = nameToText(question!.name);
-    const log = this.#log.child({ zone, client: formatEndpoint(request.client), key: key?.name });
-    const refuse = (rcode: number): Uint8Array[] => {
-      this.#context.counters?.add(transferCounter('refused'));
-      log.warn({ rcode: rcodeToText(rcode) }, 'zone transfer refused');
-      return [finishReply(replyTo(request.message, message, rcode), request.message, signer)];
-    };
-    const served = this.#zoneOf(message);
-    if (served === undefined) return refuse(RCODE.NOTAUTH);
-    if (!mayTransfer(served.config, request, key)) return refuse(RCODE.REFUSED);
-    const udp = request.transport === 'udp';
-    const ixfr = question!.type === TYPE.IXFR;
-    // RFC 5936 §4.2: AXFR is not for UDP.
-    if (udp && !ixfr) return refuse(RCODE.FORMERR);
-    const serial = ixfr ? ixfrSerial(message.authority) : undefined;
-    if (ixfr && serial === undefined) return refuse(RCODE.FORMERR);
-    const current = serial !== undefined && isCurrent(served.zone, serial);
-    const journal = serial === undefined || current || udp ? undefined : this.#store!.journal(served.zone.key, serial);
-    const content =
-      current || udp
-        ? soaRecords(served.zone)
-        : journal === undefined
-          ? axfrRecords(served.zone)
-          : ixfrRecords(served.zone, journal);
-    this.#context.counters?.add(transferCounter(ixfr ? 'ixfr' : 'axfr'));
-    log.info({ serial: served.zone.serial, from: serial }, 'zone transfer');
-    const messages = transferMessages(readUint16(request.message, 0), question!, content, signer?.overhead ?? 0);
-    return messages.map((reply) => signer?.sign(reply) ?? reply);
-  }
-
   #refuseSignature(request: HandoffRequest, outcome: TsigOutcome & { kind: 'malformed' | 'failed' }): Uint8Array {
     const failed = outcome.kind === 'failed' ? outcome : undefined;
     this.#context.counters?.add(tsigCounter(failed?.error ?? RCODE.FORMERR));
@@ -485,10 +398,6 @@ export class DnsControl {
     this.#context.counters?.add(error === undefined ? STORE_COMMITS : STORE_FAILURES);
     if (error !== undefined) this.#log.error({ err: error }, 'updates could not be stored');
   }
-}
-
-function statusOf({ zone, lastUpdate }: Served): ZoneStatus {
-  return { name: nameToText(zone.name), serial: zone.serial, rrsets: zone.size, lastUpdate };
 }
 
 /** The text by which a change of `transfer.notify` is noticed. */
