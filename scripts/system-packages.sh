@@ -37,6 +37,8 @@ ps:procps
 openssl:openssl
 curl:curl
 shellcheck:shellcheck
+debootstrap:debootstrap
+systemd-nspawn:systemd-container
 '
 guard=/usr/sbin/policy-rc.d
 saved=$guard.v6edge-saved

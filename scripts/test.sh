@@ -6,6 +6,7 @@ export PATH=$PWD/node_modules/.bin:$PATH
 
 if [ "$EUID" -eq 0 ]; then
   scripts/system-packages.sh
+  test/e2e/rootfs.sh >/dev/null # so that no test has to wait for it
 else
   echo 'Not root: tests that need network namespaces, raw sockets or privileged ports are left out.'
   scripts/system-packages.sh --check || echo 'Tests that use them fail. scripts/system-packages.sh, as root, installs them.'

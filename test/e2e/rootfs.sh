@@ -1,0 +1,36 @@
+#!/bin/bash
+# Prints the folder of a bare Debian with systemd, networkd, resolved and D-Bus, made by debootstrap when it is not there yet (root;
+# a minute). Containers of tests have it as their lower layer and never write to it. One folder for each edition of this
+# script and each release; older ones are removed. V6EDGE_TEST_CACHE is where, /var/cache/v6edge-test unless set.
+set -euo pipefail
+cache=${V6EDGE_TEST_CACHE:-/var/cache/v6edge-test}
+PATH=$PATH:/usr/sbin:/sbin
+packages=systemd,systemd-sysv,systemd-resolved,dbus,iproute2,iputils-ping,procps,libgcc-s1,libstdc++6,curl,dnsutils,man-db
+
+# The release of this machine, from where its own packages come.
+# shellcheck disable=SC1091
+release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# shellcheck disable=SC2016
+mirrors=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" 'Component: main')
+if [ -z "$mirrors" ]; then
+  echo "apt knows no mirror of $release: apt-get update" >&2
+  exit 1
+fi
+
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock -w 600 9
+root=$cache/rootfs-$release-$(sha256sum "$0" | cut -c 1-12)
+if [ ! -d "$root" ]; then
+  rm -rf "$cache"/rootfs-* "$cache/making"
+  log=$cache/debootstrap.log
+  if ! debootstrap --variant=minbase "--include=$packages" "$release" "$cache/making" "${mirrors%%$'\n'*}" >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    exit 1
+  fi
+  rm -rf "$cache"/making/var/cache/apt/archives/*.deb "$cache"/making/var/lib/apt/lists/*
+  # Each container is a machine of its own; without this file its first start asks for a locale and the like.
+  : >"$cache/making/etc/machine-id"
+  mv "$cache/making" "$root"
+fi
+echo "$root"
