@@ -11,17 +11,24 @@ export interface TsigKey {
   readonly secret: Uint8Array;
 }
 
-export type UpdateMatch = 'self' | 'name' | 'subdomain' | 'wildcard' | 'zonesub';
+export type UpdateMatch = 'self' | 'selfsub' | 'selfwild' | 'name' | 'subdomain' | 'wildcard' | 'zonesub';
 
 /** One rule of a zone's update policy; the first that matches grants. No rule: REFUSED. */
 export interface UpdateRule {
-  /** Key name as in `keys`. */
-  readonly key: string;
+  /** Key names as in `keys`; `*.example.org` is every key below example.org. */
+  readonly keys: readonly string[];
   readonly match: UpdateMatch;
   /** For name, subdomain and wildcard: absolute name; undefined = the zone's name. */
   readonly name: string | undefined;
-  /** Type mnemonics or TYPEnnn; empty = every type but SOA, NS, RRSIG, NSEC, NSEC3 (as BIND). */
+  /**
+   * Type mnemonics or TYPEnnn, with the most records a name may have of it as in `AAAA(2)`; empty = every type but SOA,
+   * NS, RRSIG, NSEC, NSEC3 (as BIND).
+   */
   readonly types: readonly string[];
+  /** Where updates may come from; empty = everywhere. */
+  readonly from: readonly Cidr[];
+  /** The most records of all types a name may have; 0 = no limit. */
+  readonly maxRecords: number;
 }
 
 export interface SoaConfig {

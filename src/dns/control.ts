@@ -298,7 +298,8 @@ export class DnsControl {
     if (served === undefined) return refuse(RCODE.NOTAUTH, 'no zone of ours has this name');
     if (key === undefined) return refuse(RCODE.REFUSED, 'it is not signed');
     const view = this.#queue!.view(served.zone);
-    const result = processUpdate(message, served.zone.key, view, served.policy, nameKey(nameFromText(key.name)));
+    const who = { key: nameKey(nameFromText(key.name)), address: request.client.address };
+    const result = processUpdate(message, served.zone.key, view, served.policy, who);
     if (result.reason !== undefined) return refuse(result.rcode, result.reason);
     if (result.ignored.length > 0) log.info({ ignored: result.ignored }, 'records of an update were passed over');
     if (result.changes.length === 0) {

@@ -1,18 +1,42 @@
 /** Who may change what in a zone: the rules of `update`, deny by default. */
+import { type Address, type Cidr, cidrContains, formatAddress, unmapAddress } from '../core/address.ts';
+import { ValueError } from '../core/errors.ts';
 import type { UpdateMatch, UpdateRule } from './config.ts';
 import { isSubdomainKey, type NameKey, nameFromText, nameKey, parentKey } from './wire/name.ts';
 import { TYPE, typeFromText } from './wire/types.ts';
 
 /** Types that a rule without `types` does not grant, as in BIND: who writes them changes the zone, not a name. */
 const WITHHELD: ReadonlySet<number> = new Set([TYPE.SOA, TYPE.NS, TYPE.RRSIG, TYPE.NSEC, TYPE.NSEC3]);
+/** The first label of a wildcard, in a `NameKey`. */
+const ASTERISK = '\x01*';
+
+/** Who asks for an update: the key that signed it, and where it came from. */
+export interface Requester {
+  readonly key: NameKey;
+  readonly address: Address;
+}
+
+/** What a rule grants. */
+export interface Grant {
+  /** The rule in words, for the log. */
+  readonly text: string;
+  /** Records of the type that a name may have; 0 = as many as fit. */
+  readonly maxOfType: number;
+  /** Records of all types that a name may have; 0 = as many as fit. */
+  readonly maxRecords: number;
+}
 
 interface Rule {
-  readonly key: NameKey;
+  readonly keys: readonly NameKey[];
   readonly match: UpdateMatch;
   /** What `match` compares with; for wildcard the name under the asterisk. */
   readonly name: NameKey;
-  /** undefined = all but `WITHHELD`. */
-  readonly types: ReadonlySet<number> | undefined;
+  /** Empty = everywhere. */
+  readonly from: readonly Cidr[];
+  /** What is granted for each type; `other` for all but `WITHHELD`, `any` for all. */
+  readonly types: ReadonlyMap<number, Grant>;
+  readonly other: Grant | undefined;
+  readonly any: Grant | undefined;
   readonly text: string;
 }
 
@@ -22,43 +46,90 @@ export class UpdatePolicy {
 
   /** @throws {ValueError} if a rule names a type or name that is none */
   constructor(zone: NameKey, rules: readonly UpdateRule[]) {
-    this.#rules = rules.map((rule, i) => {
-      const name = rule.name === undefined ? zone : nameKey(nameFromText(rule.name));
-      const asterisk = rule.match === 'wildcard' && name.startsWith('\x01*');
-      return {
-        key: nameKey(nameFromText(rule.key)),
-        match: rule.match,
-        name: asterisk ? parentKey(name)! : name,
-        types: rule.types.length === 0 ? undefined : new Set(rule.types.map(typeFromText)),
-        text: `rule ${i + 1} (${rule.key} ${rule.match}${rule.name === undefined ? '' : ` ${rule.name}`})`,
-      };
-    });
+    this.#rules = rules.map((rule, i) => readRule(zone, rule, i + 1));
   }
 
-  /** Whether any rule is about the key: if none is, it may not even ask for prerequisites. */
-  knows(key: NameKey): boolean {
-    return this.#rules.some((rule) => rule.key === key);
+  /** Whether any rule is about the requester: if none is, it may not even ask for prerequisites. */
+  knows(who: Requester): boolean {
+    return this.#rules.some((rule) => isAbout(rule, who));
   }
 
-  /** The first rule by which the key may change records of this owner and type, in words; undefined if there is none. */
-  grant(key: NameKey, owner: NameKey, type: number): string | undefined {
-    const rule = this.#rules.find((rule) => rule.key === key && covers(rule, owner) && coversType(rule, type));
-    return rule?.text;
+  /** What the first rule that covers a record's owner and type grants; undefined if there is none. */
+  grant(who: Requester, owner: NameKey, type: number): Grant | undefined {
+    for (const rule of this.#rules) {
+      if (!isAbout(rule, who) || !covers(rule, who.key, owner)) continue;
+      const grant = grantOf(rule, type);
+      if (grant !== undefined) return grant;
+    }
+    return undefined;
   }
 
-  /** Why `grant` said no, for the log. */
-  explain(key: NameKey, owner: NameKey): string {
-    if (!this.knows(key)) return 'no rule names the key';
-    return this.#rules.some((rule) => rule.key === key && covers(rule, owner))
-      ? 'the rules for this name leave the type out'
-      : "none of the key's rules covers the name";
+  /** Why `knows` or `grant` said no, for the log: which rules came near, and what they lack. */
+  explain(who: Requester, owner?: NameKey): string {
+    const named = this.#rules.filter((rule) => rule.keys.some((key) => matchesKey(key, who.key)));
+    if (named.length === 0) return 'no rule of the zone names the key';
+    const here = named.filter((rule) => isAbout(rule, who));
+    const list = (rules: readonly Rule[]) => rules.map(({ text }) => text).join(', ');
+    if (here.length === 0) return `${list(named)}: not from ${formatAddress(who.address)}`;
+    const covering = owner === undefined ? [] : here.filter((rule) => covers(rule, who.key, owner));
+    if (covering.length > 0) return `${list(covering)}: not this type`;
+    return `${list(here)}: not this name`;
   }
 }
 
-function covers(rule: Rule, owner: NameKey): boolean {
+function readRule(zone: NameKey, rule: UpdateRule, number: number): Rule {
+  const name = rule.name === undefined ? zone : nameKey(nameFromText(rule.name));
+  const asterisk = rule.match === 'wildcard' && name.startsWith(ASTERISK);
+  const subject = rule.name === undefined ? '' : ` ${rule.name}`;
+  const text = `rule ${number} (${rule.keys.join(', ')} ${rule.match}${subject})`;
+  const grant = (maxOfType: number): Grant => ({ text, maxOfType, maxRecords: rule.maxRecords });
+  const types = new Map(rule.types.map(readTypeLimit).map(({ type, max }) => [type, grant(max)]));
+  return {
+    keys: rule.keys.map((key) => nameKey(nameFromText(key))),
+    match: rule.match,
+    name: asterisk ? parentKey(name)! : name,
+    from: rule.from,
+    types,
+    other: types.size === 0 ? grant(0) : undefined,
+    any: types.get(TYPE.ANY),
+    text,
+  };
+}
+
+/**
+ * Reads `AAAA` or `AAAA(2)`: a type, and how many records of it a name may have (0 = no limit), as BIND writes them.
+ * @throws {ValueError}
+ */
+export function readTypeLimit(text: string): { type: number; max: number } {
+  const match = /^([A-Za-z0-9-]+)(?:\((\d{1,4})\))?$/.exec(text);
+  if (match === null || match[2] === '0') {
+    throw new ValueError(`"${text}" is no record type; write for example AAAA, or AAAA(2) for 2 at most`);
+  }
+  return { type: typeFromText(match[1]!), max: Number(match[2] ?? 0) };
+}
+
+function isAbout(rule: Rule, who: Requester): boolean {
+  if (!rule.keys.some((key) => matchesKey(key, who.key))) return false;
+  if (rule.from.length === 0) return true;
+  const { bytes } = unmapAddress(who.address);
+  return rule.from.some((cidr) => cidrContains(cidr, bytes));
+}
+
+/** A rule's key may be a wildcard: every key below (as BIND's identity field has it). */
+function matchesKey(pattern: NameKey, key: NameKey): boolean {
+  if (!pattern.startsWith(ASTERISK)) return pattern === key;
+  const above = parentKey(pattern)!;
+  return key !== above && isSubdomainKey(key, above);
+}
+
+function covers(rule: Rule, key: NameKey, owner: NameKey): boolean {
   switch (rule.match) {
     case 'self':
-      return owner === rule.key;
+      return owner === key;
+    case 'selfsub':
+      return isSubdomainKey(owner, key);
+    case 'selfwild':
+      return owner !== key && isSubdomainKey(owner, key);
     case 'name':
       return owner === rule.name;
     case 'subdomain':
@@ -70,6 +141,6 @@ function covers(rule: Rule, owner: NameKey): boolean {
   }
 }
 
-function coversType(rule: Rule, type: number): boolean {
-  return rule.types === undefined ? !WITHHELD.has(type) : rule.types.has(type) || rule.types.has(TYPE.ANY);
+function grantOf(rule: Rule, type: number): Grant | undefined {
+  return rule.types.get(type) ?? rule.any ?? (WITHHELD.has(type) ? undefined : rule.other);
 }

@@ -1,6 +1,6 @@
 /** Prescan of an UPDATE's records (RFC 2136 §3.4.1) and the policy's word on each (§3.3): one bad record refuses them all. */
 import type { ZoneView } from './overlay.ts';
-import type { UpdatePolicy } from './policy.ts';
+import type { Grant, Requester, UpdatePolicy } from './policy.ts';
 import { Refusal, recordText } from './update-refusal.ts';
 import type { ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, type NameKey, nameKey } from './wire/name.ts';
@@ -27,21 +27,56 @@ function formFault(record: ResourceRecord): string | undefined {
   return checkRdata(type, rdata) ? undefined : 'its RDATA is not valid';
 }
 
-/** Asks the policy about every record. @throws {Refusal} */
+/**
+ * Asks the policy about every record; returns what it grants for each, in their order (a name without records needs none).
+ * @throws {Refusal}
+ */
 export function checkPolicy(
   records: readonly ResourceRecord[],
-  key: NameKey,
+  who: Requester,
   policy: UpdatePolicy,
   view: ZoneView,
-): void {
-  for (const record of records) {
+): (Grant | undefined)[] {
+  return records.map((record) => {
     const owner = nameKey(record.name);
     // Deleting a name deletes what it has: each type must be granted.
     const types = record.type === TYPE.ANY ? view.rrsets(owner).map(({ rrset }) => rrset.type) : [record.type];
+    let grant: Grant | undefined;
     for (const type of types) {
-      if (policy.grant(key, owner, type) !== undefined) continue;
+      grant = policy.grant(who, owner, type);
+      if (grant !== undefined) continue;
       const what = `${recordText(record)}${type === record.type ? '' : ` (has ${typeToText(type)})`}`;
-      throw new Refusal(RCODE.REFUSED, `${what}: ${policy.explain(key, owner)}`);
+      throw new Refusal(RCODE.REFUSED, `${what}: ${policy.explain(who, owner)}`);
+    }
+    return grant;
+  });
+}
+
+/** Holds the rules' limits against what the records made of the zone: who is at a limit may still replace. @throws {Refusal} */
+export function checkLimits(
+  records: readonly ResourceRecord[],
+  grants: readonly (Grant | undefined)[],
+  before: ZoneView,
+  after: ZoneView,
+): void {
+  for (const [i, record] of records.entries()) {
+    const grant = grants[i];
+    if (record.class !== CLASS.IN || grant === undefined || grant.maxOfType + grant.maxRecords === 0) continue;
+    const owner = nameKey(record.name);
+    const refuse = (max: number, there: number, what: string): void => {
+      if (there <= max) return;
+      throw new Refusal(RCODE.REFUSED, `${recordText(record)}: ${grant.text} allows ${max} ${what}, not ${there}`);
+    };
+    const count = (view: ZoneView, type: number) => view.rrset(owner, type)?.rrset.rdata.length ?? 0;
+    const sum = (view: ZoneView) => view.rrsets(owner).reduce((all, { rrset }) => all + rrset.rdata.length, 0);
+    const { maxOfType, maxRecords } = grant;
+    if (maxOfType > 0) {
+      const there = count(after, record.type);
+      if (there > count(before, record.type)) refuse(maxOfType, there, `${typeToText(record.type)} records a name`);
+    }
+    if (maxRecords > 0) {
+      const there = sum(after);
+      if (there > sum(before)) refuse(maxRecords, there, 'records a name');
     }
   }
 }

@@ -3,11 +3,11 @@
  * changes. The zone itself is not touched; whoever commits the changes does that.
  */
 import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
-import type { UpdatePolicy } from './policy.ts';
+import type { Requester, UpdatePolicy } from './policy.ts';
 import { nextSerial, soaSerial, withSerial } from './soa.ts';
 import { applyRecords } from './update-apply.ts';
 import { checkPrerequisites } from './update-prereq.ts';
-import { checkPolicy, prescan } from './update-prescan.ts';
+import { checkLimits, checkPolicy, prescan } from './update-prescan.ts';
 import { Refusal } from './update-refusal.ts';
 import type { Message } from './wire/message.ts';
 import type { NameKey } from './wire/name.ts';
@@ -30,22 +30,23 @@ export function checkZoneSection(message: Message): number {
   return zone !== undefined && message.questions.length === 1 && zone.type === TYPE.SOA ? RCODE.NOERROR : RCODE.FORMERR;
 }
 
-/** Processes prerequisites and updates (RFC 2136 §3.2 to §3.6) of a message that `key` signed for the zone. */
+/** Processes prerequisites and updates (RFC 2136 §3.2 to §3.6) of a message for the zone. */
 export function processUpdate(
   message: Message,
   zone: NameKey,
   view: ZoneView,
   policy: UpdatePolicy,
-  key: NameKey,
+  who: Requester,
 ): UpdateOutcome {
   // A key that may change nothing here learns nothing from prerequisites either.
-  if (!policy.knows(key)) return refused(RCODE.REFUSED, 'no rule of the zone names the key');
+  if (!policy.knows(who)) return refused(RCODE.REFUSED, policy.explain(who));
   const overlay = new Overlay(view);
   try {
     checkPrerequisites(message.answers, zone, view);
     prescan(message.authority, zone);
-    checkPolicy(message.authority, key, policy, view);
+    const grants = checkPolicy(message.authority, who, policy, view);
     const ignored = applyRecords(message.authority, zone, overlay);
+    checkLimits(message.authority, grants, view, overlay);
     return { rcode: RCODE.NOERROR, reason: undefined, ignored, changes: finishChanges(zone, view, overlay) };
   } catch (error) {
     if (error instanceof Refusal) return refused(error.rcode, error.message);

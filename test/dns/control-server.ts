@@ -13,7 +13,7 @@ import { parseInetEndpoint } from '../../src/core/address.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { type Logger, nullLogger } from '../../src/core/logger.ts';
 import { cryptoRandom } from '../../src/core/random.ts';
-import type { DnsConfig, TsigKey, UpdateRule, ZoneConfig } from '../../src/dns/config.ts';
+import type { DnsConfig, TsigKey, UpdateMatch, UpdateRule, ZoneConfig } from '../../src/dns/config.ts';
 import { DnsControl, type ZonePublication } from '../../src/dns/control.ts';
 
 /** The key that `testConfig` grants everything. */
@@ -25,8 +25,18 @@ export const testKey: TsigKey = {
 
 export const reverseZoneName = '0.0.0.0.6.0.0.0.6.0.0.0.0.0.d.f.ip6.arpa';
 
+/** A rule of one key. */
+export function updateRule(
+  key: string,
+  match: UpdateMatch,
+  name?: string,
+  types: readonly string[] = [],
+  more: Partial<UpdateRule> = {},
+): UpdateRule {
+  return { keys: [key], match, name, types, from: [], maxRecords: 0, ...more };
+}
+
 export function zoneConfig(name: string, overrides: Partial<ZoneConfig> = {}): ZoneConfig {
-  const everything: UpdateRule = { key: 'node-key', match: 'zonesub', name: undefined, types: ['ANY'] };
   return {
     name,
     ns: ['edge.cluster.test'],
@@ -40,7 +50,7 @@ export function zoneConfig(name: string, overrides: Partial<ZoneConfig> = {}): Z
     },
     ttlSeconds: 300,
     file: undefined,
-    update: [everything],
+    update: [updateRule('node-key', 'zonesub', undefined, ['ANY'])],
     transfer: { allow: [], key: 'node-key', notify: [] },
     reverse: false,
     ...overrides,

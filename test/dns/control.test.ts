@@ -19,6 +19,7 @@ import {
   startControlServer,
   testConfig,
   testKey,
+  updateRule,
   zoneConfig,
 } from './control-server.ts';
 import { axfrLines, rr, UdpClient, updateMessage } from './dns-client.ts';
@@ -303,7 +304,7 @@ t.test('a configuration that cannot be used changes nothing', async (t) => {
   const { control, published } = server;
   published.length = 0;
   const before = control.zones();
-  const rule = { key: 'node-key', match: 'zonesub', name: undefined, types: ['NO-TYPE'] } as const;
+  const rule = updateRule('node-key', 'zonesub', undefined, ['NO-TYPE']);
   const bad = testConfig({ keys: [], zones: [zoneConfig('new.test'), zoneConfig('other.test', { update: [rule] })] });
   await t.rejects(control.apply(bad), { code: 'V6_VALUE' });
   const missing = zoneConfig('other.test', { file: '/nonexistent' });

@@ -9,12 +9,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { parseAddress } from '../../src/core/address.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import type { TsigKey } from '../../src/dns/config.ts';
 import type { DnsControl } from '../../src/dns/control.ts';
 import type { ZoneView } from '../../src/dns/overlay.ts';
-import { UpdatePolicy } from '../../src/dns/policy.ts';
+import { type Requester, UpdatePolicy } from '../../src/dns/policy.ts';
 import { signRequest } from '../../src/dns/tsig.ts';
 import { checkPrerequisites } from '../../src/dns/update-prereq.ts';
 import { checkPolicy, prescan } from '../../src/dns/update-prescan.ts';
@@ -24,7 +25,7 @@ import { type NameKey, nameFromKey, nameFromText, nameKey, nameToText } from '..
 import { checkRdata, rdataFromText, rdataToText } from '../../src/dns/wire/rdata.ts';
 import { CLASS, classToText, RCODE, rcodeToText, TYPE, typeToText } from '../../src/dns/wire/types.ts';
 import { startBind } from './bind.ts';
-import { startControlServer, testConfig, testKey, zoneConfig } from './control-server.ts';
+import { startControlServer, testConfig, testKey, updateRule, zoneConfig } from './control-server.ts';
 import { axfrLines, rr, UdpClient, updateMessage } from './dns-client.ts';
 
 const seed = Number(process.env.V6EDGE_FUZZ_SEED ?? 20261123);
@@ -145,16 +146,16 @@ function bindParses({ class: cls, type, rdata }: ResourceRecord, prerequisite: b
 function bindRcode(
   prerequisites: readonly ResourceRecord[],
   updates: readonly ResourceRecord[],
-  check: { zone: NameKey; view: ZoneView; policy: UpdatePolicy; key: NameKey },
+  check: { zone: NameKey; view: ZoneView; policy: UpdatePolicy; who: Requester },
 ): { rcode: number; rule: keyof typeof rules } | undefined {
-  const { zone, view, policy, key } = check;
+  const { zone, view, policy, who } = check;
   const tested = rcodeOf(() => checkPrerequisites(prerequisites, zone, view));
   const form = rcodeOf(() => prescan(updates, zone));
   const unparsed =
     !prerequisites.every((record) => bindParses(record, true)) || !updates.every((record) => bindParses(record, false));
   if (unparsed) return { rcode: RCODE.FORMERR, rule: tested === RCODE.NOERROR ? 'form' : 'parse' };
   for (const record of updates) {
-    const rcode = rcodeOf(() => prescan([record], zone)) || rcodeOf(() => checkPolicy([record], key, policy, view));
+    const rcode = rcodeOf(() => prescan([record], zone)) || rcodeOf(() => checkPolicy([record], who, policy, view));
     if (rcode === RCODE.NOERROR) continue;
     const rule = tested !== RCODE.NOERROR ? 'prerequisites' : form !== rcode ? 'form' : undefined;
     return rule && { rcode, rule };
@@ -177,10 +178,10 @@ t.test(
     const zone = zoneConfig('cluster.test', {
       ns: ['ns.elsewhere.test'],
       update: [
-        { key: 'node-key', match: 'zonesub', name: undefined, types: ['ANY'] },
-        { key: 'limited', match: 'subdomain', name: 'sub.cluster.test', types: ['A', 'AAAA', 'TXT'] },
-        { key: 'limited', match: 'wildcard', name: '*.wild.cluster.test', types: [] },
-        { key: 'n1.cluster.test', match: 'self', name: undefined, types: ['A', 'AAAA'] },
+        updateRule('node-key', 'zonesub', undefined, ['ANY']),
+        updateRule('limited', 'subdomain', 'sub.cluster.test', ['A', 'AAAA', 'TXT']),
+        updateRule('limited', 'wildcard', '*.wild.cluster.test', []),
+        updateRule('n1.cluster.test', 'self', undefined, ['A', 'AAAA']),
       ],
     });
     const server = await startControlServer(dir, testConfig({ keys: [testKey, limitedKey, selfKey], zones: [zone] }));
@@ -228,7 +229,7 @@ cluster.test. 300 IN NS ns.elsewhere.test.
       const foretold = bindRcode(prerequisites, updates, {
         ...own,
         view: viewOf(server.control),
-        key: nameKey(nameFromText(key.name)),
+        who: { key: nameKey(nameFromText(key.name)), address: parseAddress('::1') },
       });
       const [theirReply, ourReply] = await Promise.all([toBind.send(signed), toUs.send(signed)]);
       if (theirReply === undefined || ourReply === undefined) {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { parseAddress } from '../../src/core/address.ts';
 import { UpdatePolicy } from '../../src/dns/policy.ts';
 import { processUpdate } from '../../src/dns/update.ts';
 import type { ResourceRecord } from '../../src/dns/wire/message.ts';
@@ -6,12 +7,14 @@ import { nameFromText, nameKey, nameToText } from '../../src/dns/wire/name.ts';
 import { rdataFromText, rdataToText } from '../../src/dns/wire/rdata.ts';
 import { CLASS, rcodeToText, typeFromText, typeToText } from '../../src/dns/wire/types.ts';
 import { Zone } from '../../src/dns/zone.ts';
+import { updateRule } from './control-server.ts';
 import { rr, updateMessage } from './dns-client.ts';
 
 const zoneKey = nameKey(nameFromText('z.test'));
 const policy = new UpdatePolicy(zoneKey, [
-  { key: 'all', match: 'zonesub', name: undefined, types: ['ANY'] },
-  { key: 'a-only', match: 'name', name: 'h.z.test', types: ['A'] },
+  updateRule('all', 'zonesub', undefined, ['ANY']),
+  updateRule('a-only', 'name', 'h.z.test', ['A']),
+  updateRule('two', 'zonesub', undefined, ['AAAA(2)', 'A', 'TXT(1)'], { maxRecords: 4 }),
 ]);
 
 const start: [owner: string, ttl: number, type: string, ...rdata: string[]][] = [
@@ -49,7 +52,10 @@ function run(prerequisites: string[], updates: string[], key = 'all') {
   const zone = newZone();
   const message = updateMessage(1, 'z.test', prerequisites.map(record), updates.map(record));
   const before = JSON.stringify(zone.toData());
-  const outcome = processUpdate(message, zoneKey, zone, policy, nameKey(nameFromText(key)));
+  const outcome = processUpdate(message, zoneKey, zone, policy, {
+    key: nameKey(nameFromText(key)),
+    address: parseAddress('fd00::1'),
+  });
   t.equal(JSON.stringify(zone.toData()), before, 'the zone itself stays');
   const changes = outcome.changes
     .map(({ owner, type, rrset }) => {
@@ -60,6 +66,13 @@ function run(prerequisites: string[], updates: string[], key = 'all') {
   const soa = outcome.changes.find(({ type }) => type === 6)?.rrset?.rdata[0];
   const serial = soa === undefined ? 100 : Number(rdataToText(6, soa).split(' ')[2]);
   return { rcode: rcodeToText(outcome.rcode), changes, serial, ignored: outcome.ignored.length };
+}
+
+/** The reason for the log. */
+function refusal(updates: string[], key: string, prerequisites: string[] = []): string | undefined {
+  const message = updateMessage(1, 'z.test', prerequisites.map(record), updates.map(record));
+  const who = { key: nameKey(nameFromText(key)), address: parseAddress('fd00::1') };
+  return processUpdate(message, zoneKey, newZone(), policy, who).reason;
 }
 
 t.test('prerequisites (RFC 2136 §3.2)', (t) => {
@@ -180,5 +193,51 @@ t.test('updates (RFC 2136 §3.4.2)', (t) => {
       updates.join(', '),
     );
   }
+  t.end();
+});
+
+t.test('limits of rules: what grows beyond them is refused, what was there before may be replaced', (t) => {
+  const rows: [rcode: string, ...updates: string[]][] = [
+    ['NOERROR', 'n.z.test 60 IN AAAA fd00::1', 'n.z.test 60 IN AAAA fd00::2'],
+    ['REFUSED', 'n.z.test 60 IN AAAA fd00::1', 'n.z.test 60 IN AAAA fd00::2', 'n.z.test 60 IN AAAA fd00::3'],
+    ['NOERROR', 'n.z.test 60 IN AAAA fd00::1', 'n.z.test 60 IN AAAA fd00::2', 'n.z.test 60 IN AAAA fd00::1'],
+    // Of every name its own.
+    ['NOERROR', 'n.z.test 60 IN AAAA fd00::1', 'n.z.test 60 IN AAAA fd00::2', 'm.z.test 60 IN AAAA fd00::3'],
+    // One TXT is there.
+    ['REFUSED', 'h.z.test 60 IN TXT "y"'],
+    ['NOERROR', 'h.z.test 0 ANY TXT', 'h.z.test 60 IN TXT "y"'],
+    ['NOERROR', 'h.z.test 60 IN TXT "y"', 'h.z.test 0 NONE TXT "x"'],
+    // Three records of two types are there, four are allowed.
+    ['NOERROR', 'h.z.test 60 IN A 192.0.2.3'],
+    ['REFUSED', 'h.z.test 60 IN A 192.0.2.3', 'h.z.test 60 IN AAAA fd00::1'],
+    ['NOERROR', 'h.z.test 0 ANY A', 'h.z.test 60 IN AAAA fd00::1', 'h.z.test 60 IN AAAA fd00::2'],
+  ];
+  for (const [rcode, ...updates] of rows) t.equal(run([], updates, 'two').rcode, rcode, updates.join(', '));
+  t.equal(
+    refusal(['n.z.test 60 IN TXT "1"', 'n.z.test 60 IN TXT "2"'], 'two'),
+    'n.z.test IN TXT: rule 3 (two zonesub) allows 1 TXT records a name, not 2',
+  );
+  t.end();
+});
+
+t.test('says what stood against it', (t) => {
+  t.equal(
+    refusal(['h.z.test 60 IN TXT "y"'], 'a-only'),
+    'h.z.test IN TXT: rule 2 (a-only name h.z.test): not this type',
+  );
+  t.equal(
+    refusal(['n.z.test 60 IN A 192.0.2.1'], 'a-only'),
+    'n.z.test IN A: rule 2 (a-only name h.z.test): not this name',
+  );
+  t.equal(
+    refusal(['h.z.test 0 ANY ANY'], 'a-only'),
+    'h.z.test ANY ANY (has TXT): rule 2 (a-only name h.z.test): not this type',
+  );
+  t.equal(refusal([], 'stranger'), 'no rule of the zone names the key');
+  t.equal(refusal([], 'all', ['n.z.test 0 ANY ANY']), 'prerequisite n.z.test ANY ANY: the name is not in use');
+  t.equal(
+    refusal([], 'all', ['h.z.test 0 IN A 192.0.2.1']),
+    'prerequisite h.z.test IN A: the RRset is not the one it names',
+  );
   t.end();
 });

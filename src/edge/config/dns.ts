@@ -11,7 +11,8 @@ import type {
   UpstreamConfig,
   ZoneConfig,
 } from '../../dns/config.ts';
-import { isDataType, typeFromText } from '../../dns/wire/types.ts';
+import { readTypeLimit } from '../../dns/policy.ts';
+import { isDataType, typeToText } from '../../dns/wire/types.ts';
 import { isInZone, readDomainName } from './domain-name.ts';
 import {
   address,
@@ -154,15 +155,21 @@ const soa = section({
 }).prefault({});
 
 const updateRule = section({
-  key: text('key name').describe('a key of `dns.keys`'),
-  match: choice(['self', 'name', 'subdomain', 'wildcard', 'zonesub']).describe(
-    'which names: the key’s own; `name` alone; `name` and below; what the wildcard `name` covers; all in the zone',
+  key: leaf({ kind: 'key name', allowed: 'or a list of them' }, readKeyNames).describe(
+    'keys of `dns.keys`; `*.example.org` is every key whose name is below example.org',
+  ),
+  match: choice(['self', 'selfsub', 'selfwild', 'name', 'subdomain', 'wildcard', 'zonesub']).describe(
+    'which names: the key’s own; that and below it; below it alone; `name` alone; `name` and below; what the wildcard `name` covers; all in the zone',
   ),
   name: domainName().optional().describe('for name, subdomain and wildcard; else the zone’s own'),
   types: list(parsed({ kind: 'record type' }, readType))
     .prefault([])
-    .describe('record types; an empty list is every type but SOA, NS, RRSIG, NSEC and NSEC3'),
-}).transform((r): UpdateRule => ({ ...r, name: r.name, key: r.key.toLowerCase().replace(/\.$/, '') }));
+    .describe(
+      'record types, `AAAA(2)` with the most of them a name may have; an empty list is every type but SOA, NS, RRSIG, NSEC and NSEC3',
+    ),
+  from: list(cidr()).prefault([]).describe('where such updates may come from; empty = everywhere'),
+  maxRecords: integer(0, 100_000).prefault(0).describe('records of all types that a name may have; 0 = no limit'),
+}).transform(({ key, ...rest }): UpdateRule => ({ ...rest, name: rest.name, keys: key }));
 
 /** One entry of `dns.zones`. */
 export const zone = section({
@@ -249,7 +256,7 @@ function checkRule(path: KeyPath, rule: UpdateRule, zone: string, report: Report
     if (rule.match === 'wildcard') report(path, 'match: wildcard needs a `name` that begins with *.');
     return;
   }
-  if (rule.match === 'self' || rule.match === 'zonesub') {
+  if (rule.match.startsWith('self') || rule.match === 'zonesub') {
     report([...path, 'name'], `match: ${rule.match} takes no name`);
   } else if (!isInZone(rule.name, zone)) {
     report([...path, 'name'], `"${rule.name}" is not in the zone "${zone}"`);
@@ -306,12 +313,20 @@ function readMailName(value: string): string {
 }
 
 function readType(value: string): string {
-  const type = value.toUpperCase();
+  const { type, max } = readTypeLimit(value);
+  const text = typeToText(type);
   // ANY and its like stand for no records of their own.
-  if (!isDataType(typeFromText(type)) || ['SOA', 'RRSIG', 'NSEC', 'NSEC3'].includes(type)) {
-    throw new ValueError(`${type} records cannot be changed by an update`);
+  if (!isDataType(type) || ['SOA', 'RRSIG', 'NSEC', 'NSEC3'].includes(text)) {
+    throw new ValueError(`${text} records cannot be changed by an update`);
   }
-  return type;
+  return max === 0 ? text : `${text}(${max})`;
+}
+
+/** One key name or several, as `dns.keys` has them. */
+function readKeyNames(value: unknown): string[] {
+  const names = Array.isArray(value) ? value.map(requireText) : [requireText(value)];
+  if (names.length === 0) throw new ValueError('an empty list: a rule is about one key at least');
+  return names.map(readDomainName);
 }
 
 function issue(ctx: z.core.$RefinementCtx, input: unknown, message: string): never {

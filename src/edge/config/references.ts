@@ -23,7 +23,7 @@ export function checkReferences(raw: unknown, report: Report): void {
     const path = ['dns', 'zones', i];
     checkReference(at(zone, 'transfer'), 'key', [...path, 'transfer'], keys, 'dns.keys', report);
     for (const [j, rule] of items(at(zone, 'update'))) {
-      checkReference(rule, 'key', [...path, 'update', j], keys, 'dns.keys', report);
+      checkKeys(at(rule, 'key'), [...path, 'update', j, 'key'], keys, report);
     }
   }
 }
@@ -40,6 +40,20 @@ function checkReference(
   if (typeof name !== 'string' || name === '') return;
   if (known.some((each) => sameName(each, name, key === 'key'))) return;
   report([...path, key], `there is no "${name}" in ${where} (allowed: ${known.join(', ') || 'none is configured'})`);
+}
+
+/** The keys of an update rule: one, a list, or a wildcard that some key is below. */
+function checkKeys(value: unknown, path: KeyPath, known: readonly string[], report: Report): void {
+  for (const [i, name] of Array.isArray(value) ? items(value) : ([[undefined, value]] as const)) {
+    if (typeof name !== 'string' || name === '') continue;
+    const suffix = /^\*(\.|$)/.test(name) ? name.slice(1).toLowerCase().replace(/\.$/, '') : undefined;
+    const found = known.some((key) =>
+      suffix === undefined ? sameName(key, name, true) : key.toLowerCase().replace(/\.$/, '').endsWith(suffix),
+    );
+    if (found) continue;
+    const allowed = known.join(', ') || 'none is configured';
+    report(i === undefined ? path : [...path, i], `there is no "${name}" in dns.keys (allowed: ${allowed})`);
+  }
 }
 
 /** TSIG key names are domain names: case and a final dot make no difference. */

@@ -303,6 +303,30 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     ],
   ],
   [
+    'update keys, networks and limits',
+    dns(
+      `  keys: { n1.b.test: { algorithm: hmac-sha256, secret: QQ== }, k: { algorithm: hmac-sha256, secret: QQ== } }
+  zones:
+    - name: a.test
+      ns: [n.test]
+      update:
+        - { key: [k, j], match: zonesub }
+        - { key: "*.c.test", match: self }
+        - { key: [], match: zonesub }
+        - { key: "*.b.test", match: self }
+        - { key: [K., "*.B.test", "*"], match: selfsub, from: [fd00::1/64], maxRecords: -1, types: ["A(0)", "A(2)", "SOA(1)"] }`,
+    ),
+    [
+      '8:22: dns.zones[0].update[0].key[1]: there is no "j" in dns.keys (allowed: n1.b.test, k)',
+      '9:18: dns.zones[0].update[1].key: there is no "*.c.test" in dns.keys (allowed: n1.b.test, k)',
+      '10:18: dns.zones[0].update[2].key: an empty list: a rule is about one key at least',
+      /^12:64: dns.zones\[0\].update\[4\].from\[0\]: "fd00::1\/64" has bits beyond its length/,
+      /^12:89: dns.zones\[0\].update\[4\].maxRecords: -1 is no whole number in range/,
+      /^12:101: dns.zones\[0\].update\[4\].types\[0\]: "A\(0\)" is no record type/,
+      '12:117: dns.zones[0].update[4].types[2]: SOA records cannot be changed by an update',
+    ],
+  ],
+  [
     'transfer key',
     dns('  zones: [{ name: a.test, ns: [n.test], transfer: { key: nope } }]'),
     ['3:58: dns.zones[0].transfer.key: there is no "nope" in dns.keys (allowed: none is configured)'],

@@ -53,7 +53,7 @@ t.test('every setting has a meaning, and a default or a reason to have none', (t
   });
   t.match(byPath.get('dns.zones[].update[].match'), {
     required: true,
-    allowed: 'self, name, subdomain, wildcard, zonesub',
+    allowed: 'self, selfsub, selfwild, name, subdomain, wildcard, zonesub',
   });
   t.match(byPath.get('ra[].mtu'), { fallback: '0' });
   t.end();
