@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
@@ -20,6 +19,7 @@ import { canonicalRdata, rdataToText } from '../../src/dns/wire/rdata.ts';
 import { FLAG, RCODE, rcodeToText, TYPE, typeFromText, typeToText } from '../../src/dns/wire/types.ts';
 import { Zone, ZoneTable } from '../../src/dns/zone.ts';
 import { readZoneFile, writeZoneFile } from '../../src/dns/zonefile.ts';
+import { freePort } from '../free-port.ts';
 
 const seed = 20261123;
 
@@ -339,15 +339,6 @@ t.test('replies that only have a rcode', (t) => {
   t.match(short, { id: 77, rcode: RCODE.FORMERR, questions: [] });
   t.end();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** BIND with our zones; ends with the test. */
 async function startNamed(t: Test): Promise<(query: Uint8Array) => Promise<Message>> {

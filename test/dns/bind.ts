@@ -1,13 +1,12 @@
 /** A BIND 9 of its own for a test: one process, one directory, one loopback port. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TsigKey } from '../../src/dns/config.ts';
 import { formatKeyFile } from '../../src/dns/keyfile.ts';
+import { freePort } from '../free-port.ts';
 
 export interface Bind {
   readonly port: number;
@@ -22,7 +21,7 @@ export async function startBind(
   zones: readonly { name: string; file?: string; statements: string }[],
 ): Promise<Bind> {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-bind-'));
-  const port = await freePort();
+  const port = await freePort('::1');
   let conf = `options {
   directory "${dir}"; pid-file "${dir}/named.pid"; session-keyfile "${dir}/session.key"; lock-file none;
   managed-keys-directory "${dir}"; listen-on { none; }; listen-on-v6 port ${port} { ::1; };
@@ -69,22 +68,4 @@ function running(child: ChildProcess, read: (text: string) => string): Promise<v
       if (/^.* running$/m.test(log)) resolve();
     });
   });
-}
-
-/** A port that is free for TCP and UDP alike. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const tcp = net.createServer().listen(0, '::1');
-    await once(tcp, 'listening');
-    const { port } = tcp.address() as net.AddressInfo;
-    const udp = dgram.createSocket('udp6');
-    udp.bind(port, '::1');
-    const free = await once(udp, 'listening').then(
-      () => true,
-      () => false,
-    );
-    udp.close();
-    await new Promise((resolve) => tcp.close(resolve));
-    if (free) return port;
-  }
 }

@@ -1,39 +1,17 @@
 /** A daemon as a child process on loopback, with a state folder and an admin socket of its own. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { type ExecOptions, LabProcess, waitFor } from '../lab/process.ts';
 
+export { freePort } from '../free-port.ts';
+
 const checkout = join(import.meta.dirname, '../../bin/v6edge');
 
 export const keyName = 'node-key';
 export const keySecret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ==';
-
-/** A port that is free for TCP at this moment (and so good as certainly for UDP), beside those given out before. */
-export async function freePort(host = '127.0.0.1'): Promise<number> {
-  for (;;) {
-    const port = await drawPort(host);
-    if (given.has(port)) continue;
-    given.add(port);
-    return port;
-  }
-}
-
-const given = new Set<number>();
-
-function drawPort(host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, host, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** An answer of the admin API. */
 export interface ApiAnswer {

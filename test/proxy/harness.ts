@@ -15,21 +15,13 @@ import type { ProxyTimeouts } from '../../src/proxy/config.ts';
 import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
 import { ProxyEngine, type ProxyEvent } from '../../src/proxy/engine.ts';
 import type { ListenerSnapshot, MemberSnapshot, PoolSnapshot, ProxySnapshot } from '../../src/proxy/snapshot.ts';
+import { freePort } from '../free-port.ts';
+
+export { freePort };
 
 /** Descriptors this process has open. */
 export function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;
-}
-
-/** A port that nothing listens on at this moment. */
-export async function freePort(host = '127.0.0.1'): Promise<number> {
-  const server = net.createServer();
-  server.listen(0, host);
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Resolves when `holds` does, looked at each time the loop turns; rejects after 5 s. */
