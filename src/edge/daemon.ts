@@ -12,6 +12,7 @@ import { formatEndpoint } from '../core/address.ts';
 import { errorCode, errorMessage, V6edgeError } from '../core/errors.ts';
 import type { LogFields, Logger } from '../core/logger.ts';
 import { raiseFileLimit } from '../linux/limits.ts';
+import { ListenFds } from '../linux/listenfds.ts';
 import { Notifier } from '../linux/notify.ts';
 import { startAdmin } from './admin/server.ts';
 import type { ReloadReport } from './admin/source.ts';
@@ -19,6 +20,7 @@ import { formatProblem } from './config/problems.ts';
 import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
 import { openLog } from './log.ts';
+import { Sockets } from './sockets.ts';
 import { EdgeSource } from './source.ts';
 import { version } from './version.ts';
 
@@ -94,6 +96,7 @@ class Daemon {
   readonly #edge: Edge;
   readonly #source: EdgeSource;
   readonly #notifier = new Notifier();
+  readonly #sockets: Sockets;
   /** Reloads come one after the other. */
   #lastReload: Promise<unknown> = Promise.resolve();
 
@@ -101,7 +104,8 @@ class Daemon {
     this.#log = log;
     this.#load = load;
     this.#options = options;
-    this.#edge = new Edge(config, log);
+    this.#sockets = new Sockets(ListenFds.take(), this.#notifier, log);
+    this.#edge = new Edge(this.#sockets.applyTo(config), log, this.#sockets);
     this.#source = new EdgeSource(this.#edge, { configFile: options.configPath, reload: () => this.#reload() });
   }
 
@@ -110,7 +114,7 @@ class Daemon {
     // First, so that it can say what the start waits for, and so that a daemon that runs already is found before anything is touched.
     const admin = await startAdmin(adminConfig, this.#source, this.#log.child({ module: 'admin' })).catch(
       async (error: unknown) => {
-        await this.#edge.stop({ graceMs: 0, final: false });
+        await this.#edge.stop({ graceMs: 0, final: false, handOver: false });
         throw error;
       },
     );
@@ -139,7 +143,7 @@ class Daemon {
     await this.#lastReload;
     const graceMs = this.#edge.config.proxy.timeouts.hardStopAfterMs;
     this.#log.info({ final, graceMs }, 'stopping');
-    await this.#edge.stop({ graceMs, final });
+    await this.#edge.stop({ graceMs, final, handOver: !final });
   }
 
   /** A data thread that hangs keeps its share of the traffic; only another process helps. */
@@ -186,7 +190,7 @@ class Daemon {
         this.#log.error({ errors }, 'the configuration has errors: nothing is changed');
         return { errors, overridden: [] };
       }
-      const overridden = await this.#edge.reload(effective(loaded.config, this.#log));
+      const overridden = await this.#edge.reload(this.#sockets.applyTo(effective(loaded.config, this.#log)));
       this.#log.info({ overridden }, `configuration reloaded: ${this.#served()}`);
       return { errors: [], overridden };
     } catch (error) {

@@ -48,12 +48,16 @@ import { EventStream } from './events.ts';
 import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
+import type { Sockets } from './sockets.ts';
 import { DataThreads } from './threads.ts';
 
 /** How often what data threads say of themselves (sockets, upstreams) is asked for. */
 const reportEveryMs = 1_000;
 /** Time for a second final advertisement, in case a host missed the first; they are 3 s apart (RFC 4861 §6.2.6). */
 const finalAdvertisementsMs = 3_000;
+
+/** Before a restart: time for the last sessions, while new clients wait for the daemon that follows. */
+const handOverMs = 2_000;
 
 /** What a configuration without DNS means to the DNS engines. */
 const noDns: DnsConfig = {
@@ -66,6 +70,12 @@ const noDns: DnsConfig = {
   keys: [],
   zones: [],
 };
+
+export interface StopOptions {
+  readonly graceMs: number;
+  readonly final: boolean;
+  readonly handOver: boolean;
+}
 
 export class Edge {
   readonly log: Logger;
@@ -83,6 +93,7 @@ export class Edge {
   readonly #reactor = new Reactor();
   readonly #network: NetworkMonitor;
   readonly threadCount: number;
+  readonly #sockets: Sockets;
   #config: EdgeConfig;
   #proxySnapshot: ProxySnapshot | undefined;
   /** Server cookies are good in all threads, until the next start. */
@@ -93,8 +104,9 @@ export class Edge {
   #state: 'starting' | 'serving' | 'stopping' = 'starting';
   #reporting: ReturnType<Clock['after']> | undefined;
 
-  constructor(config: EdgeConfig, log: Logger) {
+  constructor(config: EdgeConfig, log: Logger, sockets: Sockets) {
     this.#config = config;
+    this.#sockets = sockets;
     this.log = log;
     this.threadCount = config.workers === 'auto' ? availableParallelism() : config.workers;
     this.counters = new CounterTable(counterLayout(this.threadCount));
@@ -160,6 +172,7 @@ export class Edge {
       logSettings: config.log,
       initial: () => this.#initial(),
       handoff,
+      sockets: (thread) => sockets.forThread(thread, { threads: this.threadCount, config: this.#config }),
       onProxyEvent: (event) => this.#onProxyEvent(event),
     });
   }
@@ -193,7 +206,7 @@ export class Edge {
     const { config } = this;
     try {
       // Before anything is touched.
-      checkPorts(wantedPorts(config));
+      checkPorts(wantedPorts(config), this.#sockets.ports);
       if (config.dns !== undefined) await this.dns.start(config.dns);
       this.proxy.start(config.proxy);
       this.discovery.apply(config.proxy.pools);
@@ -203,7 +216,7 @@ export class Edge {
       await this.ra.start(config.ra);
       this.#state = 'serving';
     } catch (error) {
-      await this.stop({ graceMs: 0, final: false });
+      await this.stop({ graceMs: 0, final: false, handOver: false });
       throw error;
     }
   }
@@ -214,7 +227,7 @@ export class Edge {
    */
   async reload(config: EdgeConfig): Promise<string[]> {
     const old = this.#config;
-    checkPorts(wantedPorts(config), wantedPorts(old));
+    checkPorts(wantedPorts(config), [...wantedPorts(old), ...this.#sockets.ports]);
     if (old.ra.length === 0 && config.ra.length > 0) await this.#network.start();
     const undo: (() => unknown)[] = [];
     let overridden: readonly string[];
@@ -247,19 +260,27 @@ export class Edge {
     if (config === undefined) await this.dns.stop();
   }
 
-  /** Ends in order. @param final whether advertisements say farewell: not when another daemon follows at once */
-  async stop(options: { readonly graceMs: number; readonly final: boolean }): Promise<void> {
+  /**
+   * Ends in order.
+   * @param options.final whether advertisements say farewell: not when another daemon follows at once
+   * @param options.handOver whether listening sockets stay for that daemon. Clients are then accepted until the sessions of
+   * this moment have ended; those who come later wait for it.
+   */
+  async stop(options: StopOptions): Promise<void> {
     this.#state = 'stopping';
     this.#reporting?.cancel();
+    const lastMs = options.handOver ? Math.min(options.graceMs, handOverMs) : options.graceMs;
+    await this.threads.settle(options.graceMs - lastMs);
     const stopAdvertising = () =>
       this.#step('router advertisements', () => this.ra.stop({ final: options.final, graceMs: finalAdvertisementsMs }));
     // A real stop tells the nodes first, so that they turn elsewhere while sessions end; a restart serves them to the last.
     const farewell = options.final ? stopAdvertising() : undefined;
     this.discovery.stop();
     this.proxy.stop();
-    await this.#step('data threads', () => this.threads.stop(options.graceMs));
+    await this.#step('data threads', () => this.threads.stop(lastMs, options.handOver));
     await (farewell ?? stopAdvertising());
     await this.#step('zone store', () => this.dns.stop());
+    this.#sockets.close();
     this.#network.close();
     this.#reactor.close();
   }

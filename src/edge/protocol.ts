@@ -9,6 +9,7 @@ import type { ProxyEvent } from '../proxy/engine.ts';
 import type { SessionInfo } from '../proxy/host.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
 import type { LogConfig } from './config/types.ts';
+import type { PassedSocket } from './sockets.ts';
 
 /** What a data thread is started with (`workerData`). */
 export interface ThreadStart {
@@ -18,6 +19,8 @@ export interface ThreadStart {
   /** What the proxy knows of each client. */
   readonly sources: SharedArrayBuffer;
   readonly log: LogConfig;
+  /** Listening sockets that are the thread's from now on. */
+  readonly sockets: readonly PassedSocket[];
 }
 
 /** A socket a data thread holds open, or wanted to. */
@@ -61,8 +64,13 @@ export type Down =
   | ({ readonly kind: 'sessions'; readonly ticket: number } & SessionQuery)
   | { readonly kind: 'close-session'; readonly ticket: number; readonly id: number }
   | { readonly kind: 'flush-cache'; readonly name: Uint8Array | undefined }
-  /** Answered with `stopping` at once; the thread ends when its sessions have, or when the grace time is over. */
-  | { readonly kind: 'stop'; readonly graceMs: number };
+  /** Answered when the sessions of that moment have ended, or when the grace time is over; new ones are accepted. */
+  | { readonly kind: 'settle'; readonly ticket: number; readonly graceMs: number }
+  /**
+   * Answered with `stopping` at once; the thread ends when its sessions have, or when the grace time is over. `handOver`:
+   * listening sockets stay in the service manager's store.
+   */
+  | { readonly kind: 'stop'; readonly graceMs: number; readonly handOver: boolean };
 
 /** Data thread to control thread. */
 export type Up =

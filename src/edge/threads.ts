@@ -16,6 +16,7 @@ import type { Handoff } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import { newSourceTable, releaseSources } from '../proxy/sources.ts';
 import type { Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
+import type { PassedSocket } from './sockets.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */
 const steadyMs = 10_000;
@@ -61,6 +62,8 @@ export interface DataThreadsContext {
   /** The whole present state, for a thread that starts. */
   readonly initial: () => readonly (Extract<Down, { kind: 'proxy' | 'dns' }> | ZonePublication)[];
   readonly handoff: Handoff;
+  /** Listening sockets for a thread that starts. */
+  readonly sockets: (thread: number) => readonly PassedSocket[];
   readonly onProxyEvent: (event: ProxyEvent) => void;
   /** The thread's program; tests have others. */
   readonly program?: URL;
@@ -145,14 +148,22 @@ export class DataThreads {
     return closed === true;
   }
 
-  /** Stops accepting, lets sessions finish for `graceMs`, then ends the threads; one that does not answer is not waited for. */
-  async stop(graceMs: number): Promise<void> {
-    this.#stopping = true;
-    for (const { timer } of this.#restarts.values()) timer?.cancel();
-    await Promise.all([...this.#threads.values()].map((thread) => this.#end(thread, graceMs)));
+  /** Waits until the sessions of this moment have ended, `graceMs` at most; new ones are accepted meanwhile. */
+  async settle(graceMs: number): Promise<void> {
+    if (graceMs > 0) await this.#ask((ticket) => ({ kind: 'settle', ticket, graceMs }), undefined, graceMs + answerMs);
   }
 
-  async #end(thread: DataThread, graceMs: number): Promise<void> {
+  /**
+   * Stops accepting, lets sessions finish for `graceMs`, then ends the threads; one that does not answer is not waited for.
+   * @param handOver whether listening sockets stay with the service manager, for a process that follows at once
+   */
+  async stop(graceMs: number, handOver = false): Promise<void> {
+    this.#stopping = true;
+    for (const { timer } of this.#restarts.values()) timer?.cancel();
+    await Promise.all([...this.#threads.values()].map((thread) => this.#end(thread, graceMs, handOver)));
+  }
+
+  async #end(thread: DataThread, graceMs: number, handOver: boolean): Promise<void> {
     const { clock, log } = this.#context;
     const { worker, index } = thread;
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
@@ -167,7 +178,7 @@ export class DataThreads {
       timer.cancel();
       timer = clock.after(graceMs + closeMs, force);
     });
-    worker.postMessage({ kind: 'stop', graceMs } satisfies Down);
+    worker.postMessage({ kind: 'stop', graceMs, handOver } satisfies Down);
     await ended;
     timer.cancel();
   }
@@ -194,6 +205,7 @@ export class DataThreads {
       counters: counters.buffer,
       sources: this.#sources,
       log: logSettings,
+      sockets: this.#context.sockets(index),
     };
     // As this file: TypeScript in a checkout, JavaScript in the bundle.
     const program = this.#context.program ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
@@ -243,18 +255,23 @@ export class DataThreads {
     thread.worker.postMessage({ kind: 'replies', id, messages } satisfies Down);
   }
 
-  #ask(message: (ticket: number) => Down, threads = [...this.#threads.values()]): Promise<unknown[]> {
+  #ask(
+    message: (ticket: number) => Down,
+    threads = [...this.#threads.values()],
+    limitMs = answerMs,
+  ): Promise<unknown[]> {
     const ticket = this.#tickets++;
     if (threads.length === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
-      const timer = this.#context.clock.after(answerMs, () => {
+      const timer = this.#context.clock.after(limitMs, () => {
         this.#pending.delete(ticket);
         resolve(pending.values);
       });
       const pending: Pending = { waiting: new Set(threads), values: [], timer, resolve };
       this.#pending.set(ticket, pending);
       for (const thread of threads) {
-        thread.askedAt ??= this.#context.clock.now();
+        // An answer that takes its time is no sign of a thread that hangs.
+        if (limitMs === answerMs) thread.askedAt ??= this.#context.clock.now();
         thread.worker.postMessage(message(ticket));
       }
     });

@@ -3,18 +3,20 @@
  * sockets are closed first, so that nothing in the kernel outlives it, and the control thread starts another.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { formatEndpoint } from '../core/address.ts';
+import { formatEndpoint, parseInetEndpoint } from '../core/address.ts';
 import { systemClock } from '../core/clock.ts';
 import { CounterTable } from '../core/counters.ts';
 import { assert } from '../core/errors.ts';
 import { cryptoRandom, SeededRandom } from '../core/random.ts';
 import { DnsEngine } from '../dns/engine.ts';
 import type { HandoffRequest } from '../dns/snapshot.ts';
+import { Notifier } from '../linux/notify.ts';
 import { Reactor } from '../linux/reactor.ts';
 import { ProxyEngine } from '../proxy/engine.ts';
 import { counterLayout, dnsWindow, proxyWindow } from './counter-layout.ts';
 import { type LogSink, openLog } from './log.ts';
 import type { BindReport, Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
+import { socketKeeper } from './sockets.ts';
 
 /** Handed-over messages that may wait for the control thread at once; further ones are dropped and the client asks again. */
 const maxHandoffs = 1_000;
@@ -24,6 +26,7 @@ class DataThread {
   readonly #proxy: ProxyEngine;
   readonly #dns: DnsEngine;
   readonly #thread: number;
+  readonly #notifier = new Notifier();
   readonly #handoffs = new Map<number, (messages: readonly Uint8Array[]) => void>();
   #handoffId = 0;
   #ready = false;
@@ -41,7 +44,13 @@ class DataThread {
       counters: proxyWindow(stripe),
       sources: { table: start.sources, thread: start.thread },
       report: (event) => this.#send({ kind: 'proxy-event', event }),
+      keeper: socketKeeper(this.#notifier, start.thread),
     });
+    for (const { endpoint, fd, kind } of start.sockets) {
+      const bound = parseInetEndpoint(endpoint);
+      if (kind === 'spare') this.#proxy.adoptSpare(bound, fd);
+      else this.#proxy.adopt(bound, { fd, lent: kind === 'lent' });
+    }
     this.#dns = new DnsEngine({
       reactor: this.#reactor,
       clock,
@@ -71,6 +80,7 @@ class DataThread {
         this.#dns.close();
       } finally {
         this.#reactor.close();
+        this.#notifier.close();
       }
     }
   }
@@ -104,8 +114,13 @@ class DataThread {
       case 'flush-cache':
         this.#dns.flushCache(message.name);
         return;
+      case 'settle':
+        void this.#proxy
+          .settle(message.graceMs)
+          .then(() => this.#send({ kind: 'done', ticket: message.ticket, value: true }));
+        return;
       case 'stop':
-        void this.#stop(message.graceMs);
+        void this.#stop(message.graceMs, message.handOver);
         this.#send({ kind: 'stopping' });
         return;
     }
@@ -165,8 +180,8 @@ class DataThread {
     });
   }
 
-  async #stop(graceMs: number): Promise<void> {
-    await Promise.all([this.#proxy.stop(graceMs), this.#dns.stop(graceMs)]);
+  async #stop(graceMs: number, handOver: boolean): Promise<void> {
+    await Promise.all([this.#proxy.stop(graceMs, handOver), this.#dns.stop(graceMs)]);
     this.close();
     parentPort?.close();
   }

@@ -59,6 +59,17 @@ export function closeFd(fd: number): number {
   return orErrno(closeCall(fd));
 }
 
+// Declared with its third argument: integers of a variadic call travel like any other on x86-64 and arm64 Linux.
+const fcntlCall = libcCall<(fd: number, command: number, argument: number) => number>(
+  'int fcntl(int fd, int command, int argument)',
+);
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Another descriptor, close-on-exec, for what `fd` stands for (fcntl(2), F_DUPFD_CLOEXEC); or -errno. */
+export function duplicateFd(fd: number): number {
+  return orErrno(fcntlCall(fd, F_DUPFD_CLOEXEC, 0));
+}
+
 const setsockoptCall = libcCall<(fd: number, level: number, name: number, value: Uint8Array, length: number) => number>(
   'int setsockopt(int fd, int level, int name, void *value, uint length)',
 );

@@ -90,6 +90,11 @@ export class ListenFds {
     return at < 0 ? undefined : this.#fds.splice(at, 1)[0];
   }
 
+  /** All that nobody claimed; the caller becomes their owner. */
+  takeAll(): ListenFd[] {
+    return this.#fds.splice(0);
+  }
+
   /** Closes what nobody claimed. */
   close(): void {
     for (const { fd } of this.#fds.splice(0)) closeFd(fd);

@@ -4,7 +4,7 @@
  */
 import { AF_UNIX, MSG_NOSIGNAL, SO_SNDTIMEO, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './constants.ts';
 import { check } from './errors.ts';
-import { closeFd, kernelBuffer, libcCall, orErrno, setSocketBytes } from './libc.ts';
+import { addressOf, closeFd, kernelBuffer, libcCall, orErrno, setSocketBytes } from './libc.ts';
 import { encodeSockaddrUn } from './sockaddr-un.ts';
 
 const socketCall = libcCall<(domain: number, type: number, protocol: number) => number>(
@@ -13,6 +13,11 @@ const socketCall = libcCall<(domain: number, type: number, protocol: number) => 
 const sendtoCall = libcCall<
   (fd: number, bytes: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: number) => number
 >('int64 sendto(int fd, void *bytes, size_t length, int flags, void *address, uint addressLength)');
+
+const sendmsgCall = libcCall<(fd: number, header: Uint8Array, flags: number) => number>(
+  'int64 sendmsg(int fd, void *header, int flags)',
+);
+const SCM_RIGHTS = 1;
 
 /** How long a message waits for a service manager that reads nothing. */
 const sendTimeoutSeconds = 1;
@@ -72,19 +77,63 @@ export class Notifier {
     return this.#send(['WATCHDOG=1']);
   }
 
+  /**
+   * Leaves a duplicate of a descriptor with the service manager, which hands it to the next process of the service
+   * (sd_pid_notify_with_fds(3), FDSTORE; `FileDescriptorStoreMax=` of the unit). It keeps a file once, under its first name.
+   * @param name up to 255 characters, no colon
+   */
+  store(fd: number, name: string): number {
+    // FDPOLL=0: only we say when a descriptor is of no more use.
+    return this.#send(['FDSTORE=1', `FDNAME=${name}`, 'FDPOLL=0'], fd);
+  }
+
+  /** Has the service manager close what it keeps under a name (FDSTOREREMOVE). */
+  unstore(name: string): number {
+    return this.#send(['FDSTOREREMOVE=1', `FDNAME=${name}`]);
+  }
+
   close(): void {
     if (this.#fd >= 0) closeFd(this.#fd);
     this.#fd = -1;
   }
 
-  #send(lines: readonly string[]): number {
+  #send(lines: readonly string[], descriptor?: number): number {
     if (this.#address === undefined || this.#fd < 0) return 0;
     const message = Buffer.from(lines.join('\n'), 'utf8');
+    if (descriptor !== undefined) return sendWithFd(this.#fd, this.#address, message, descriptor);
     const sent = orErrno(
       sendtoCall(this.#fd, message, message.length, MSG_NOSIGNAL, this.#address, this.#address.length),
     );
     return Math.min(sent, 0);
   }
+}
+
+/**
+ * sendmsg(2) with one descriptor (unix(7), SCM_RIGHTS). The structures, on both architectures:
+ *
+ *   struct msghdr   0 name · 8 u32 namelen · 16 iov · 24 iovlen · 32 control · 40 controllen · 48 i32 flags
+ *   struct iovec    0 base · 8 length
+ *   struct cmsghdr  0 u64 length · 8 i32 level · 12 i32 type · 16 i32 descriptor, padded to 8
+ */
+function sendWithFd(socket: number, address: Buffer, message: Uint8Array, descriptor: number): number {
+  const memory = kernelBuffer(56 + 16 + 24 + address.length + message.length);
+  const base = addressOf(memory);
+  const [iovecAt, controlAt, addressAt, messageAt] = [56, 72, 96, 96 + address.length];
+  memory.set(address, addressAt);
+  memory.set(message, messageAt);
+  memory.writeBigUInt64LE(base + BigInt(addressAt), 0);
+  memory.writeUInt32LE(address.length, 8);
+  memory.writeBigUInt64LE(base + BigInt(iovecAt), 16);
+  memory.writeUInt32LE(1, 24);
+  memory.writeBigUInt64LE(base + BigInt(controlAt), 32);
+  memory.writeUInt32LE(24, 40);
+  memory.writeBigUInt64LE(base + BigInt(messageAt), iovecAt);
+  memory.writeUInt32LE(message.length, iovecAt + 8);
+  memory.writeUInt32LE(16 + 4, controlAt);
+  memory.writeInt32LE(SOL_SOCKET, controlAt + 8);
+  memory.writeInt32LE(SCM_RIGHTS, controlAt + 12);
+  memory.writeInt32LE(descriptor, controlAt + 16);
+  return Math.min(orErrno(sendmsgCall(socket, memory, MSG_NOSIGNAL)), 0);
 }
 
 /** A newline would begin another assignment. */

@@ -13,7 +13,7 @@ import { Backend, type Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
 import { ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
-import { type Guard, Listener, type ListenerOwner, type ListenerStatus } from './listener.ts';
+import { type Guard, Listener, type ListenerOwner, type ListenerStatus, type ListeningSocket } from './listener.ts';
 import { RelayIo } from './relay.ts';
 import { Session } from './session.ts';
 import { logSession } from './session-log.ts';
@@ -29,6 +29,13 @@ export type ProxyEvent =
   | { readonly kind: 'connect-failed'; readonly pool: string; readonly member: string; readonly code: string }
   | { readonly kind: 'listening'; readonly listeners: readonly ListenerStatus[] };
 
+/** Keeps a thread's listening sockets for the process that follows this one. */
+export interface SocketKeeper {
+  keep(endpoint: InetEndpoint, fd: number): void;
+  /** It is about to be closed for good. */
+  drop(endpoint: InetEndpoint): void;
+}
+
 export interface ProxyContext {
   readonly reactor: Reactor;
   readonly clock: Clock;
@@ -39,6 +46,7 @@ export interface ProxyContext {
   /** Of all threads, and which is this; an engine alone makes its own. */
   readonly sources?: { readonly table: SharedArrayBuffer; readonly thread: number };
   readonly report: (event: ProxyEvent) => void;
+  readonly keeper?: SocketKeeper;
 }
 
 /** Pipes of 256 KiB: as many as the 64 MiB that the kernel allows one user hold. */
@@ -74,7 +82,9 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly #backends = new Map<string, Backend>();
   readonly #listeners = new Map<string, Listener>();
   /** Listening sockets that were given to us and that no listener uses yet, by endpoint. */
-  readonly #adopted = new Map<string, number>();
+  readonly #adopted = new Map<string, ListeningSocket>();
+  /** Listening sockets that are used no more but for those who wait in their queue. */
+  readonly #spares: { endpoint: InetEndpoint; fd: number }[] = [];
   readonly #sessions: Session[] = [];
   #maxConnections = 0;
   #nextId = 1;
@@ -82,8 +92,10 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   #pauseTimer: Timer | undefined;
   #reopenTimer: Timer | undefined;
   #stopping = false;
+  /** Listening sockets stay with their keeper. */
+  #handingOver = false;
   #warnedAt = Number.NEGATIVE_INFINITY;
-  #onDrained: (() => void) | undefined;
+  readonly #onSessionEnd = new Set<() => void>();
 
   constructor(context: ProxyContext) {
     this.#context = context;
@@ -98,13 +110,18 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   /**
    * Takes over a socket that listens on `endpoint`, from the service manager or an earlier run of ours: the listener bound
    * there uses it from the next `apply` on, so that nobody is refused in between. Threads that share a socket get a
-   * duplicate each. What no listener wanted is closed with the engine.
+   * duplicate each, as lent. What no listener wanted is closed with the engine.
    */
-  adopt(endpoint: InetEndpoint, fd: number): void {
+  adopt(endpoint: InetEndpoint, socket: ListeningSocket): void {
     const key = formatEndpoint(endpoint);
     const before = this.#adopted.get(key);
-    if (before !== undefined) closeFd(before);
-    this.#adopted.set(key, fd);
+    if (before !== undefined) closeFd(before.fd);
+    this.#adopted.set(key, socket);
+  }
+
+  /** Takes over a socket on `endpoint` that is one too many: who waits in its queue is served with the next `apply`. */
+  adoptSpare(endpoint: InetEndpoint, fd: number): void {
+    this.#spares.push({ endpoint, fd });
   }
 
   /** Brings listeners, pools and members in line; sessions of what did not change go on. */
@@ -146,22 +163,24 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     return session !== undefined;
   }
 
-  /** Accepts no more; sessions may finish until `graceMs` is over and are closed then. */
-  async stop(graceMs: number): Promise<void> {
+  /** Resolves when the sessions of this moment have ended, or after `graceMs`; new ones are accepted meanwhile. */
+  async settle(graceMs: number): Promise<void> {
+    const before = this.#nextId;
+    await this.#ended(graceMs, () => this.#sessions.every(({ id }) => id >= before));
+  }
+
+  /**
+   * Accepts no more; sessions may finish until `graceMs` is over and are closed then.
+   * @param handOver whether listening sockets stay with their keeper, for a process that follows at once
+   */
+  async stop(graceMs: number, handOver = false): Promise<void> {
     if (!this.#stopping) {
       this.#stopping = true;
+      this.#handingOver = handOver;
       this.#reopenTimer?.cancel();
-      for (const listener of this.#listeners.values()) listener.close(true);
+      for (const listener of this.#listeners.values()) this.#closeListener(listener, true);
     }
-    if (this.#sessions.length > 0 && graceMs > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = this.#context.clock.after(graceMs, resolve);
-        this.#onDrained = () => {
-          timer.cancel();
-          resolve();
-        };
-      });
-    }
+    await this.#ended(graceMs, () => this.#sessions.length === 0);
     this.close();
   }
 
@@ -170,13 +189,31 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#stopping = true;
     this.#reopenTimer?.cancel();
     this.#pauseTimer?.cancel();
-    for (const listener of this.#listeners.values()) listener.close(false);
+    for (const listener of this.#listeners.values()) this.#closeListener(listener, false);
     this.#listeners.clear();
     for (const session of [...this.#sessions]) session.end(Ended.stopped);
-    for (const fd of this.#adopted.values()) closeFd(fd);
+    for (const { fd } of this.#adopted.values()) closeFd(fd);
     this.#adopted.clear();
+    for (const { fd } of this.#spares.splice(0)) closeFd(fd);
     this.wheel.close();
     this.io.pipes.close();
+  }
+
+  /** Resolves when `holds` does, asked whenever a session ends, or after `graceMs`. */
+  async #ended(graceMs: number, holds: () => boolean): Promise<void> {
+    if (graceMs <= 0 || holds()) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        timer.cancel();
+        this.#onSessionEnd.delete(look);
+        resolve();
+      };
+      const look = () => {
+        if (holds()) done();
+      };
+      const timer = this.#context.clock.after(graceMs, done);
+      this.#onSessionEnd.add(look);
+    });
   }
 
   // --- snapshots ---
@@ -208,10 +245,47 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
         wanted.set(key, listener);
       }
     }
-    for (const listener of this.#listeners.values()) if (!kept.has(listener)) listener.close(true);
+    for (const listener of this.#listeners.values()) if (!kept.has(listener)) this.#closeListener(listener, true);
     this.#listeners.clear();
     for (const [key, listener] of wanted) this.#listeners.set(key, listener);
     this.#openListeners();
+    for (const { endpoint, fd } of this.#spares.splice(0)) this.#emptySpare(endpoint, fd);
+  }
+
+  #emptySpare(endpoint: InetEndpoint, fd: number): void {
+    const text = formatEndpoint(endpoint);
+    const listener = [...this.#listeners.values()].find((each) => formatEndpoint(each.endpoint) === text);
+    if (listener === undefined) {
+      closeFd(fd);
+      return;
+    }
+    const spare = new Listener(
+      this,
+      listener.config,
+      endpoint,
+      guardOf(this.#backends.get(listener.config.pool)?.settings),
+    );
+    spare.open({ fd, lent: false });
+    spare.close(true);
+  }
+
+  /** @param accept whether those that wait in its queue become sessions first; in a lent one they wait for whoever comes next */
+  #closeListener(listener: Listener, accept: boolean): void {
+    if (!listener.isOpen) return;
+    const { endpoint, lent } = listener;
+    if (lent) {
+      this.adopt(endpoint, { fd: listener.letGo(), lent });
+      if (this.#stopping) return;
+      const fields = { listener: listener.config.name, bind: formatEndpoint(endpoint) };
+      this.#context.log.warn(
+        fields,
+        'nobody serves this any more, but the service manager listens on: end its socket unit',
+      );
+      return;
+    }
+    // First: from now on the kernel gives new connections to other threads, or refuses them.
+    if (!this.#handingOver) this.#context.keeper?.drop(endpoint);
+    listener.close(accept);
   }
 
   #openListeners(): void {
@@ -228,8 +302,10 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       const { status } = listener;
       changed ||= open || before !== status.code;
       failed ||= !open;
-      if (open) this.#context.log.info({ listener: status.listener, bind: status.endpoint }, 'listening');
-      else if (before !== status.code) {
+      if (open) {
+        if (!listener.lent) this.#context.keeper?.keep(listener.endpoint, listener.fd);
+        this.#context.log.info({ listener: status.listener, bind: status.endpoint }, 'listening');
+      } else if (before !== status.code) {
         this.#context.log.error(
           { listener: status.listener, bind: status.endpoint, code: status.code },
           'cannot listen',
@@ -334,7 +410,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#sources.leave(session.sourcePlace);
     if (session.listener.log) logSession(this.#context.log, session, termination, this.now());
     if (this.#paused) this.#resume();
-    if (this.#sessions.length === 0) this.#onDrained?.();
+    for (const look of this.#onSessionEnd) look();
   }
 }
 

@@ -29,6 +29,13 @@ export interface ListenerOwner {
   onAcceptError(listener: Listener, errno: number, exhausted: boolean): void;
 }
 
+/** A socket that listens already. */
+export interface ListeningSocket {
+  readonly fd: number;
+  /** It stays open elsewhere, whatever becomes of this descriptor: with the service manager, and in other threads. */
+  readonly lent: boolean;
+}
+
 /** Whether a bind of the configuration is served, and if not, why. */
 export interface ListenerStatus {
   readonly listener: string;
@@ -52,6 +59,7 @@ export class Listener implements EventHandler {
   readonly destination: AddressSpan | undefined;
   readonly #owner: ListenerOwner;
   #fd = -1;
+  #lent = false;
   #events = EPOLLIN;
   #code: string | undefined;
   #paused = false;
@@ -88,6 +96,11 @@ export class Listener implements EventHandler {
     return Listener.key(this.config.name, this.endpoint);
   }
 
+  /** -1 while it is not open. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   get isOpen(): boolean {
     return this.#fd >= 0;
   }
@@ -101,19 +114,25 @@ export class Listener implements EventHandler {
     return { listener: config.name, endpoint: formatEndpoint(endpoint), open: this.isOpen, code: this.#code };
   }
 
+  /** Whether the socket is one that others hold, too. */
+  get lent(): boolean {
+    return this.#lent;
+  }
+
   /**
    * Binds and listens; on failure `status` says why, and `open` may be called again.
    * @param adopted a socket that listens on the endpoint already, in the place of one of our own; the listener's from now on
    */
-  open(adopted?: number): boolean {
+  open(adopted?: ListeningSocket): boolean {
     if (this.isOpen) return true;
-    let fd = adopted ?? -1;
+    let fd = adopted?.fd ?? -1;
     try {
       if (adopted === undefined) fd = listenTcp(this.endpoint, { backlog, keepaliveSeconds: 0 });
       else setNoDelay(fd);
       this.#setGuard(fd);
+      this.#lent = adopted?.lent === true;
       // Threads that share one socket are not all woken for one connection.
-      this.#events = adopted === undefined ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE;
+      this.#events = this.#lent ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN;
       this.#owner.reactor.add(fd, this.#events, this);
       this.#fd = fd;
       this.#code = undefined;
@@ -144,11 +163,17 @@ export class Listener implements EventHandler {
   close(accept: boolean): void {
     if (!this.isOpen) return;
     if (accept && !this.#paused) for (let i = 0; i < maxFarewell && this.isOpen && this.#acceptOne(); i++);
-    if (!this.isOpen) return;
-    this.#owner.reactor.forget(this.#fd);
-    closeFd(this.#fd);
+    if (this.isOpen) closeFd(this.letGo());
+  }
+
+  /** Accepts no more and gives the open socket back. */
+  letGo(): number {
+    const fd = this.#fd;
+    if (this.#paused) this.#owner.reactor.forget(fd);
+    else this.#owner.reactor.remove(fd);
     this.#fd = -1;
     this.#paused = false;
+    return fd;
   }
 
   onEvents(): void {

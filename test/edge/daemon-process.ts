@@ -59,7 +59,9 @@ export class DaemonHome {
     // Without what a test runner would load into every Node.js process below it.
     const env = { NODE_OPTIONS: '', ...options.env };
     // A test runner that is killed can end nothing: the kernel does it then (prctl(2), PR_SET_PDEATHSIG).
-    const command = ['setpriv', '--pdeathsig', 'KILL', this.#program, 'run', '--config', this.configFile];
+    const run = ['setpriv', '--pdeathsig', 'KILL', this.#program, 'run', '--config', this.configFile];
+    // As a service manager does: the process that sockets are meant for is named by its number.
+    const command = options.fds === undefined ? run : ['sh', '-c', 'LISTEN_PID=$$ exec "$@"', 'sh', ...run];
     const daemon = new LabProcess('v6edge', command, { ...options, env });
     this.#processes.push(daemon);
     return daemon;

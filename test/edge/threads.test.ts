@@ -30,6 +30,7 @@ function setup(t: Test, mood: string): Setup {
     logSettings: { level: 'info', format: 'json' },
     initial: () => [{ kind: 'zone-removed', name: nameFromText('a.test') }],
     handoff: () => Promise.resolve([]),
+    sockets: () => [],
     onProxyEvent: () => undefined,
     program: new URL('./odd-worker.ts', import.meta.url),
   });

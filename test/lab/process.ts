@@ -16,6 +16,8 @@ export interface ExecOptions {
   readonly input?: string | Uint8Array;
   /** After this the program is killed; 15 s if absent. */
   readonly timeoutMs?: number;
+  /** Descriptors that the program gets from 3 on. */
+  readonly fds?: readonly number[];
   /** More environment variables. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -52,7 +54,7 @@ export class LabProcess {
     const spawnOptions: SpawnOptions = {
       // A session of its own: Ctrl-C at the terminal reaches only the lab's runner, which then takes everything down.
       detached: true,
-      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...(options.fds ?? [])],
       // root's path on Debian lacks these after `su`.
       env: { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`, LC_ALL: 'C', ...options.env },
     };

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -8,6 +8,8 @@ import { check, SystemError } from '../../src/linux/errors.ts';
 import { closeFd, kernelBuffer, libcCall, orErrno } from '../../src/linux/libc.ts';
 import { Notifier } from '../../src/linux/notify.ts';
 import { encodeSockaddrUn } from '../../src/linux/sockaddr-un.ts';
+import { ServiceManager } from '../edge/service-manager.ts';
+import { waitFor } from '../lab/process.ts';
 
 const socketCall = libcCall<(domain: number, type: number, protocol: number) => number>(
   'int socket(int domain, int type, int protocol)',
@@ -34,6 +36,7 @@ class Manager {
   }
 }
 
+const EBADF = 9;
 const directory = mkdtempSync(join(tmpdir(), 'v6edge-notify-'));
 t.teardown(() => rmSync(directory, { recursive: true }));
 
@@ -117,3 +120,19 @@ function monotonicMicroseconds(): number {
   clockCall(CLOCK_MONOTONIC, time);
   return Number(time.readBigInt64LE(0)) * 1e6 + Number(time.readBigInt64LE(8)) / 1e3;
 }
+
+t.test('a descriptor is left with the service manager, and taken back', async (t) => {
+  const manager = new ServiceManager(t);
+  const notifier = new Notifier({ NOTIFY_SOCKET: manager.address });
+  const fd = openSync('/proc/self/status', 'r');
+  t.equal(notifier.store(fd, 'status'), 0);
+  t.equal(notifier.store(-1, 'none'), -EBADF, 'no descriptor');
+  closeFd(fd);
+  await waitFor('the descriptor', () => manager.store.length === 1);
+  t.equal(manager.store[0]!.name, 'status');
+  t.equal(readlinkSync(`/proc/self/fd/${manager.store[0]!.fd}`), `/proc/${process.pid}/status`);
+  t.equal(notifier.unstore('status'), 0);
+  await waitFor('it to be gone', () => manager.store.length === 0);
+  notifier.close();
+  t.equal(notifier.store(0, 'late'), 0, 'nothing happens after close');
+});

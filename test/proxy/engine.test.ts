@@ -78,8 +78,8 @@ t.test('a socket that was passed to us is used as it is, with who waits in its q
   const early = ask(endpoint!.port);
   const harness = new Harness();
   t.teardown(() => upstream.close());
-  harness.engine.adopt(endpoint!, passed);
-  harness.engine.adopt(unused!, listenTcp(unused!, options));
+  harness.engine.adopt(endpoint!, { fd: passed, lent: true });
+  harness.engine.adopt(unused!, { fd: listenTcp(unused!, options), lent: true });
   const bind = [endpoint!, parseInetEndpoint(`127.0.0.1:${await freePort()}`)];
   const apply = () =>
     harness.engine.apply(snapshot([listener('127.0.0.1:0', { bind })], [pool([member('m1', upstream.port)])]));
