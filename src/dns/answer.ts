@@ -4,6 +4,7 @@ import { concatBytes, readUint16 } from './wire/bytes.ts';
 import type { MessageWriter, ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, MAX_NAME, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
 import { MAX_UDP_SIZE, type Query } from './wire/query.ts';
+import { targetOffset } from './wire/rdata-names.ts';
 import { CLASS, FLAG, RCODE, SECTION, TYPE } from './wire/types.ts';
 import { findSet, type Zone, type ZoneNode, type ZoneTable } from './zone.ts';
 
@@ -254,22 +255,6 @@ function findWildcard(zone: Zone, key: NameKey): ZoneNode | undefined {
   let encloser = parentKey(key)!;
   while (zone.node(encloser) === undefined) encloser = parentKey(encloser)!;
   return zone.node(`\x01*${encloser}`);
-}
-
-/** Where the rdata of a type has a name whose addresses the client will want next; -1: nowhere. */
-function targetOffset(type: number): number {
-  switch (type) {
-    case TYPE.NS:
-      return 0;
-    case TYPE.MX:
-    case TYPE.SVCB:
-    case TYPE.HTTPS:
-      return 2;
-    case TYPE.SRV:
-      return 6;
-    default:
-      return -1;
-  }
 }
 
 function plainName(rdata: Uint8Array, offset: number): Name {

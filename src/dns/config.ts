@@ -57,7 +57,7 @@ export interface ZoneConfig {
 }
 
 export interface UpstreamConfig {
-  readonly transport: 'udp' | 'tls';
+  readonly transport: 'udp' | 'tcp' | 'tls';
   readonly endpoint: InetEndpoint;
   /** Name to authenticate, for tls. */
   readonly serverName: string | undefined;

@@ -69,6 +69,9 @@ export const dnsCounters: readonly MetricSpec[] = [
   upstream('tcp_retry'),
   upstream('failed'),
   upstream('private'),
+  upstream('stray'),
+  upstream('given_up'),
+  upstream('looped'),
   { name: 'v6edge_dns_tcp_accepted_total', help: 'DNS over TCP connections accepted' },
   { name: 'v6edge_dns_tcp_rejected_total', help: 'DNS over TCP connections closed because there were too many' },
   { name: 'v6edge_dns_tcp_timeouts_total', help: 'DNS over TCP connections closed for silence' },
@@ -117,9 +120,12 @@ export const COUNT = {
   UPSTREAM_TCP: firstAnswer + 20,
   UPSTREAM_FAILED: firstAnswer + 21,
   UPSTREAM_PRIVATE: firstAnswer + 22,
-  TCP_ACCEPTED: firstAnswer + 23,
-  TCP_REJECTED: firstAnswer + 24,
-  TCP_TIMEOUT: firstAnswer + 25,
+  UPSTREAM_STRAY: firstAnswer + 23,
+  UPSTREAM_GIVEN_UP: firstAnswer + 24,
+  UPSTREAM_LOOPED: firstAnswer + 25,
+  TCP_ACCEPTED: firstAnswer + 26,
+  TCP_REJECTED: firstAnswer + 27,
+  TCP_TIMEOUT: firstAnswer + 28,
 } as const;
 
 /** Indexes of `dnsGauges`. */

@@ -15,6 +15,7 @@ import { Forwarder, type ForwarderContext, QUEUED } from './forwarder/forwarder.
 import type { UpstreamStatus } from './forwarder/upstream.ts';
 import { Hairpin } from './hairpin.ts';
 import { localZones } from './local-zones.ts';
+import { OwnCookies } from './own-cookies.ts';
 import { RebindGuard } from './rebind.ts';
 import { Responder, type ResponderContext } from './responder.ts';
 import type { DnsSettings, Handoff, ZoneData, ZoneDelta } from './snapshot.ts';
@@ -91,6 +92,7 @@ export class DnsEngine {
       hairpin: this.#hairpin,
       isSynthetic: (question) => this.#dns64.plan(question, 0) !== undefined,
       cookies: new CookieJar(random.fill(new Uint8Array(16))),
+      ownCookies: new OwnCookies(random.fill(new Uint8Array(16)), random),
       cache: new WireCache(ZONE_CACHE_BYTES, random),
       forwarder: undefined,
     };
@@ -115,6 +117,7 @@ export class DnsEngine {
     assert(!this.#closed, 'apply after close');
     this.#filter.apply(settings.allow, settings.rateLimit);
     this.#shared.cookies = new CookieJar(settings.cookieSecret);
+    this.#shared.ownCookies = new OwnCookies(settings.cookieSecret, this.#context.random);
     this.#hairpin.apply(settings.hairpin);
     this.#rebind.apply(settings.forward?.rebind ?? { protect: false, allow: [] });
     this.#applyForward(settings.forward);
@@ -235,6 +238,7 @@ export class DnsEngine {
         random,
         log,
         counters,
+        newCookie: () => this.#shared.ownCookies.make(),
         plan: (question, key) => this.#dns64.plan(question, key),
         accepts: (answer) => this.#rebind.accepts(answer, this.#dns64.prefixes),
         settled: (question, key, answer, error) => this.#responder.settled(question, key, answer, error),

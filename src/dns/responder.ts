@@ -2,7 +2,7 @@
  * Answers messages of clients, whatever they came by: from the cache, from our zones, by forwarding, or by handing them to
  * the control thread. A cached answer takes no allocation; everything else leaves one behind.
  */
-import type { InetEndpoint } from '../core/address.ts';
+import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import { errorMessage } from '../core/errors.ts';
@@ -13,12 +13,14 @@ import type { CookieJar } from './cookies.ts';
 import { COUNT, responseCounter } from './counters.ts';
 import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
-import { type Forwarder, type ForwardWaiter, OVERLOADED, QUEUED } from './forwarder/forwarder.ts';
+import { type Forwarder, type ForwardWaiter, LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './forwarder/forwarder.ts';
 import type { Hairpin } from './hairpin.ts';
+import type { OwnCookies } from './own-cookies.ts';
 import { HEADER_LENGTH, QueryView } from './query-view.ts';
 import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
 import type { Handoff } from './snapshot.ts';
 import { MessageWriter } from './wire/message.ts';
+import { nameToText } from './wire/name.ts';
 import { VERDICT } from './wire/query.ts';
 import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
 import type { ZoneTable } from './zone.ts';
@@ -35,6 +37,7 @@ const PATIENCE_MS = 1800;
 const FIRST_FAILURE_SECONDS = 1;
 /** RFC 9520 §3.2: failures are remembered at least a second, at most five minutes. */
 const MAX_FAILURE_SECONDS = 60;
+const LOOP_TELL_MS = 60_000;
 const MAX_MESSAGE = 65535;
 /** The longest question, 255 + 2 + 2, in whole words. */
 const QUESTION_BYTES = 260;
@@ -56,7 +59,7 @@ export interface ReplySink {
   done(): void;
 }
 
-/** What the responder needs from its thread; `cookies`, `cache` and `forwarder` may be replaced. */
+/** What the responder needs from its thread; `cookies`, `ownCookies`, `cache` and `forwarder` may be replaced. */
 export interface ResponderContext {
   readonly clock: Clock;
   readonly log: Logger;
@@ -68,6 +71,7 @@ export interface ResponderContext {
   /** Whether the reverse name asked for is of an address we make up ourselves (RFC 6147 §5.3.1). */
   readonly isSynthetic: (question: Uint8Array) => boolean;
   cookies: CookieJar;
+  ownCookies: OwnCookies;
   cache: WireCache;
   forwarder: Forwarder | undefined;
 }
@@ -116,6 +120,7 @@ export class Responder {
   #handoffs = 0;
   #outstanding = 0;
   #whenIdle: (() => void) | undefined;
+  #loopToldAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(context: ResponderContext) {
@@ -326,7 +331,9 @@ export class Responder {
       return this.#write(view, reply.continued(aligned, this.#writer), limit, out, at);
     }
     const pending = new Pending(this, view, origin, reply);
-    const outcome = forwarder!.resolve(question, view.key, filter.client, pending);
+    // A query with a cookie of ours went out to an upstream here, and came back.
+    const looped = view.cookie !== 0 && this.#context.ownCookies.isOurs(view.bytes, view.cookie);
+    const outcome = looped ? LOOPED : forwarder!.resolve(question, view.key, filter.client, pending);
     if (outcome === QUEUED) {
       this.#outstanding++;
       if (stale && reply === undefined) {
@@ -336,9 +343,22 @@ export class Responder {
     }
     pending.sink.done();
     if (outcome === OVERLOADED) counters.add(COUNT.OVERLOAD);
+    if (outcome === LOOPED) this.#noteLoop(question, origin);
     if (stale && reply === undefined) return this.#stale(view, limit, out, words, at, now);
-    view.extendedError = outcome === OVERLOADED ? EDE.OTHER : EDE.NO_REACHABLE_AUTHORITY;
+    view.extendedError = outcome === UNAVAILABLE ? EDE.NO_REACHABLE_AUTHORITY : EDE.OTHER;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
+  }
+
+  /** One line a minute: the one who made the loop has to end it. */
+  #noteLoop(question: Uint8Array, origin: Origin): void {
+    const { clock, counters, log } = this.#context;
+    counters.add(COUNT.UPSTREAM_LOOPED);
+    const now = clock.now();
+    if (now - this.#loopToldAt < LOOP_TELL_MS) return;
+    this.#loopToldAt = now;
+    const from = formatEndpoint(origin.client());
+    const name = nameToText(question.subarray(0, -4));
+    log.error({ from, name }, 'a query of ours came back: an upstream forwards to this server');
   }
 
   #fromZone(view: QueryView, reply: ZoneReply, limit: number, out: Buffer, at: number, now: number): number {

@@ -11,7 +11,7 @@ import type { HandoffRequest } from '../../src/dns/snapshot.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE } from '../../src/dns/wire/types.ts';
-import { aaaa, Bench, FakeUpstream, query, reply, settings, soa, txt, zone } from './peers.ts';
+import { aaaa, askedName, Bench, FakeUpstream, query, reply, settings, soa, txt, zone } from './peers.ts';
 
 const run = promisify(execFile);
 
@@ -123,7 +123,7 @@ t.test('forwarded, cached, counted down', async (t) => {
   const upstream = await FakeUpstream.start(t, ({ message }) =>
     message.questions[0]!.name.length > 8
       ? reply(message, { rcode: RCODE.NXDOMAIN, authority: [soa('test', 30, 20)] })
-      : reply(message, { answers: [aaaa('a.test', 1, 100)] }),
+      : reply(message, { answers: [aaaa(askedName(message), 1, 100)] }),
   );
   const bench = await Bench.start(t, { clock, upstreams: [upstream.config] });
   const first = await bench.ask('A.tEst', { edns: { udpSize: 1232 } });
@@ -159,7 +159,7 @@ t.test('CD and DO go to the upstream as they came, and are cached apart', async 
   const upstream = await FakeUpstream.start(t, ({ message }) =>
     reply(message, {
       flags: FLAG.QR | FLAG.RA | FLAG.AD | FLAG.AA,
-      answers: [aaaa('a.test', (message.flags & FLAG.CD ? 1 : 0) + (message.edns!.do ? 2 : 0))],
+      answers: [aaaa(askedName(message), (message.flags & FLAG.CD ? 1 : 0) + (message.edns!.do ? 2 : 0))],
     }),
   );
   const bench = await Bench.start(t, { upstreams: [upstream.config] });
@@ -198,7 +198,9 @@ t.test('an alias out of our zones goes on upstream', async (t) => {
 });
 
 t.test('a zone added takes what was forwarded below its name', async (t) => {
-  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.own.test', 9)] }));
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 9)] }),
+  );
   const bench = await Bench.start(t, { upstreams: [upstream.config] });
   t.equal((await bench.ask('a.own.test')).answers[0]!.rdata[15], 9);
   bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1)]));
@@ -207,7 +209,9 @@ t.test('a zone added takes what was forwarded below its name', async (t) => {
 
 t.test('stale answers while the upstream is gone (RFC 8767)', async (t) => {
   const clock = new FakeClock();
-  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.test', 1, 10)] }));
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 1, 10)] }),
+  );
   const bench = await Bench.start(t, { clock, upstreams: [upstream.config], cache: { serveStaleSeconds: 3600 } });
   await bench.ask('a.test');
   await upstream.stop();
@@ -220,7 +224,9 @@ t.test('stale answers while the upstream is gone (RFC 8767)', async (t) => {
 
 t.test('prefetch: a popular name is asked again before it expires', async (t) => {
   const clock = new FakeClock();
-  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.test', 1, 100)] }));
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 1, 100)] }),
+  );
   const bench = await Bench.start(t, { clock, upstreams: [upstream.config], cache: { prefetch: true } });
   for (let i = 0; i < 3; i++) await bench.ask('a.test');
   clock.advance(95_000);
@@ -294,7 +300,9 @@ t.test('rate limit: the rate is answered, then every second comes back truncated
 });
 
 t.test('cookies (RFC 7873): given to who asks, and who shows one is not limited', async (t) => {
-  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.test', 1)] }));
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 1)] }),
+  );
   const rateLimit = { responsesPerSecond: 2, slip: 0 };
   const bench = await Bench.start(t, { upstreams: [upstream.config], settings: { rateLimit } });
   bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1), txt('fits.own.test', 450)]));
@@ -322,7 +330,9 @@ t.test('cookies (RFC 7873): given to who asks, and who shows one is not limited'
 });
 
 t.test('dig and kdig are content', async (t) => {
-  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [txt('big.test', 3000)] }));
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [txt(askedName(message), 3000)] }),
+  );
   const bench = await Bench.start(t, { upstreams: [upstream.config] });
   bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1)]));
   const own = await dig(bench, 'a.own.test', 'AAAA');
@@ -360,7 +370,9 @@ t.test('an address that is taken is told, tried again, and gone without a trace 
 });
 
 t.test('stop waits for answers under way, close does not', async (t) => {
-  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.test', 1)] }));
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 1)] }),
+  );
   const bench = await Bench.start(t, { upstreams: [upstream.config] });
   const asked = bench.exchange(query('a.test'));
   while (bench.counters.get(COUNT.UPSTREAM_SENT) === 0) await nextTurn();

@@ -13,7 +13,7 @@ import { dnsCounters, dnsGauges } from '../../src/dns/counters.ts';
 import { DnsEngine } from '../../src/dns/engine.ts';
 import type { DnsSettings, Handoff, ZoneData } from '../../src/dns/snapshot.ts';
 import { encodeMessage, type Message, parseMessage, type ResourceRecord } from '../../src/dns/wire/message.ts';
-import { nameFromText } from '../../src/dns/wire/name.ts';
+import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
 
@@ -73,6 +73,11 @@ export function zone(name: string, records: readonly ResourceRecord[]): ZoneData
     rrset: { type, ttl, rdata: [rdata] },
   }));
   return { name: nameFromText(name), rrsets };
+}
+
+/** The name a message asks for. */
+export function askedName({ questions }: Message): string {
+  return nameToText(questions[0]!.name);
 }
 
 /** The reply to a message: same id and question. */

@@ -6,7 +6,7 @@ import type { DnsSettings } from '../../src/dns/snapshot.ts';
 import type { Message } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
 import { CLASS, RCODE, TYPE } from '../../src/dns/wire/types.ts';
-import { aaaa, Bench, FakeUpstream, query, reply, type Seen, settings, soa } from './peers.ts';
+import { aaaa, askedName, Bench, FakeUpstream, query, reply, type Seen, settings, soa } from './peers.ts';
 
 const edns = { udpSize: 1232 };
 const EXTENDED_ERROR = 15;
@@ -17,7 +17,7 @@ function errorOf({ edns: opt }: Message): number | undefined {
   return option === undefined ? undefined : Buffer.from(option.data).readUInt16BE();
 }
 
-const good = ({ message }: Seen) => reply(message, { answers: [aaaa('a.test', 1)] });
+const good = ({ message }: Seen) => reply(message, { answers: [aaaa(askedName(message), 1)] });
 const fixed = (text: string) => {
   const { family, bytes } = parseAddress(text);
   const record = { name: nameFromText('a.test'), type: family === 4 ? TYPE.A : TYPE.AAAA, class: CLASS.IN };
@@ -66,7 +66,7 @@ t.test('conditional forwarding: the nearest domain counts', async (t) => {
   const named =
     (last: number) =>
     ({ message }: Seen) =>
-      reply(message, { answers: [aaaa('x', last)] });
+      reply(message, { answers: [aaaa(askedName(message), last)] });
   const [all, office, deep] = await Promise.all([1, 2, 3].map((last) => FakeUpstream.start(t, named(last))));
   const bench = await Bench.start(t, {
     upstreams: [all!.config],
@@ -156,7 +156,7 @@ t.test('extended errors (RFC 8914) say why', async (t) => {
   const upstream = await FakeUpstream.start(t, ({ message }) =>
     message.questions[0]!.name.length > 8
       ? reply(message, { rcode: RCODE.NXDOMAIN, authority: [soa('test', 10, 10)] })
-      : reply(message, { answers: [aaaa('a.test', 1, 10)] }),
+      : reply(message, { answers: [aaaa(askedName(message), 1, 10)] }),
   );
   const bench = await Bench.start(t, { clock, upstreams: [upstream.config], cache: { serveStaleSeconds: 3600 } });
   t.equal(errorOf(await bench.ask('a.test', { edns })), undefined);
@@ -225,7 +225,7 @@ t.test(
     keeping.behaviour = (seen) => {
       const forged = Buffer.from(good(seen));
       for (let i = 12; i < 12 + name.length; i++) if (forged[i]! > 0x40) forged[i]! ^= 0x20;
-      return [forged, reply(seen.message, { answers: [aaaa('a.test', 7)] })];
+      return [forged, reply(seen.message, { answers: [aaaa(askedName(seen.message), 7)] })];
     };
     t.equal((await bench.ask(`forged.${name}`)).answers[0]!.rdata[15], 7, 'the true one is taken');
     const lowering = await FakeUpstream.start(t, (seen) => {

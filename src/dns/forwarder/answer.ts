@@ -1,8 +1,11 @@
-/** What an upstream answered, made ready for the cache: our header, no OPT, TTLs within bounds. */
+/** What an upstream answered, made ready for the cache: our header, no OPT, nothing that was not asked for, TTLs within bounds. */
+import { WireError } from '../../core/errors.ts';
 import { readUint16, readUint32, writeUint16, writeUint32 } from '../wire/bytes.ts';
-import { encodeMessage, HEADER_LENGTH, parseMessage } from '../wire/message.ts';
+import { encodeMessage, HEADER_LENGTH, type Message, parseMessage } from '../wire/message.ts';
+import { sameNameAt } from '../wire/name.ts';
 import { type RecordVisitor, scanRecords } from '../wire/scan.ts';
 import { FLAG, RCODE, SECTION, TYPE } from '../wire/types.ts';
+import { prune } from './bailiwick.ts';
 
 /** A forwarded answer. */
 export interface ForwardAnswer {
@@ -13,6 +16,8 @@ export interface ForwardAnswer {
   /** Seconds it may be cached; 0 = not at all. */
   readonly ttl: number;
   readonly rcode: number;
+  /** Whether the upstream said more than belongs to the question. */
+  readonly pruned: boolean;
 }
 
 /** Bounds on lifetimes, from the configuration. */
@@ -22,21 +27,41 @@ export interface TtlBounds {
   readonly maxNegativeTtlSeconds: number;
 }
 
+/** Most aliases a plain answer may have; one with more is looked at record by record. */
+const PLAIN_CHAIN = 16;
+
 /** Makes an answer of an upstream's reply whose question was checked; undefined when the message is malformed. */
 export function readAnswer(reply: Uint8Array, questionLength: number, bounds: TtlBounds): ForwardAnswer | undefined {
   const scan = new AnswerScan(reply, readUint16(reply, HEADER_LENGTH + questionLength - 4));
   if (!scanRecords(reply, scan) || !scan.sound) return undefined;
-  if (scan.opt >= 0 && scan.opt + scan.optLength !== reply.length) {
-    // OPT before other records: what they point at would move, so the message is written anew.
-    return readAnswer(withoutOpt(reply), questionLength, bounds);
+  if (scan.stray) {
+    const message = withoutOpt(reply);
+    if (message === undefined) return undefined;
+    const kept = prune(message);
+    // All that was told was beside the question: that is no answer, not a negative one.
+    if (message.answers.length > 0 && kept.answers.length === 0) return undefined;
+    const written = encodeMessage(kept);
+    const again = new AnswerScan(written, scan.type);
+    if (!scanRecords(written, again) || !again.sound) return undefined;
+    return make(written, questionLength, bounds, again, kept.answers.length < message.answers.length);
   }
+  return make(reply, questionLength, bounds, scan, false);
+}
+
+function make(
+  reply: Uint8Array,
+  questionLength: number,
+  bounds: TtlBounds,
+  scan: AnswerScan,
+  pruned: boolean,
+): ForwardAnswer {
   const message = Uint8Array.from(scan.opt >= 0 ? reply.subarray(0, scan.opt) : reply);
   const rcode = message[3]! & 15;
   if (scan.opt >= 0) writeUint16(message, 10, readUint16(message, 10) - 1);
   writeUint16(message, 0, 0);
   writeUint16(message, 2, FLAG.QR | FLAG.RA | (readUint16(reply, 2) & FLAG.AD) | rcode);
   const ttl = boundTtls(message, scan, rcode, bounds);
-  return { message, questionLength, ttlOffsets: scan.ttlOffsets, ttl, rcode };
+  return { message, questionLength, ttlOffsets: scan.ttlOffsets, ttl, rcode, pruned };
 }
 
 /** Writes bounded TTLs into the message. Returns the lifetime of the whole. */
@@ -61,9 +86,15 @@ function boundTtls(message: Uint8Array, scan: AnswerScan, rcode: number, bounds:
   return lifetime;
 }
 
-function withoutOpt(reply: Uint8Array): Uint8Array {
-  const { edns: _, ...message } = parseMessage(reply);
-  return encodeMessage(message);
+/** The message without OPT; undefined when that, which nothing else looks into here, is malformed. */
+function withoutOpt(reply: Uint8Array): Message | undefined {
+  try {
+    const { edns: _, ...message }: Message = parseMessage(reply);
+    return message;
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
 }
 
 class AnswerScan implements RecordVisitor {
@@ -71,18 +102,21 @@ class AnswerScan implements RecordVisitor {
   /** At most one OPT, in its place (RFC 6891 §6.1.1), and no TSIG, which nobody asked for. */
   sound = true;
   opt = -1;
-  optLength = 0;
   /** Whether records of the type asked for are there, and whether aliases are. */
   answers = false;
   aliases = false;
   /** From the SOA in the authority section (RFC 2308 §5); -1 without. */
   negativeTtl = -1;
+  /** Whether records are there that may not belong to the question: owners out of order, or none of the chain's. */
+  stray = false;
+  /** Where the names of the chain of aliases are: the question's, and those that CNAMEs lead to. */
+  readonly #chain = [HEADER_LENGTH];
   readonly #message: Uint8Array;
-  readonly #type: number;
+  readonly type: number;
 
   constructor(message: Uint8Array, type: number) {
     this.#message = message;
-    this.#type = type;
+    this.type = type;
   }
 
   record(
@@ -98,16 +132,39 @@ class AnswerScan implements RecordVisitor {
     if (type === TYPE.OPT) {
       this.sound &&= section === SECTION.ADDITIONAL && this.opt < 0;
       this.opt = owner;
-      this.optLength = rdata + length - owner;
       return;
     }
     this.sound &&= type !== TYPE.TSIG;
     this.ttlOffsets.push(ttlOffset);
     if (section === SECTION.ANSWER) {
-      this.answers ||= type === this.#type || this.#type === TYPE.ANY;
+      this.answers ||= type === this.type || this.type === TYPE.ANY;
       this.aliases ||= type === TYPE.CNAME || type === TYPE.DNAME;
-    } else if (section === SECTION.AUTHORITY && type === TYPE.SOA && length >= 22) {
+      this.stray ||= this.#chain.length > PLAIN_CHAIN || !this.#onChain(owner);
+      if (type === TYPE.CNAME && length > 0) this.#chain.push(rdata);
+      return;
+    }
+    // An SOA is told by most upstreams with what does not exist, and checked here; all else is looked at closer.
+    this.stray ||= section !== SECTION.AUTHORITY || type !== TYPE.SOA || !this.#aboveChain(owner);
+    if (section === SECTION.AUTHORITY && type === TYPE.SOA && length >= 22) {
       this.negativeTtl = Math.min(ttl, readUint32(this.#message, rdata + length - 4));
     }
+  }
+
+  #onChain(owner: number): boolean {
+    for (let i = this.#chain.length - 1; i >= 0; i--) {
+      if (sameNameAt(this.#message, owner, this.#chain[i]!)) return true;
+    }
+    return false;
+  }
+
+  /** Whether the name is one of the chain's, or one above it. */
+  #aboveChain(owner: number): boolean {
+    return this.#chain.some((name) => {
+      for (let at = name; ; at += this.#message[at]! + 1) {
+        while (this.#message[at]! >= 0xc0) at = ((this.#message[at]! & 0x3f) << 8) | this.#message[at + 1]!;
+        if (sameNameAt(this.#message, owner, at)) return true;
+        if (this.#message[at] === 0) return false;
+      }
+    });
   }
 }

@@ -6,12 +6,14 @@ import { type Flight, triesOf } from './flight.ts';
 import type { StreamExchange } from './stream-exchange.ts';
 import type { UdpExchange } from './udp-exchange.ts';
 import { Upstream } from './upstream.ts';
+import type { UpstreamCookie } from './upstream-cookie.ts';
 
 /** An upstream and what leads to it. */
 export interface Channel {
   readonly upstream: Upstream;
   readonly udp: UdpExchange;
   readonly stream: StreamExchange;
+  readonly cookie: UpstreamCookie;
   probe: Timer | undefined;
 }
 

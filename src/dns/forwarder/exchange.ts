@@ -11,6 +11,10 @@ export interface Attempt {
   readonly stream: boolean;
   /** Whether it had an OPT record. */
   readonly edns: boolean;
+  /** Data of the COOKIE option it had. */
+  readonly cookie: Uint8Array | undefined;
+  /** Whether it is the same once more, as the upstream did not know the cookie before (RFC 7873 §5.3). */
+  readonly again: boolean;
   id: number;
   /** The UDP socket it left by. */
   socket: { forget(attempt: Attempt): void } | undefined;
@@ -23,7 +27,8 @@ export type Failure = 'refused' | 'closed';
 export interface AttemptHandler {
   /** A reply whose source, id and question match; its bytes hold during the call. */
   replied(attempt: Attempt, reply: Uint8Array): void;
-  failed(attempt: Attempt, failure: Failure): void;
+  /** @param detail what the system or TLS says of it */
+  failed(attempt: Attempt, failure: Failure, detail?: string): void;
   /** A datagram that answers nothing we asked: late, or forged. */
   unmatched(upstream: Upstream): void;
 }

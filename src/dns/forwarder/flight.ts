@@ -25,6 +25,8 @@ export interface FlightPlan {
 /** A question on its way. */
 export interface Flight {
   readonly id: string;
+  /** When it began. */
+  readonly since: number;
   /** What was asked of us, and what is asked now. */
   readonly question: Uint8Array;
   asked: Uint8Array;

@@ -17,29 +17,32 @@ import type { ForwardConfig } from '../config.ts';
 import { COUNT, GAUGE } from '../counters.ts';
 import { EDE } from '../extended-error.ts';
 import { HEADER_LENGTH } from '../query-view.ts';
-import { CLASS, FLAG, RCODE, TYPE } from '../wire/types.ts';
+import { FLAG, RCODE } from '../wire/types.ts';
 import { type ForwardAnswer, readAnswer } from './answer.ts';
 import { type Channel, Channels } from './channels.ts';
 import { type Attempt, type AttemptHandler, type Failure, repeatsCase } from './exchange.ts';
 import { type Flight, type FlightPlan, type ForwardWaiter, flightId, triesOf } from './flight.ts';
+import { cameBack } from './loop.ts';
+import { PROBE_QUESTION, PROBE_WAIT_MS, Probes } from './probes.ts';
+import { ReplyOptions } from './reply-options.ts';
 import { StreamExchange } from './stream-exchange.ts';
 import { UdpExchange, type UdpExchangeContext } from './udp-exchange.ts';
 import type { Upstream, UpstreamStatus } from './upstream.ts';
+import { UpstreamCookie } from './upstream-cookie.ts';
 import { encodeQuery, mixCase } from './upstream-query.ts';
+import { Waiters } from './waiters.ts';
 
 export type { ForwardWaiter } from './flight.ts';
 
-/** Flights at a time, and waiters of one client: beyond that a query fails at once (BIND's recursive-clients is 1000). */
+/** Flights at a time (BIND's recursive-clients is 1000); beyond that the oldest makes room, if it had its chance. */
 const MAX_FLIGHTS = 4096;
-const MAX_WAITERS = 16384;
-const MAX_PER_CLIENT = 1024;
+/** What has waited this long may be given up for what comes now (Unbound's jostle-timeout is the same). */
+const CHANCE_MS = 200;
 const MAX_ATTEMPTS = 8;
 /** How much of the time a question has its first half gets, where it has two (RFC 6147 §5.1.3). */
 const FIRST_HALF = 0.6;
 const MIN_TRY_MS = 50;
 const PLAIN_MS = 15 * 60_000;
-/** How long a probe may take. */
-const PROBE_WAIT_MS = 1000;
 /** Longest datagram taken from an upstream: more than we ask for, as some ignore that. */
 const MAX_REPLY = 4096;
 
@@ -49,6 +52,8 @@ export const QUEUED = 0;
 export const UNAVAILABLE = 1;
 /** Too many questions wait. */
 export const OVERLOADED = 2;
+/** It is our own question that came back: an upstream forwards to us. */
+export const LOOPED = 3;
 
 /** What the forwarder needs from its thread. */
 export interface ForwarderContext {
@@ -57,6 +62,8 @@ export interface ForwarderContext {
   readonly random: Random;
   readonly log: Logger;
   readonly counters: CounterStripe;
+  /** Draws a client cookie for an upstream (RFC 7873 §4.1). */
+  newCookie(): Uint8Array;
   /** What a question takes beside asking it. */
   plan(question: Uint8Array, key: number): FlightPlan | undefined;
   /** Whether an answer from outside may be passed on. */
@@ -68,11 +75,11 @@ export interface ForwarderContext {
 export class Forwarder implements AttemptHandler {
   readonly #context: ForwarderContext;
   readonly #channels: Channels;
+  readonly #probes: Probes;
   readonly #flights = new Map<string, Flight>();
   readonly #flightOf = new Map<Attempt, Flight>();
-  readonly #perClient = new Map<number, number>();
+  readonly #waiters = new Waiters();
   #config: ForwardConfig;
-  #waiters = 0;
   #closed = false;
 
   constructor(context: ForwarderContext, config: ForwardConfig) {
@@ -85,8 +92,10 @@ export class Forwarder implements AttemptHandler {
       upstream,
       udp: new UdpExchange(shared, upstream),
       stream: new StreamExchange({ clock, random, handler: this }, upstream),
+      cookie: new UpstreamCookie(() => context.newCookie()),
       probe: undefined,
     }));
+    this.#probes = new Probes(clock, random, this.#channels, (channel) => this.#probe(channel));
     this.#channels.apply(config);
   }
 
@@ -116,29 +125,30 @@ export class Forwarder implements AttemptHandler {
   /**
    * Asks for the answer to `question` (wire form, kept as it is), with the client's CD and DO in `key`. `waiter` hears the
    * outcome if this returns QUEUED, never before it returns. Without a waiter the answer is only fetched.
+   * @param client a hash of the client's address
    * @param raw as upstreams answer it: nothing is made of it, kept of it or kept back
    */
   resolve(question: Uint8Array, key: number, client: number, waiter: ForwardWaiter | undefined, raw = false): number {
-    const mine = this.#perClient.get(client) ?? 0;
-    if (waiter !== undefined && (mine >= MAX_PER_CLIENT || this.#waiters >= MAX_WAITERS)) return OVERLOADED;
+    if (waiter !== undefined && !this.#waiters.admits(client)) return OVERLOADED;
     const id = (raw ? 'raw ' : '') + flightId(question, key);
     let flight = this.#flights.get(id);
     if (flight === undefined) {
       const plan = raw ? undefined : this.#context.plan(question, key);
       flight = this.#newFlight(id, question, key, this.#config.timeoutMs, undefined, plan, raw);
       if (this.#channels.for(flight.asked).every(({ upstream }) => upstream.state === 'down')) return UNAVAILABLE;
-      if (this.#flights.size >= MAX_FLIGHTS) return OVERLOADED;
+      if (this.#flights.size >= MAX_FLIGHTS && !this.#makeRoom()) return OVERLOADED;
       this.#flights.set(id, flight);
       this.#context.counters.gaugeAdd(GAUGE.IN_FLIGHT, 1);
       if (!this.#advance(flight)) {
         this.#end(flight);
         return UNAVAILABLE;
       }
+    } else if (waiter !== undefined && cameBack(question, flight)) {
+      return LOOPED;
     }
     if (waiter === undefined) return QUEUED;
     flight.waiters.push({ client, waiter });
-    this.#perClient.set(client, mine + 1);
-    this.#waiters++;
+    this.#waiters.add(client);
     return QUEUED;
   }
 
@@ -146,51 +156,64 @@ export class Forwarder implements AttemptHandler {
     const flight = this.#flightOf.get(attempt);
     if (flight === undefined) return;
     const { clock, counters, log } = this.#context;
-    const { upstream } = attempt;
-    counters.add(COUNT.UPSTREAM_ANSWERED);
-    if (!attempt.stream) upstream.sawCase(repeatsCase(reply, attempt.question));
-    if (upstream.answered(clock.now() - attempt.sentAt)) {
-      log.info({ upstream: upstream.name }, 'upstream is up again');
+    const { upstream, stream } = attempt;
+    const now = clock.now();
+    const options = attempt.edns ? new ReplyOptions(reply) : undefined;
+    const cookie = this.#channels.of(upstream)?.cookie;
+    if (attempt.cookie !== undefined && cookie?.accepts(attempt.cookie, options?.cookie, stream) === false) {
+      this.unmatched(upstream);
+      return;
     }
+    counters.add(COUNT.UPSTREAM_ANSWERED);
+    if (!stream) upstream.sawCase(repeatsCase(reply, attempt.question));
+    if (upstream.answered(now - attempt.sentAt)) log.info({ upstream: upstream.name }, 'upstream is up again');
     this.#drop(attempt);
     if (flight.probes !== undefined) {
       this.#end(flight);
       return;
     }
-    const rcode = reply[3]! & 15;
-    if (attempt.edns && (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP)) {
-      // RFC 6891 §7: it may know no EDNS; the same again without.
-      upstream.plainUntil = clock.now() + PLAIN_MS;
-      if (this.#send(flight, upstream, attempt.stream)) return;
+    const rcode = ((options?.upperRcode ?? 0) << 4) | (reply[3]! & 15);
+    if (rcode === RCODE.BADCOOKIE && !stream) {
+      // RFC 7873 §5.3: once more with the cookie that came, then by TCP, where none is needed.
+      if (this.#send(flight, upstream, attempt.again, true)) return;
     }
-    if ((reply[2]! & (FLAG.TC >> 8)) !== 0 && !attempt.stream) {
+    if (attempt.edns && (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP || rcode === RCODE.BADVERS)) {
+      // RFC 6891 §7: it may know no EDNS, or if it answers with some, no cookie; the same again without.
+      if (attempt.cookie !== undefined && options?.present === true) cookie?.refused(now);
+      else upstream.plainUntil = now + PLAIN_MS;
+      if (this.#send(flight, upstream, stream)) return;
+    }
+    const truncated = (reply[2]! & (FLAG.TC >> 8)) !== 0;
+    if (truncated && !stream) {
       counters.add(COUNT.UPSTREAM_TCP);
       if (this.#send(flight, upstream, true)) return;
     }
-    const final = rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN;
-    if (final && (reply[2]! & (FLAG.TC >> 8)) === 0) {
+    if ((rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN) && !truncated) {
       // The letters' case is the client's again, not the one drawn for the query.
       reply.set(flight.asked, HEADER_LENGTH);
       const answer = readAnswer(reply, flight.asked.length, this.#config.cache);
       if (answer !== undefined) {
+        if (answer.pruned) counters.add(COUNT.UPSTREAM_STRAY);
         this.#judge(flight, answer);
         return;
       }
     }
     counters.add(COUNT.UPSTREAM_ERROR);
-    flight.error = EDE.NETWORK_ERROR;
+    // What the upstream says of it (a signature that does not verify, say) is more than we know.
+    const told = options?.extendedError ?? EDE.NONE;
+    flight.error = told === EDE.NONE ? EDE.NETWORK_ERROR : told;
     flight.erred.add(upstream);
     this.#next(flight);
   }
 
-  failed(attempt: Attempt, failure: Failure): void {
+  failed(attempt: Attempt, failure: Failure, detail?: string): void {
     const flight = this.#flightOf.get(attempt);
     if (flight === undefined) return;
     this.#drop(attempt);
     this.#context.counters.add(COUNT.UPSTREAM_REFUSED);
     const certain = failure === 'refused';
     const { upstream } = attempt;
-    const reason = certain ? 'connection refused' : 'connection closed';
+    const reason = certain ? 'connection refused' : (detail ?? 'connection closed');
     if (upstream.failed(reason, certain)) this.#wentDown(upstream, reason);
     if (flight.probes !== undefined) {
       this.#end(flight);
@@ -209,6 +232,7 @@ export class Forwarder implements AttemptHandler {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#probes.close();
     for (const flight of [...this.#flights.values()]) this.#settle(flight, undefined);
     for (const channel of this.#channels.all()) this.#closeChannel(channel);
   }
@@ -228,9 +252,11 @@ export class Forwarder implements AttemptHandler {
     plan: FlightPlan | undefined,
     raw: boolean,
   ): Flight {
-    const deadline = this.#context.clock.now() + timeoutMs * (plan === undefined ? 1 : FIRST_HALF);
+    const since = this.#context.clock.now();
+    const deadline = since + timeoutMs * (plan === undefined ? 1 : FIRST_HALF);
     return {
       id,
+      since,
       question,
       asked: plan?.first ?? question,
       key,
@@ -252,30 +278,33 @@ export class Forwarder implements AttemptHandler {
     while (flight.attempts.length < MAX_ATTEMPTS) {
       const upstream = this.#channels.choose(flight)?.upstream;
       if (upstream === undefined) return false;
-      if (this.#send(flight, upstream, upstream.config.transport === 'tls')) return true;
+      if (this.#send(flight, upstream, upstream.config.transport !== 'udp')) return true;
       flight.erred.add(upstream);
       if (upstream.failed('cannot send', true)) this.#wentDown(upstream, 'cannot send');
     }
     return false;
   }
 
-  #send(flight: Flight, upstream: Upstream, stream: boolean): boolean {
-    const { clock, counters } = this.#context;
+  /** @param again whether this is the query once more, as it had a cookie that was not known */
+  #send(flight: Flight, upstream: Upstream, stream: boolean, again = false): boolean {
+    const { clock, counters, random } = this.#context;
     const channel = this.#channels.of(upstream);
     if (channel === undefined) return false;
     const now = clock.now();
     const edns = now >= upstream.plainUntil;
-    const question = stream || !upstream.mixesCase ? flight.asked : mixCase(flight.asked, this.#context.random);
-    const attempt: Attempt = { upstream, question, sentAt: now, stream, edns, id: 0, socket: undefined };
+    const encrypted = upstream.config.transport === 'tls';
+    const cookie = edns && !encrypted ? channel.cookie.option(now) : undefined;
+    const question = stream || !upstream.mixesCase ? flight.asked : mixCase(flight.asked, random);
+    const attempt: Attempt = { upstream, question, sentAt: now, stream, edns, cookie, again, id: 0, socket: undefined };
     const tries = triesOf(flight, upstream);
-    const query = encodeQuery(question, flight.key, edns);
+    const query = encodeQuery(question, flight.key, edns ? { cookie, padded: encrypted } : undefined);
     if (!(stream ? channel.stream : channel.udp).send(attempt, query)) return false;
     upstream.sent++;
     counters.add(COUNT.UPSTREAM_SENT);
     flight.attempts.push(attempt);
     this.#flightOf.set(attempt, flight);
     // A connection takes round trips of its own to set up.
-    const wait = upstream.waitMs(tries) * (stream ? 3 : 1);
+    const wait = upstream.waitMs(tries, random.fraction()) * (stream ? 3 : 1);
     this.#arm(flight, Math.min(wait, Math.max(0, flight.deadline - now)), attempt);
     return true;
   }
@@ -359,13 +388,25 @@ export class Forwarder implements AttemptHandler {
     this.#end(flight);
     if (answer === undefined) this.#context.counters.add(COUNT.UPSTREAM_FAILED);
     if (!flight.raw) this.#context.settled(flight.question, flight.key, answer, flight.error);
+    this.#tell(flight, answer);
+  }
+
+  #tell(flight: Flight, answer: ForwardAnswer | undefined): void {
     for (const { client, waiter } of flight.waiters) {
-      const left = this.#perClient.get(client)! - 1;
-      if (left === 0) this.#perClient.delete(client);
-      else this.#perClient.set(client, left);
-      this.#waiters--;
+      this.#waiters.remove(client);
       waiter.forwarded(answer, flight.error);
     }
+  }
+
+  /** Gives the oldest flight up, if it had its chance; nothing is remembered of it. */
+  #makeRoom(): boolean {
+    const [oldest] = this.#flights.values();
+    if (oldest === undefined || this.#context.clock.now() - oldest.since < CHANCE_MS) return false;
+    this.#end(oldest);
+    this.#context.counters.add(COUNT.UPSTREAM_GIVEN_UP);
+    oldest.error = EDE.OTHER;
+    this.#tell(oldest, undefined);
+    return true;
   }
 
   #end(flight: Flight): void {
@@ -384,22 +425,12 @@ export class Forwarder implements AttemptHandler {
   #wentDown(upstream: Upstream, reason: string): void {
     this.#context.log.warn({ upstream: upstream.name, reason }, 'upstream is down');
     const channel = this.#channels.of(upstream);
-    if (channel !== undefined) this.#scheduleProbe(channel);
+    if (channel !== undefined) this.#probes.schedule(channel);
   }
 
-  #scheduleProbe(channel: Channel): void {
-    if (this.#closed) return;
-    channel.probe?.cancel();
-    channel.probe = this.#context.clock.after(channel.upstream.nextProbeMs(), () => this.#probe(channel));
-  }
-
-  /** Asks a down upstream for the root's name servers: any reply will do. */
-  #probe(channel: Channel): void {
-    const { upstream } = channel;
-    if (upstream.state !== 'down' || this.#channels.of(upstream) !== channel) return;
-    const question = Uint8Array.of(0, 0, TYPE.NS, 0, CLASS.IN);
-    const flight = this.#newFlight(`probe ${upstream.name}`, question, 0, PROBE_WAIT_MS, upstream, undefined, true);
-    this.#send(flight, upstream, upstream.config.transport === 'tls');
-    this.#scheduleProbe(channel);
+  #probe({ upstream }: Channel): void {
+    const id = `probe ${upstream.name}`;
+    const flight = this.#newFlight(id, PROBE_QUESTION, 0, PROBE_WAIT_MS, upstream, undefined, true);
+    this.#send(flight, upstream, upstream.config.transport !== 'udp');
   }
 }

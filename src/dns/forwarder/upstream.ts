@@ -13,6 +13,8 @@ const DECAY = 0.995;
 /** First wait for an upstream nobody has heard yet. */
 const UNKNOWN_WAIT_MS = 400;
 const MIN_WAIT_MS = 150;
+/** A wait is this share of it shorter or longer, by chance. */
+const JITTER = 0.2;
 /** Replies in a row that repeat the case of letters: from then on they must; and as many that do not: it never will. */
 const CASE_KEPT = 8;
 const CASE_LOST = 3;
@@ -57,7 +59,7 @@ export class Upstream {
   constructor(config: UpstreamConfig) {
     this.config = config;
     const server = config.serverName === undefined ? '' : `#${config.serverName}`;
-    this.name = (config.transport === 'tls' ? 'tls://' : '') + formatEndpoint(config.endpoint) + server;
+    this.name = (config.transport === 'udp' ? '' : `${config.transport}://`) + formatEndpoint(config.endpoint) + server;
   }
 
   get status(): UpstreamStatus {
@@ -71,10 +73,13 @@ export class Upstream {
     return this.#rtt ?? 0;
   }
 
-  /** How long to wait for an answer before another try, `tries` made already. */
-  waitMs(tries: number): number {
+  /**
+   * How long to wait for an answer before another try, `tries` made already.
+   * @param jitter in [0, 1): what was asked at one moment of one silent upstream is not asked again at one moment
+   */
+  waitMs(tries: number, jitter: number): number {
     const wait = this.#rtt === undefined ? UNKNOWN_WAIT_MS : Math.max(MIN_WAIT_MS, this.#rtt * 4);
-    return wait * 2 ** tries;
+    return wait * 2 ** tries * (1 - JITTER / 2 + JITTER * jitter);
   }
 
   /** Notes an answer. Returns whether the upstream had not been up. */
@@ -119,11 +124,11 @@ export class Upstream {
     if (this.#rtt !== undefined) this.#rtt *= DECAY;
   }
 
-  /** The time until the next probe of an upstream that is down; longer each time. */
-  nextProbeMs(): number {
+  /** The time until the next probe of an upstream that is down; longer each time. @param jitter in [0, 1) */
+  nextProbeMs(jitter: number): number {
     const delay = this.#probeDelay;
     this.#probeDelay = Math.min(delay * 2, MAX_PROBE_MS);
-    return delay;
+    return delay * (1 - JITTER / 2 + JITTER * jitter);
   }
 
   #down(reason: string): boolean {

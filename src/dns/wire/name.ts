@@ -147,6 +147,22 @@ export function equalNames(a: Name, b: Name): boolean {
   return true;
 }
 
+/** Whether the checked names at two places of a message, compressed or not, are the same. */
+export function sameNameAt(message: Uint8Array, a: number, b: number): boolean {
+  for (;;) {
+    while (message[a]! >= 0xc0) a = ((message[a]! & 0x3f) << 8) | message[a + 1]!;
+    while (message[b]! >= 0xc0) b = ((message[b]! & 0x3f) << 8) | message[b + 1]!;
+    // Compressed names mostly end in the same octets.
+    if (a === b) return true;
+    const length = message[a]!;
+    if (length !== message[b]!) return false;
+    if (length === 0) return true;
+    for (let i = 1; i <= length; i++) if (lower(message[a + i]!) !== lower(message[b + i]!)) return false;
+    a += length + 1;
+    b += length + 1;
+  }
+}
+
 /** A copy in lower case. */
 export function lowerName(name: Name): Name {
   const copy = new Uint8Array(name.length);

@@ -78,3 +78,19 @@ export function expandRdata(type: number, message: Uint8Array, offset: number, e
 function badRdata(type: number): WireError {
   return new WireError('V6_DNS_RDATA', `a ${typeToText(type)} record with rdata that is none`);
 }
+
+/** Where the rdata of a type has a name whose addresses a client will want next (RFC 1034 §4.3.2 step 6); -1: nowhere. */
+export function targetOffset(type: number): number {
+  switch (type) {
+    case TYPE.NS:
+      return 0;
+    case TYPE.MX:
+    case TYPE.SVCB:
+    case TYPE.HTTPS:
+      return 2;
+    case TYPE.SRV:
+      return 6;
+    default:
+      return -1;
+  }
+}

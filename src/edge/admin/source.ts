@@ -114,7 +114,7 @@ export interface OtherRouterReport {
 
 export interface UpstreamReport {
   readonly endpoint: string;
-  readonly transport: 'udp' | 'tls';
+  readonly transport: 'udp' | 'tcp' | 'tls';
   readonly healthy: boolean;
   /** Smoothed; undefined before the first answer. */
   readonly rttMs: number | undefined;

@@ -56,11 +56,14 @@ const maxTtl = 2 ** 31 - 1;
 
 const domainName = () => parsed({ kind: 'domain name' }, readDomainName);
 
-const upstream = parsed({ kind: 'upstream', allowed: 'address[:port] or tls://address[:port]#name' }, readUpstream);
+const upstream = parsed(
+  { kind: 'upstream', allowed: 'address[:port], tcp://address[:port] or tls://address[:port]#name' },
+  readUpstream,
+);
 
 const forward = section({
   upstreams: list(upstream, 1).describe(
-    'resolvers asked; port 53, or 853 with `tls://`, unless given; after # the name their certificate must have',
+    'resolvers asked, by UDP unless `tcp://` or `tls://` stands before; port 53, or 853 with `tls://`, unless given; after # the name their certificate must have',
   ),
   policy: choice(['fastest', 'ordered', 'roundrobin']).prefault('fastest').describe('which one first'),
   domains: list(
@@ -267,14 +270,14 @@ function checkRule(path: KeyPath, rule: UpdateRule, zone: string, report: Report
 }
 
 /**
- * Reads `2001:db8::53`, `[2001:db8::53]:5353` or `tls://[2001:db8::853]:853#dns.example`.
+ * Reads `2001:db8::53`, `[2001:db8::53]:5353`, `tcp://2001:db8::53` or `tls://[2001:db8::853]:853#dns.example`.
  * @throws {ValueError}
  */
 export function readUpstream(value: string): UpstreamConfig {
-  const match = /^(?:(tls|udp):\/\/)?([^#]+)(?:#(.+))?$/.exec(value);
+  const match = /^(?:(tls|tcp|udp):\/\/)?([^#]+)(?:#(.+))?$/.exec(value);
   if (match === null) throw new ValueError(`"${value}" is no upstream; write an address, or tls://address#name`);
-  const transport = match[1] === 'tls' ? 'tls' : 'udp';
-  if (transport === 'udp' && match[3] !== undefined)
+  const transport = match[1] === 'tls' || match[1] === 'tcp' ? match[1] : 'udp';
+  if (transport !== 'tls' && match[3] !== undefined)
     throw new ValueError(`"${value}": a name to check goes with tls:// alone`);
   return {
     transport,

@@ -52,7 +52,7 @@ export async function askServers({ clock, servers }: StubContext, query: Uint8Ar
 }
 
 async function askServer(clock: Clock, server: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
-  if (server.transport === 'tls') return await askByStream(clock, server, query);
+  if (server.transport !== 'udp') return await askByStream(clock, server, query);
   const reply = await askByUdp(clock, server, query);
   const truncated = (reply[2]! & 2) !== 0;
   return truncated ? await askByStream(clock, server, query) : reply;

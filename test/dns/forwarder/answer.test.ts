@@ -91,7 +91,11 @@ t.test('OPT before other records', async (t) => {
   bytes[11] = 2;
   t.equal(parseMessage(bytes).additional.length, 1, 'the test says what it means');
   const message = parseMessage(readAnswer(bytes, questionLength, bounds)!.message);
-  t.match(message, { edns: undefined, answers: [{}], additional: [{ name: nameFromText('b.test'), ttl: 300 }] });
+  t.match(message, { edns: undefined, answers: [{ name: nameFromText('a.test'), ttl: 300 }] });
+  t.strictSame(message.additional, [], 'an address nobody asked for');
+  const broken = Buffer.from(bytes);
+  broken[at + 10] = 1;
+  t.equal(readAnswer(broken, questionLength, bounds), undefined, 'OPT that swallows what follows');
 });
 
 t.test('malformed: none', async (t) => {

@@ -8,13 +8,13 @@ import { parseAddress } from '../../../src/core/address.ts';
 import type { UpstreamConfig } from '../../../src/dns/config.ts';
 import { type Message, parseMessage } from '../../../src/dns/wire/message.ts';
 import { FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
-import { aaaa, Bench, FakeUpstream, reply, type Seen } from '../peers.ts';
+import { aaaa, askedName, Bench, FakeUpstream, reply, type Seen } from '../peers.ts';
 
 /** What a client waits for, and what `forward.timeout` is unless set. */
 const CLIENT_MS = 3000;
 const TIMEOUT_MS = 2000;
 
-const good = ({ message }: Seen) => reply(message, { answers: [aaaa('a.test', 1)] });
+const good = ({ message }: Seen) => reply(message, { answers: [aaaa(askedName(message), 1)] });
 
 function errorOf({ edns }: Message): number | undefined {
   const option = edns?.options.find(({ code }) => code === 15);
@@ -162,7 +162,9 @@ t.test('a fault and nobody beside it', async (t) => {
 });
 
 t.test('all down: stale at once, what is not known fails at once; back again: fresh', async (t) => {
-  const first = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('a.test', 1, 1)] }));
+  const first = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 1, 1)] }),
+  );
   const second = await FakeUpstream.start(t, () => undefined);
   const upstreams = [first.config, second.config];
   const options = { upstreams, forward: { timeoutMs: 400 }, cache: { serveStaleSeconds: 3600 } };

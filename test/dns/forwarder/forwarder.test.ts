@@ -1,16 +1,31 @@
 import { execFileSync } from 'node:child_process';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
 import t from 'tap';
 import { parseAddress } from '../../../src/core/address.ts';
+import { FakeClock } from '../../../src/core/clock.ts';
 import type { UpstreamConfig } from '../../../src/dns/config.ts';
 import { COUNT, GAUGE } from '../../../src/dns/counters.ts';
 import { parseMessage } from '../../../src/dns/wire/message.ts';
+import { nameFromText } from '../../../src/dns/wire/name.ts';
 import { FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
-import { aaaa, Bench, FakeUpstream, frame, query, readFrames, reply, type Seen, txt } from '../peers.ts';
+import {
+  aaaa,
+  askedName,
+  Bench,
+  FakeUpstream,
+  frame,
+  query,
+  readFrames,
+  reply,
+  type Seen,
+  settings,
+  txt,
+} from '../peers.ts';
 
-const good = ({ message }: Seen) => reply(message, { answers: [aaaa('a.test', 1)] });
+const good = ({ message }: Seen) => reply(message, { answers: [aaaa(askedName(message), 1)] });
 const silent = () => undefined;
 const edns = { udpSize: 1232 };
 
@@ -106,7 +121,7 @@ t.test('truncated: again by TCP, whole to a client that can take it', async (t) 
   const upstream = await FakeUpstream.start(t, ({ message, transport }) =>
     transport === 'udp'
       ? reply(message, { flags: FLAG.QR | FLAG.TC | FLAG.RA })
-      : reply(message, { answers: [txt('a.test', 900)] }),
+      : reply(message, { answers: [txt(askedName(message), 900)] }),
   );
   const bench = await Bench.start(t, { upstreams: [upstream.config] });
   const whole = await bench.ask('a.test', { type: TYPE.TXT, edns });
@@ -142,7 +157,7 @@ t.test("what is sent: RD, AD, our own OPT; never CD of our own, nor the client's
   await bench.ask('A.test', { edns: { udpSize: 4096 } });
   const { message } = upstream.seen[0]!;
   t.equal(message.flags, FLAG.RD | FLAG.AD);
-  t.match(message.edns, { udpSize: 1232, do: false, version: 0, options: [] });
+  t.match(message.edns, { udpSize: 1232, do: false, version: 0, options: [{ code: 10 }] });
 });
 
 t.test('identical questions in flight are one, each client gets its own', async (t) => {
@@ -176,6 +191,102 @@ t.test('ports and ids differ from query to query', async (t) => {
   const ids = new Set(upstream.seen.map(({ message }) => message.id));
   t.ok(ports.size >= 8, `${ports.size} ports`);
   t.ok(ids.size > 190, `${ids.size} ids`);
+});
+
+t.test('an upstream by TCP alone: one connection, more when there is much to ask', async (t) => {
+  const upstream = await FakeUpstream.start(t, good);
+  const config = { ...upstream.config, transport: 'tcp' as const };
+  const bench = await Bench.start(t, { upstreams: [config], forward: { timeoutMs: 5000 } });
+  for (const name of ['a.test', 'b.test']) t.match(await bench.ask(name), { rcode: RCODE.NOERROR, answers: [{}] });
+  t.match(bench.engine.upstreams(), [{ name: `tcp://127.0.0.1:${config.endpoint.port}`, transport: 'tcp' }]);
+  t.equal(new Set(upstream.seen.map(({ port }) => port)).size, 1);
+  upstream.behaviour = silent;
+  for (let i = 0; i < 200; i++) bench.send(query(`n${i}.test`));
+  while (upstream.seen.length < 202) await new Promise((resolve) => setImmediate(resolve));
+  t.ok(
+    upstream.seen.every(({ transport }) => transport === 'tcp'),
+    'never by UDP',
+  );
+  t.equal(new Set(upstream.seen.map(({ port }) => port)).size, 4, 'for 200 at once four connections');
+});
+
+t.test('what nobody asked for is left out of an answer (RFC 5452 §6)', async (t) => {
+  const other = aaaa('bank.example', 66);
+  const ns = { name: nameFromText('example'), type: TYPE.NS, class: 1, ttl: 300, rdata: nameFromText('evil.test') };
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, {
+      answers: [aaaa(askedName(message), 1), other],
+      authority: [ns],
+      additional: [aaaa('evil.test', 6)],
+    }),
+  );
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  for (const round of ['asked', 'cached']) {
+    const answer = await bench.ask('a.test');
+    t.match(answer, { answers: [{ name: nameFromText('a.test') }], authority: [], additional: [] }, round);
+    t.equal(answer.answers.length, 1);
+  }
+  t.equal(bench.counters.get(COUNT.UPSTREAM_STRAY), 1);
+  upstream.behaviour = ({ message }) => reply(message, { answers: [other] });
+  t.equal((await bench.ask('b.test')).rcode, RCODE.SERVFAIL, 'nothing but strays is no answer');
+});
+
+t.test('an upstream that forwards to us: our own query is known when it comes back', async (t) => {
+  const fine = await FakeUpstream.start(t, good);
+  const bench = await Bench.start(t, { upstreams: [fine.config] });
+  const own = { transport: 'udp' as const, endpoint: bench.engine.listening[0]!.bound!, serverName: undefined };
+  bench.engine.apply(settings({ upstreams: [own, fine.config], forward: { timeoutMs: 2000 } }));
+  t.match(await bench.ask('a.test'), { rcode: RCODE.NOERROR, answers: [{}] }, 'the other upstream answers');
+  t.equal(bench.counters.get(COUNT.UPSTREAM_LOOPED), 1);
+  t.match(
+    bench.log.lines.find(({ level }) => level === 'error'),
+    { message: /came back/, fields: { name: /^a\.test$/i } },
+  );
+  // One that takes the cookie away and gives its own, but leaves the letters as they are.
+  const relay = await FakeUpstream.start(t, ({ bytes }) => {
+    const without = Buffer.from(bytes.subarray(0, bytes.length - 12 - 11));
+    without[11] = 0;
+    bench.send(without);
+    return undefined;
+  });
+  bench.engine.apply(settings({ upstreams: [relay.config], forward: { timeoutMs: 300 } }));
+  const name = 'long.enough.to.be.known.by.its.letters.test';
+  t.equal((await bench.ask(name)).rcode, RCODE.SERVFAIL);
+  t.equal(bench.counters.get(COUNT.UPSTREAM_LOOPED), 2, 'known by the case of its letters');
+});
+
+t.test('more questions than may wait: the oldest that had its chance makes room', async (t) => {
+  const clock = new FakeClock();
+  const upstream = await FakeUpstream.start(t, silent);
+  const bench = await Bench.start(t, { clock, upstreams: [upstream.config], forward: { timeoutMs: 5000 } });
+  // One client alone may not have so many waiting.
+  const clients = await Promise.all(
+    [2, 3, 4, 5, 6].map(async (last) => {
+      const socket = dgram.createSocket('udp4');
+      t.teardown(() => void socket.close());
+      const got: Buffer[] = [];
+      socket.on('message', (bytes) => void got.push(bytes));
+      socket.bind(0, `127.0.0.${last}`);
+      await once(socket, 'listening');
+      return { socket, got };
+    }),
+  );
+  const bursts = 41;
+  for (let burst = 0; burst < bursts; burst++) {
+    for (const [i, { socket }] of clients.entries()) {
+      for (let j = 0; j < 20; j++) socket.send(query(`n${burst}.${i}.${j}.test`, { id: j }), bench.port, '127.0.0.1');
+    }
+    while (bench.counters.get(COUNT.UDP) < (burst + 1) * 100) await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.equal(bench.counters.gauge(GAUGE.IN_FLIGHT), 4096);
+  t.equal(bench.counters.get(COUNT.OVERLOAD), bursts * 100 - 4096, 'none had its chance yet');
+  t.equal(bench.counters.get(COUNT.UPSTREAM_GIVEN_UP), 0);
+  clock.advance(200);
+  upstream.behaviour = good;
+  t.match(await bench.ask('new.test'), { rcode: RCODE.NOERROR });
+  t.equal(bench.counters.get(COUNT.UPSTREAM_GIVEN_UP), 1);
+  const told = clients[0]!.got.map((bytes) => parseMessage(bytes));
+  t.match(told[0], { id: 0, rcode: RCODE.SERVFAIL, questions: [{ name: nameFromText('n0.0.0.test') }] }, 'the oldest');
 });
 
 t.test('policies', async (t) => {
