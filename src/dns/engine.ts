@@ -14,7 +14,7 @@ import { Dns64, type Dns64Status } from './dns64/dns64.ts';
 import { Forwarder, type ForwarderContext, QUEUED } from './forwarder/forwarder.ts';
 import type { UpstreamStatus } from './forwarder/upstream.ts';
 import { Hairpin } from './hairpin.ts';
-import { localZones } from './local-zones.ts';
+import { ipv4onlyZones, localZones } from './local-zones.ts';
 import { OwnCookies } from './own-cookies.ts';
 import { RebindGuard } from './rebind.ts';
 import { Responder, type ResponderContext } from './responder.ts';
@@ -74,6 +74,7 @@ export class DnsEngine {
   /** Keys of the zones we were given, and of those that are ours by nature (RFC 6303). */
   readonly #given = new Set<NameKey>();
   #local = new Map<NameKey, Zone>();
+  #forward: ForwardConfig | undefined;
   #resolutionText = '';
   #version = 1;
   #closed = false;
@@ -104,7 +105,10 @@ export class DnsEngine {
         const waiter = { forwarded: answered };
         return this.#shared.forwarder?.resolve(question, 0, 0, waiter, true) === QUEUED;
       },
-      changed: () => void this.#shared.cache.flush(),
+      changed: () => {
+        this.#shared.cache.flush();
+        this.#applyLocalZones(this.#forward);
+      },
     });
     this.#server = { reactor, clock, counters, filter: this.#filter, responder: this.#responder };
   }
@@ -120,8 +124,8 @@ export class DnsEngine {
     this.#shared.ownCookies = new OwnCookies(settings.cookieSecret, this.#context.random);
     this.#hairpin.apply(settings.hairpin);
     this.#rebind.apply(settings.forward?.rebind ?? { protect: false, allow: [] });
+    this.#forward = settings.forward;
     this.#applyForward(settings.forward);
-    this.#applyLocalZones(settings.forward);
     // What is asked of whom, and what is made of it: with other rules what is cached may be wrong.
     const { cache: _, ...forward } = settings.forward ?? { cache: undefined };
     const text = JSON.stringify([forward, settings.dns64, settings.hairpin]);
@@ -130,6 +134,7 @@ export class DnsEngine {
       this.#resolutionText = text;
       this.#dns64.apply(settings.dns64, settings.forward !== undefined);
     }
+    this.#applyLocalZones(settings.forward);
     this.#applyListeners(settings.listen);
   }
 
@@ -250,7 +255,11 @@ export class DnsEngine {
   /** A forwarder answers some names itself; zones we were given take their place. */
   #applyLocalZones(forward: ForwardConfig | undefined): void {
     for (const key of this.#local.keys()) if (!this.#given.has(key)) this.#zones.delete(key);
-    const data = forward === undefined ? [] : localZones(forward);
+    const synthesizes = this.#dns64.status.mode === 'synthesize';
+    const data =
+      forward === undefined
+        ? []
+        : [...localZones(forward), ...(synthesizes ? ipv4onlyZones(this.#dns64.prefixes) : [])];
     this.#local = new Map(data.map((each) => [nameKey(each.name), new Zone(each)]));
     for (const [key, zone] of this.#local) if (!this.#given.has(key)) this.#zones.set(zone);
     this.#newVersion();

@@ -2,7 +2,9 @@
  * Names that are nobody's business upstream: those of special use (RFC 6761, RFC 7686, RFC 8375, RFC 9462) and the reverse
  * zones of private addresses (RFC 6303). A forwarder answers them itself, unless they are configured otherwise.
  */
+import type { Cidr } from '../core/address.ts';
 import type { ForwardConfig } from './config.ts';
+import { embedIpv4, IPV4ONLY } from './dns64/address.ts';
 import type { OwnedRRset, ZoneData } from './snapshot.ts';
 import { nameFromText } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
@@ -10,6 +12,8 @@ import { TYPE } from './wire/types.ts';
 /** RFC 6303 §3: a day, and three hours for what is not there. */
 const NS_TTL = 86_400;
 const NEGATIVE_TTL = 10_800;
+/** A prefix that was found may change. */
+const SYNTHESIZED_TTL = 600;
 
 const octets = (from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
@@ -43,6 +47,23 @@ const empty = [
 
 const LOOPBACK4 = Uint8Array.of(127, 0, 0, 1);
 const LOOPBACK6 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
+
+/**
+ * RFC 8880 §7.1, §7.2: who synthesizes answers the name of the prefix's discovery, and its reverse names, without asking.
+ * @param prefixes that are synthesized with
+ */
+export function ipv4onlyZones(prefixes: readonly Cidr[]): ZoneData[] {
+  const name = 'ipv4only.arpa';
+  const owner = nameFromText(name);
+  const made = prefixes.flatMap((prefix) => IPV4ONLY.map((address) => embedIpv4(prefix, address)));
+  const addresses = { owner, rrset: { type: TYPE.A, ttl: NS_TTL, rdata: IPV4ONLY } };
+  const synthesized = { owner, rrset: { type: TYPE.AAAA, ttl: SYNTHESIZED_TTL, rdata: made } };
+  const reverse = IPV4ONLY.map((address) => `${[...address].reverse().join('.')}.in-addr.arpa`);
+  return [
+    zoneOf(name, made.length === 0 ? [addresses] : [addresses, synthesized]),
+    ...reverse.map((zone) => zoneOf(zone, [set(zone, TYPE.PTR, owner)])),
+  ];
+}
 
 /** The zones a forwarder answers by itself; those that upstreams of their own are configured for, or for a part, are not among them. */
 export function localZones(forward: Pick<ForwardConfig, 'domains'>): ZoneData[] {

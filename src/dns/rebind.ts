@@ -3,8 +3,14 @@ import { type Cidr, cidrContains, parseCidr } from '../core/address.ts';
 import { DomainSet } from './domain-set.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
 import { HEADER_LENGTH } from './query-view.ts';
+import { readUint16 } from './wire/bytes.ts';
+import { scanPlainName } from './wire/name.ts';
 import { type RecordVisitor, scanRecords } from './wire/scan.ts';
 import { SECTION, TYPE } from './wire/types.ts';
+
+/** Keys of service bindings (RFC 9460 §14.3.2). */
+const IPV4_HINT = 4;
+const IPV6_HINT = 6;
 
 const privateRanges = [
   '0.0.0.0/8',
@@ -61,8 +67,27 @@ class PrivateScan implements RecordVisitor {
     rdata: number,
     length: number,
   ): void {
-    if (section !== SECTION.ANSWER || (type !== TYPE.A && type !== TYPE.AAAA)) return;
-    const address = this.#message.subarray(rdata, rdata + length);
+    if (section !== SECTION.ANSWER) return;
+    if (type === TYPE.A || type === TYPE.AAAA) this.#address(this.#message.subarray(rdata, rdata + length));
+    else if (type === TYPE.HTTPS || type === TYPE.SVCB) this.#hints(rdata, rdata + length);
+  }
+
+  /** Addresses that clients may take from a service binding instead of asking for them (RFC 9460 §7.3). */
+  #hints(rdata: number, end: number): void {
+    const message = this.#message;
+    let at = scanPlainName(message, rdata + 2, end);
+    while (at >= 0 && at + 4 <= end) {
+      const key = readUint16(message, at);
+      const next = at + 4 + readUint16(message, at + 2);
+      const size = key === IPV4_HINT ? 4 : key === IPV6_HINT ? 16 : 0;
+      for (let from = at + 4; size > 0 && from + size <= Math.min(next, end); from += size) {
+        this.#address(message.subarray(from, from + size));
+      }
+      at = next;
+    }
+  }
+
+  #address(address: Uint8Array): void {
     const inside = (range: Cidr) => cidrContains(range, address);
     this.found ||= privateRanges.some(inside) && !this.#nat64.some(inside);
   }

@@ -37,6 +37,7 @@ import { dnsCounterBase } from './counter-layout.ts';
 import type { Edge } from './edge.ts';
 import type { EventStream } from './events.ts';
 import { edgeMetrics } from './metric-sources.ts';
+import { dns64Notes } from './nat64.ts';
 import type { BindReport } from './protocol.ts';
 import { version } from './version.ts';
 
@@ -88,7 +89,8 @@ export class EdgeSource implements AdminSource {
 
   ready(): ReadyReport {
     const edge = this.#edge;
-    if (edge.state !== 'serving') return { ready: false, waitingFor: [`v6edge is ${edge.state}`] };
+    const notes = dns64Notes(edge.config.dns, edge.reports);
+    if (edge.state !== 'serving') return { ready: false, waitingFor: [`v6edge is ${edge.state}`], notes };
     const waitingFor = [
       ...this.#binds()
         .filter(({ error }) => error !== undefined)
@@ -105,7 +107,7 @@ export class EdgeSource implements AdminSource {
         .filter(({ state }) => state !== 'advertising')
         .map((one) => `${one.interface} does not advertise: ${one.reason === '' ? one.state : one.reason}`),
     ];
-    return { ready: waitingFor.length === 0, waitingFor };
+    return { ready: waitingFor.length === 0, waitingFor, notes };
   }
 
   metrics(): Promise<string> {

@@ -62,6 +62,28 @@ t.test('private addresses from outside are refused (DNS rebinding)', async (t) =
   t.equal((await bench.ask('a.test')).answers.length, 1, 'an upstream that is there for the domain may');
 });
 
+t.test('private addresses in service bindings too (RFC 9460)', async (t) => {
+  const hint = (key: number, ...octets: number[]) => [0, key, 0, octets.length, ...octets];
+  const cases: [name: string, rdata: number[], passes: boolean][] = [
+    ['no hints', [0, 1, 0, ...hint(3, 1, 187)], true],
+    ['a public one', [0, 1, 0, ...hint(4, 8, 8, 8, 8)], true],
+    ['a private one', [0, 1, 0, ...hint(4, 10, 0, 0, 1)], false],
+    ['a private one behind a public one', [0, 1, 0, ...hint(4, 8, 8, 8, 8, 10, 0, 0, 1)], false],
+    ['a private IPv6 one', [0, 1, 0, ...hint(3, 1, 187), ...hint(6, 0xfd, ...new Array(15).fill(0))], false],
+    ['cut off', [0, 1, 0, 0, 4, 0, 9, 8, 8, 8, 8], true],
+    ['cut off behind a private one', [0, 1, 0, 0, 4, 0, 9, 10, 8, 8, 8], false],
+    ['no target', [0, 1, 63], true],
+  ];
+  for (const [name, rdata, passes] of cases) {
+    const record = { name: nameFromText('a.test'), type: TYPE.HTTPS, class: CLASS.IN, ttl: 60 };
+    const upstream = await FakeUpstream.start(t, ({ message }) =>
+      reply(message, { answers: [{ ...record, rdata: Uint8Array.from(rdata) }] }),
+    );
+    const bench = await Bench.start(t, { upstreams: [upstream.config] });
+    t.equal((await bench.ask('a.test', { type: TYPE.HTTPS })).answers.length, passes ? 1 : 0, name);
+  }
+});
+
 t.test('conditional forwarding: the nearest domain counts', async (t) => {
   const named =
     (last: number) =>

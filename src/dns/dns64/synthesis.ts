@@ -56,7 +56,9 @@ export function synthesize(
       if (!isSignatureOf(record, TYPE.A)) answers.push(record);
       continue;
     }
-    if (record.rdata.length !== 4 || rules.exclude.some((range) => cidrContains(range, record.rdata))) continue;
+    // Who sends a broken address may be wrong about the others.
+    if (record.rdata.length !== 4) return undefined;
+    if (rules.exclude.some((range) => cidrContains(range, record.rdata))) continue;
     for (const prefix of rules.prefixes) {
       if (!mayEmbed(prefix, record.rdata)) continue;
       const rdata = embedIpv4(prefix, record.rdata);

@@ -43,9 +43,9 @@ export const routes: readonly Route[] = [
     method: 'GET',
     url: '/readyz',
     handle: (source) => {
-      const { ready, waitingFor } = source.ready();
-      if (ready) return { body: { status: 'ready' } };
-      throw new ProblemError(503, `not ready: ${waitingFor.join('; ')}`, { extra: { waitingFor } });
+      const { ready, waitingFor, notes } = source.ready();
+      if (ready) return { body: { status: 'ready', notes } };
+      throw new ProblemError(503, `not ready: ${waitingFor.join('; ')}`, { extra: { waitingFor, notes } });
     },
   },
   {

@@ -36,6 +36,8 @@ export interface ReadyReport {
   readonly ready: boolean;
   /** What is missing, in plain words: `zone cluster.test is not loaded`. */
   readonly waitingFor: readonly string[];
+  /** What is worth knowing and keeps nobody from being served: `upstreams synthesize IPv6 addresses with 64:ff9b::/96`. */
+  readonly notes: readonly string[];
 }
 
 export interface MemberReport extends MemberStatus {

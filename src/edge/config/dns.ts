@@ -231,6 +231,10 @@ export const dns = section({
     ingressDomains: list(domainName()).prefault([]).describe('names of our ingress: these domains and all below'),
     addresses: list(address()).prefault([]).describe('the edge’s private addresses, answered for them'),
   })
+    .transform((h, ctx) => {
+      if (h.ingressDomains.length === 0 || h.addresses.length > 0) return h;
+      return issue(ctx, undefined, '`ingressDomains` without `addresses`: nobody could reach these names');
+    })
     .prefault({})
     .describe('machines inside reach our ingress by the edge, as those outside do'),
   keys: z.record(z.string(), key).prefault({}).describe('TSIG keys (RFC 8945) by name'),

@@ -5,7 +5,7 @@ import type { Dns64Config } from '../../../src/dns/config.ts';
 import type { Message, ResourceRecord } from '../../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
-import { Bench, type EngineOptions, FakeUpstream, reply, type Seen, soa } from '../peers.ts';
+import { Bench, settings as benchSettings, type EngineOptions, FakeUpstream, reply, type Seen, soa } from '../peers.ts';
 
 const PREFIX = '2001:db8:64::/96';
 const dns64 = (parts: Partial<Dns64Config> = {}): EngineOptions['settings'] => ({
@@ -243,6 +243,66 @@ t.test('PTR of an address with IPv4 in it is an alias (§5.3.1)', async (t) => {
     RCODE.NXDOMAIN,
     'others are asked',
   );
+});
+
+t.test('what Unbound’s own DNS64 scenario asks, and expects', async (t) => {
+  const zone: Partial<Message> = { authority: [soa('example.com', 300, 5)] };
+  const entries: World = {
+    [`www.example.com ${a}`]: { answers: [address('www.example.com', '10.20.30.40')] },
+    [`ip4.example.com ${aaaa}`]: zone,
+    [`ip4.example.com ${a}`]: { answers: [address('ip4.example.com', '5.6.7.8')] },
+    [`ip6.example.com ${aaaa}`]: { answers: [address('ip6.example.com', '1:2:3::4')] },
+    [`ip6ignore.example.com ${aaaa}`]: { answers: [address('ip6ignore.example.com', '1:2:3::4')] },
+    [`ip6ignore.example.com ${a}`]: { answers: [address('ip6ignore.example.com', '5.6.7.8')] },
+    [`broken.example.com ${aaaa}`]: zone,
+    [`broken.example.com ${a}`]: {
+      answers: [address('broken.example.com', '5.6.7.8'), record('broken.example.com', a, Uint8Array.of(3, 4, 5))],
+    },
+    [`8.7.6.5.in-addr.arpa ${TYPE.PTR}`]: {
+      answers: [record('8.7.6.5.in-addr.arpa', TYPE.PTR, nameFromText('ip4.example.com'))],
+    },
+  };
+  const upstream = await FakeUpstream.start(t, world(entries));
+  const rebind = { protect: true, allow: ['www.example.com'] };
+  const settings = dns64({ prefix: parseCidr('64:ff9b::/96'), force: ['ip6ignore.example.com'] })!;
+  const bench = await Bench.start(t, { upstreams: [upstream.config], forward: { rebind }, settings });
+  const reverse = '8.0.7.0.6.0.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.b.9.f.f.4.6.0.0.ip6.arpa';
+  const steps: [what: string, name: string, type: number, answers: readonly string[]][] = [
+    ['A as ever', 'www.example.com', a, ['300 10.20.30.40']],
+    ['AAAA made of A', 'ip4.example.com', aaaa, ['5 64:ff9b::506:708']],
+    ['AAAA of its own', 'ip6.example.com', aaaa, ['300 1:2:3::4']],
+    [
+      'PTR (Unbound gives the record alone)',
+      reverse,
+      TYPE.PTR,
+      ['300 TYPE5 8.7.6.5.in-addr.arpa', '300 TYPE12 ip4.example.com'],
+    ],
+    ['A records one of which is broken: nothing is made of any', 'broken.example.com', aaaa, []],
+    ['AAAA of its own, to be ignored', 'ip6ignore.example.com', aaaa, ['300 64:ff9b::506:708']],
+  ];
+  for (const [what, name, type, answers] of steps) {
+    const got = await bench.ask(name, { type });
+    t.equal(got.rcode, RCODE.NOERROR, what);
+    t.strictSame(shown(got), answers);
+    t.equal(got.flags, FLAG.QR | FLAG.RD | FLAG.RA);
+    if (answers.length === 0) t.match(got.authority, [{ type: TYPE.SOA }], 'NODATA says for how long');
+  }
+});
+
+t.test('who synthesizes answers ipv4only.arpa himself (RFC 8880)', async (t) => {
+  const upstream = await FakeUpstream.start(t, world({}));
+  const options = { upstreams: [upstream.config], settings: dns64()! };
+  const bench = await Bench.start(t, options);
+  t.strictSame(shown(await bench.ask('ipv4only.arpa', { type: a })), ['86400 192.0.0.170', '86400 192.0.0.171']);
+  t.strictSame(shown(await bench.ask('IPv4only.arpa')), ['600 2001:db8:64::c000:aa', '600 2001:db8:64::c000:ab']);
+  t.equal((await bench.ask('x.ipv4only.arpa')).rcode, RCODE.NXDOMAIN);
+  t.strictSame(shown(await bench.ask('170.0.0.192.in-addr.arpa', { type: TYPE.PTR })), ['86400 TYPE12 ipv4only.arpa']);
+  t.equal(upstream.seen.length, 0, 'nobody is asked');
+  bench.engine.apply(benchSettings({ ...options, settings: dns64({ prefix: parseCidr('fd00:64::/96') })! }));
+  t.strictSame(shown(await bench.ask('ipv4only.arpa')), ['600 fd00:64::c000:aa', '600 fd00:64::c000:ab']);
+  bench.engine.apply(benchSettings({ ...options, settings: dns64({ mode: 'upstream' })! }));
+  while (bench.engine.dns64Status().upstreams === 'unknown') await new Promise((r) => setImmediate(r));
+  t.equal((await bench.ask('ipv4only.arpa')).rcode, RCODE.NXDOMAIN, 'who does not, asks those who do');
 });
 
 t.test('the prefix is found, followed when it changes, and kept while nobody answers (RFC 7050)', async (t) => {

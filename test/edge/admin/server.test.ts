@@ -70,6 +70,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
       return {
         ready: this.ready_,
         waitingFor: this.ready_ ? [] : ['zone a.test is not loaded', '[::]:80 is not bound'],
+        notes: ['dns64: upstreams synthesize'],
       };
     },
     metrics: async () => '# HELP v6edge_x x\nv6edge_x 1\n',
@@ -259,7 +260,10 @@ t.test('what each path answers', async (t) => {
   const { listening } = await start(t, [socket('paths')], { source });
   const get = (path: string, headers = {}) => send(listening[0]!, path, { headers });
   t.strictSame((await get('/healthz')).json, { status: 'alive' });
-  t.strictSame((await get('/readyz')).json, { status: 'ready' });
+  t.strictSame((await get('/readyz')).json, {
+    status: 'ready',
+    notes: ['dns64: upstreams synthesize'],
+  });
   source.ready_ = false;
   t.match(await get('/readyz'), {
     status: 503,
@@ -267,6 +271,7 @@ t.test('what each path answers', async (t) => {
       status: 503,
       detail: /zone a.test is not loaded; \[::\]:80 is not bound/,
       waitingFor: ['zone a.test is not loaded', '[::]:80 is not bound'],
+      notes: ['dns64: upstreams synthesize'],
     },
   });
   t.equal((await get('/healthz')).status, 200, 'not ready is still alive');

@@ -212,6 +212,16 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
   ['dns without listen', 'dns: {}', ['1:6: dns.listen: is missing: a list is needed here']],
   ['upstream', dns('  forward: { upstreams: ["dns.example"] }'), [/^3:26: dns.forward.upstreams\[0\]: "dns.example"/]],
   ['upstream name without tls', dns('  forward: { upstreams: ["::1#a.test"] }'), [/a name to check goes with tls/]],
+  [
+    'upstream name with tcp',
+    dns('  forward: { upstreams: ["tcp://[::1]#a.test"] }'),
+    [/a name to check goes with tls/],
+  ],
+  [
+    'hairpin without addresses',
+    dns('  hairpin: { ingressDomains: [a.test] }'),
+    [/^3:12: dns.hairpin: `ingressDomains` without `addresses`/],
+  ],
   ['no upstream', dns('  forward: { upstreams: [] }'), ['3:25: dns.forward.upstreams: needs at least one entry']],
   [
     'cache size',
@@ -484,7 +494,7 @@ t.test('files that cannot be read', (t) => {
 
 t.test('defaults', (t) => {
   const { proxy, dns, admin, workers, stateDir, ra } = config(
-    'proxy:\n  listeners: [{ name: l, bind: ["[::]:80"], pool: p }]\n  pools: { p: {} }\ndns: { listen: ["::1"], forward: { upstreams: ["::1", "tls://[::1]#a.test"] }, zones: [{ name: a.test, ns: [n.test] }] }\nra: [{ interface: e, pref64: { prefix: "64:ff9b::/96" }, rdnss: { servers: ["::1"] }, routes: [{ prefix: "fd00::/8" }] }]',
+    'proxy:\n  listeners: [{ name: l, bind: ["[::]:80"], pool: p }]\n  pools: { p: {} }\ndns: { listen: ["::1"], forward: { upstreams: ["::1", "tls://[::1]#a.test", "tcp://::1"] }, zones: [{ name: a.test, ns: [n.test] }] }\nra: [{ interface: e, pref64: { prefix: "64:ff9b::/96" }, rdnss: { servers: ["::1"] }, routes: [{ prefix: "fd00::/8" }] }]',
   );
   t.equal(workers, 'auto');
   t.equal(stateDir, '/var/lib/v6edge');
@@ -527,6 +537,7 @@ t.test('defaults', (t) => {
     upstreams: [
       { transport: 'udp', endpoint: { port: 53 } },
       { transport: 'tls', endpoint: { port: 853 }, serverName: 'a.test' },
+      { transport: 'tcp', endpoint: { port: 53 } },
     ],
     cache: { sizeBytes: 64 * 1024 ** 2, maxTtlSeconds: 86_400, maxNegativeTtlSeconds: 3600 },
   });
