@@ -26,6 +26,8 @@ export class Member implements Candidate {
   maxConnections = 0;
   backup = false;
   state: MemberState = 'up';
+  /** It left a connect unanswered: until then it gets sessions only when no other does. */
+  silentUntil = 0;
   /** When a failed connect was last reported. */
   reportedAt = Number.NEGATIVE_INFINITY;
   readonly #gauge: number;
@@ -58,6 +60,10 @@ export class Member implements Candidate {
     this.state = snapshot.state;
   }
 
+  get silent(): boolean {
+    return this.silentUntil > 0;
+  }
+
   get eligible(): boolean {
     return this.state === 'up' && this.weight > 0;
   }
@@ -80,6 +86,9 @@ export class Member implements Candidate {
   }
 }
 
+/** How long a member that leaves connects unanswered is passed over; then one session tries it. */
+const silenceMs = 1000;
+
 /** A session that waits until a member has a place. */
 export interface Waiting {
   /** A place may be there now. */
@@ -96,11 +105,16 @@ export class Backend {
   #regular: Member[] = [];
   #backups: Member[] = [];
   #turn = 0;
+  /** Members that left a connect unanswered and have not answered one since. */
+  #silent: readonly Member[] = [];
   readonly #waiting: Waiting[] = [];
   readonly #counters: CounterStripe;
   readonly #random: Random;
+  readonly #now: () => number;
 
-  constructor(snapshot: PoolSnapshot, counters: CounterStripe, random: Random) {
+  /** @param now monotonic milliseconds */
+  constructor(snapshot: PoolSnapshot, counters: CounterStripe, random: Random, now: () => number) {
+    this.#now = now;
     this.name = snapshot.name;
     this.settings = snapshot;
     this.#counters = counters;
@@ -116,6 +130,7 @@ export class Backend {
     this.members = snapshot.members.map((each) => {
       const known = before.get(each.name);
       if (known === undefined || !known.is(each)) return new Member(each, this.#counters);
+      if (isOut(each.state) && known.silent) this.hear(known);
       if (!isOut(known.state) && isOut(each.state)) wentDown.push(known);
       known.update(each);
       return known;
@@ -134,9 +149,31 @@ export class Backend {
     return this.#waiting.length;
   }
 
+  /** A connect to the member has no answer: for a while sessions go to others, if there are any. */
+  suspect(member: Member, now: number): void {
+    if (!member.silent) this.#silent = [...this.#silent, member];
+    member.silentUntil = now + silenceMs;
+  }
+
+  /** The member has answered, or its checks speak for it now. */
+  hear(member: Member): void {
+    member.silentUntil = 0;
+    this.#silent = this.#silent.filter((other) => other !== member);
+  }
+
   /** Takes a place at a member that is not in `tried`: backup members only when no other will do. */
   take(client: AddressSpan, tried: readonly Member[]): Member | NoMember {
     if (!this.up) return 'down';
+    if (this.#silent.length === 0) return this.#take(client, tried);
+    const now = this.#now();
+    const member = this.#take(client, [...tried, ...this.#silent.filter(({ silentUntil }) => silentUntil > now)]);
+    if (member === 'down' || member === 'tried') return this.#take(client, tried);
+    // The one session that tries a silent member: others wait for how it fares.
+    if (typeof member !== 'string' && member.silent) member.silentUntil = now + silenceMs;
+    return member;
+  }
+
+  #take(client: AddressSpan, tried: readonly Member[]): Member | NoMember {
     const regular = this.#takeFrom(this.#regular, client, tried);
     // Members that are full stay the choice: a backup stands in for members that fail, not for busy ones.
     if (typeof regular !== 'string' || regular === 'full') return regular;

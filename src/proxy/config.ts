@@ -11,6 +11,8 @@ export type CheckType = 'none' | 'tcp' | 'tls' | 'http' | 'https';
 /** Milliseconds throughout; HAProxy's words: `timeout connect`, `timeout client-fin`, `timeout server-fin`. */
 export interface ProxyTimeouts {
   readonly connectMs: number;
+  /** A connect that has no answer after this has another member tried beside it; 0 = it is waited for alone. */
+  readonly attemptDelayMs: number;
   /** No byte in either direction; 0 = never. */
   readonly idleMs: number;
   /** After the client half-closed. */

@@ -1,6 +1,9 @@
 /**
  * How a session comes to a member: one is chosen by the pool's balancing, waited for when all are busy, connected to, and
  * another tried when that fails. Not a byte of the client's is read before, so a failed try costs it nothing but time.
+ *
+ * A connect that gets no answer for a while does not hold the client up either: another member is tried beside it, and whoever
+ * answers first gets the session (RFC 8305 §5 does so with addresses). The kernel sends a lost SYN again only after a second.
  */
 import { ECONNREFUSED, EINPROGRESS, ETIMEDOUT } from '../linux/constants.ts';
 import { errnoName } from '../linux/errors.ts';
@@ -11,6 +14,7 @@ import type { Backend, Member, Waiting } from './backend.ts';
 import { MemberCounter } from './counters.ts';
 import type { SessionHost, SessionState } from './host.ts';
 import type { Relay } from './relay.ts';
+import { SideAttempt } from './side-attempt.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import { Ended, type Termination } from './termination.ts';
 import type { Timed } from './timers.ts';
@@ -52,6 +56,10 @@ export interface Caller extends Timed {
 export class Dial implements Waiting {
   readonly #caller: Caller;
   #tried: Member[] | undefined;
+  /** Connects beside the session's own, the oldest first. */
+  #beside: SideAttempt[] | undefined;
+  /** When the next of those begins. */
+  #besideAt = Number.POSITIVE_INFINITY;
   #queued = false;
   #queuedAt = 0;
   /** Time has passed since the client was accepted: for its header, in a queue, for other members. */
@@ -98,7 +106,9 @@ export class Dial implements Waiting {
   memberDown(): void {
     const { member, backend } = this.#caller;
     this.#lastFailure = Ended.connectFailed;
-    this.#tryAnother(backend!, member!);
+    if (this.#tried === undefined) this.#tried = [member!];
+    else this.#tried.push(member!);
+    this.#goOn(backend!, member!);
   }
 
   onConnectEvents(events: number): void {
@@ -106,16 +116,47 @@ export class Dial implements Waiting {
     if ((events & (EPOLLERR | EPOLLHUP)) !== 0) {
       const error = socketError(caller.upstream.fd);
       this.#connectFailed(caller.backend!, caller.member!, error > 0 ? error : ECONNREFUSED);
-    } else if ((events & EPOLLOUT) !== 0) caller.onConnected(caller.backend!);
+    } else if ((events & EPOLLOUT) !== 0) this.#answered(caller.backend!, caller.member!);
+  }
+
+  /** A connect beside the session's own was answered, or refused with `errno`. */
+  onBeside(attempt: SideAttempt, errno: number): void {
+    const caller = this.#caller;
+    const backend = caller.backend!;
+    this.#beside = this.#beside!.filter((each) => each !== attempt);
+    if (errno !== 0) {
+      attempt.close();
+      this.#failed(backend, attempt.member, errno);
+      this.#tryBeside(caller.host.now());
+      this.#setTimer();
+      return;
+    }
+    const { member, upstream } = caller;
+    const silent = upstream.fd;
+    this.#take(attempt);
+    caller.host.counters.add(member!.counterBase + MemberCounter.connectTimeouts);
+    caller.host.reactor.forget(silent);
+    closeFd(silent);
+    backend.vacate(member!);
+    if (caller.state === 'connecting' && caller.watchUpstream()) this.#answered(backend, attempt.member);
   }
 
   onTimer(now: number): void {
     const caller = this.#caller;
     if (caller.state === 'connecting') {
       if (now >= this.#deadline) this.#connectFailed(caller.backend!, caller.member!, ETIMEDOUT);
-      else if (caller.watchClient()) caller.host.wheel.set(caller, this.#deadline);
+      else if (caller.watchClient()) {
+        if (now >= this.#besideAt) this.#tryBeside(now);
+        this.#setTimer();
+      }
     } else if (this.#queued && now >= this.#deadline) caller.end(this.#lastFailure);
     else this.run();
+  }
+
+  /** The session ends: gives up whatever it has here. */
+  abandon(): void {
+    this.leaveQueue();
+    this.#closeBeside();
   }
 
   /** Gives up the place in the queue, if there is one. */
@@ -187,7 +228,72 @@ export class Dial implements Waiting {
     if (!caller.watchUpstream()) return;
     const since = this.#late ? caller.host.now() : caller.acceptedAt;
     this.#deadline = since + timeouts.connectMs;
+    this.#besideAt = timeouts.attemptDelayMs === 0 ? Number.POSITIVE_INFINITY : since + timeouts.attemptDelayMs;
     wheel.set(caller, Math.min(this.#deadline, since + patienceMs));
+  }
+
+  #answered(backend: Backend, member: Member): void {
+    this.#closeBeside();
+    if (member.silent) backend.hear(member);
+    this.#caller.onConnected(backend);
+  }
+
+  /** The connect under way, the last one if there are several, was not answered: tries another member beside it. */
+  #tryBeside(now: number): void {
+    const caller = this.#caller;
+    const { host } = caller;
+    const backend = caller.backend!;
+    this.#besideAt = Number.POSITIVE_INFINITY;
+    const silent = this.#beside?.at(-1)?.member ?? caller.member!;
+    host.onConnectFailed(backend, silent, errnoName(ETIMEDOUT));
+    // Who waits for a place goes first.
+    if (caller.retries >= backend.settings.retries || backend.waiting > 0) return;
+    const beside = (this.#beside ?? []).map(({ member }) => member);
+    const member = backend.take(caller.source, [...(this.#tried ?? none), caller.member!, ...beside]);
+    if (typeof member === 'string') return;
+    backend.suspect(silent, now);
+    caller.retries++;
+    host.counters.add(silent.counterBase + MemberCounter.retries);
+    const attempt = new SideAttempt(this, host.reactor, backend, member, now + host.timeouts.connectMs);
+    const errno = attempt.start();
+    if (errno === 0) {
+      this.#beside = [...(this.#beside ?? []), attempt];
+      this.#besideAt = now + host.timeouts.attemptDelayMs;
+      return;
+    }
+    attempt.close();
+    this.#failed(backend, member, errno);
+    this.#tryBeside(now);
+  }
+
+  /** Makes a connect beside the session's own the session's own. */
+  #take(attempt: SideAttempt): void {
+    const caller = this.#caller;
+    caller.upstream.fd = attempt.give();
+    caller.member = attempt.member;
+    this.#deadline = attempt.deadline;
+  }
+
+  #closeBeside(): void {
+    const beside = this.#beside;
+    this.#beside = undefined;
+    for (const attempt of beside ?? []) attempt.close();
+  }
+
+  /** While connecting: the next thing to come is the deadline, or another try beside. */
+  #setTimer(): void {
+    const caller = this.#caller;
+    if (caller.state === 'connecting') caller.host.wheel.set(caller, Math.min(this.#deadline, this.#besideAt));
+  }
+
+  #failed(backend: Backend, member: Member, errno: number): void {
+    const { host } = this.#caller;
+    const counter = errno === ETIMEDOUT ? MemberCounter.connectTimeouts : MemberCounter.connectErrors;
+    host.counters.add(member.counterBase + counter);
+    host.onConnectFailed(backend, member, errnoName(errno));
+    this.#lastFailure = errno === ETIMEDOUT ? Ended.connectTimeout : Ended.connectFailed;
+    if (this.#tried === undefined) this.#tried = [member];
+    else this.#tried.push(member);
   }
 
   /** Rests and tries again: sessions that end meanwhile give descriptors back, and no more are accepted. */
@@ -207,15 +313,12 @@ export class Dial implements Waiting {
   }
 
   #connectFailed(backend: Backend, member: Member, errno: number): void {
-    const { host } = this.#caller;
-    const timedOut = errno === ETIMEDOUT;
-    host.counters.add(member.counterBase + (timedOut ? MemberCounter.connectTimeouts : MemberCounter.connectErrors));
-    host.onConnectFailed(backend, member, errnoName(errno));
-    this.#lastFailure = timedOut ? Ended.connectTimeout : Ended.connectFailed;
-    this.#tryAnother(backend, member);
+    this.#failed(backend, member, errno);
+    this.#goOn(backend, member);
   }
 
-  #tryAnother(backend: Backend, member: Member): void {
+  /** The session's own connect is over: one beside it takes its place, or another member is tried. */
+  #goOn(backend: Backend, member: Member): void {
     const caller = this.#caller;
     const { fd } = caller.upstream;
     caller.host.reactor.forget(fd);
@@ -223,6 +326,13 @@ export class Dial implements Waiting {
     caller.upstream.fd = -1;
     caller.member = undefined;
     this.#late = true;
+    const next = this.#beside?.shift();
+    if (next !== undefined) {
+      this.#take(next);
+      backend.vacate(member);
+      if (caller.watchUpstream()) this.#setTimer();
+      return;
+    }
     // Before the place is given back: whoever gets it by that must not find this session still connecting.
     caller.state = 'waiting';
     backend.vacate(member);
@@ -232,8 +342,6 @@ export class Dial implements Waiting {
     }
     caller.retries++;
     caller.host.counters.add(member.counterBase + MemberCounter.retries);
-    if (this.#tried === undefined) this.#tried = [member];
-    else this.#tried.push(member);
     this.run();
   }
 }

@@ -70,6 +70,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly instance: string;
   timeouts: ProxyTimeouts = {
     connectMs: 3000,
+    attemptDelayMs: 0,
     idleMs: 0,
     clientFinMs: 0,
     serverFinMs: 0,
@@ -225,7 +226,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     for (const pool of snapshot.pools) {
       const backend = this.#backends.get(pool.name);
       if (backend === undefined) {
-        this.#backends.set(pool.name, new Backend(pool, this.counters, this.#context.random));
+        this.#backends.set(pool.name, new Backend(pool, this.counters, this.#context.random, () => this.now()));
       } else for (const member of backend.apply(pool)) wentDown.add(member);
     }
     return wentDown;

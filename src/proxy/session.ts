@@ -146,7 +146,7 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
     this.state = 'ended';
     const { counters, wheel } = this.host;
     wheel.clear(this);
-    this.#dial?.leaveQueue();
+    this.#dial?.abandon();
     if (termination.counter !== undefined) counters.add(this.#listenerBase + termination.counter);
     if (this.client.bytes === 0 && termination.counter !== ListenerCounter.denied) {
       counters.add(this.#listenerBase + ListenerCounter.silent);

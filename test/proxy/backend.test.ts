@@ -11,8 +11,14 @@ import { member, pool } from './harness.ts';
 const client = spanOfAddress(parseAddress('192.0.2.1'), 1234);
 
 function backend(members: MemberSnapshot[], more: Partial<PoolSnapshot> = {}): Backend {
-  return new Backend(pool(members, more), CounterStripe.alone(proxyCounters, proxyGauges), new SeededRandom(1));
+  return new Backend(
+    pool(members, more),
+    CounterStripe.alone(proxyCounters, proxyGauges),
+    new SeededRandom(1),
+    () => now,
+  );
 }
+let now = 0;
 const name = (taken: Member | NoMember) => (typeof taken === 'string' ? taken : taken.name);
 
 t.test('who is taken', async (t) => {
@@ -98,4 +104,36 @@ t.test('source sends a client to the same member, whatever its port', async (t) 
       ),
     );
   t.equal(names.size, 1);
+});
+
+t.test('members that leave connects unanswered', async (t) => {
+  const pool = backend([member('m1', 1), member('m2', 1), member('m3', 1, { backup: true })]);
+  const [m1, m2] = pool.members as [Member, Member];
+  const takes = (count: number, tried: Member[] = []) =>
+    Array.from({ length: count }, () => name(pool.take(client, tried))).sort();
+  pool.suspect(m1, now);
+  t.strictSame(takes(4), ['m2', 'm2', 'm2', 'm2'], 'others are taken');
+  t.strictSame(takes(2, [m2]), ['m3', 'm3'], 'a backup as well');
+  t.strictSame(takes(1, [m2, pool.members[2]!]), ['m1'], 'it is, when no other is left');
+  now += 1000;
+  t.strictSame(takes(4), ['m1', 'm2', 'm2', 'm2'], 'after a second one tries it');
+  now += 999;
+  t.strictSame(takes(4), ['m2', 'm2', 'm2', 'm2'], 'the others wait how that goes');
+  now += 1;
+  t.strictSame(takes(4), ['m1', 'm2', 'm2', 'm2'], 'one more');
+  pool.hear(m1);
+  t.strictSame(takes(4), ['m1', 'm1', 'm2', 'm2'], 'it has answered');
+  pool.suspect(m1, now);
+  pool.suspect(m2, now);
+  t.strictSame(takes(2), ['m3', 'm3'], 'all are silent');
+  pool.apply({ ...pool.settings, members: [member('m1', 1, { state: 'down' }), member('m2', 1)] });
+  pool.apply({ ...pool.settings, members: [member('m1', 1), member('m2', 1)] });
+  t.strictSame(takes(2), ['m1', 'm1'], 'checks that bring it up speak for it');
+  const full = backend([member('m1', 1), member('m2', 1, { maxConnections: 1 })]);
+  full.suspect(full.members[0]!, now);
+  t.strictSame(
+    [name(full.take(client, [])), name(full.take(client, []))],
+    ['m2', 'full'],
+    'a place elsewhere is waited for',
+  );
 });

@@ -63,6 +63,7 @@ function listener(name: string, poolName = 'web'): ListenerConfig {
 
 function config(pools: PoolConfig[], listeners: ListenerConfig[] = [listener('http')]): ProxyConfig {
   const timeouts = {
+    attemptDelayMs: 250,
     connectMs: 3000,
     idleMs: 3.6e6,
     clientFinMs: 30_000,

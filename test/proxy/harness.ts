@@ -10,7 +10,7 @@ import { type LogLine, MemoryLogger } from '../../src/core/logger.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import { closeFd } from '../../src/linux/libc.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
-import { listenTcp } from '../../src/linux/tcp.ts';
+import { acceptTcp, listenTcp, SockaddrSlot } from '../../src/linux/tcp.ts';
 import type { ProxyTimeouts } from '../../src/proxy/config.ts';
 import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
 import { ProxyEngine, type ProxyEvent } from '../../src/proxy/engine.ts';
@@ -78,6 +78,7 @@ export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): Li
 /** Long enough not to matter. */
 export const timeouts: ProxyTimeouts = {
   connectMs: 3000,
+  attemptDelayMs: 250,
   idleMs: 60_000,
   clientFinMs: 10_000,
   serverFinMs: 10_000,
@@ -199,8 +200,8 @@ export async function serve(
   return { harness, port, bind, update };
 }
 
-/** A listening address that answers no SYN: its queue is full. */
-export async function blackHole(t: Test): Promise<number> {
+/** A listening address that answers no SYN: its queue is full. With `accept` it comes to life. */
+export async function silentPort(t: Test): Promise<{ port: number; accept: () => void }> {
   const port = await freePort();
   const fd = listenTcp(parseInetEndpoint(`127.0.0.1:${port}`), { backlog: 0, keepaliveSeconds: 0 });
   const filler = net.connect(port, '127.0.0.1');
@@ -209,7 +210,16 @@ export async function blackHole(t: Test): Promise<number> {
     filler.destroy();
     closeFd(fd);
   });
-  return port;
+  const accept = () => {
+    const accepted = acceptTcp(fd, new SockaddrSlot());
+    t.teardown(() => closeFd(accepted));
+  };
+  return { port, accept };
+}
+
+/** A port that answers no SYN. */
+export async function blackHole(t: Test): Promise<number> {
+  return (await silentPort(t)).port;
 }
 
 /** How a client's connection ended, with all it received. */

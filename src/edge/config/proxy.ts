@@ -23,6 +23,11 @@ const timeouts = section({
   connect: milliseconds(1)
     .prefault('3s')
     .describe('longest wait for a member to answer a connect (HAProxy `timeout connect`)'),
+  attemptDelay: milliseconds(10, 60_000)
+    .prefault('250ms')
+    .describe(
+      'a connect that has no answer after this has another member tried beside it, and the first to answer gets the session (RFC 8305 §5); as long as `connect` = never',
+    ),
   idle: milliseconds()
     .prefault('1h')
     .describe('a session without a byte in either direction ends after this; 0s = never'),
@@ -43,6 +48,7 @@ const timeouts = section({
   .transform(
     (t): ProxyTimeouts => ({
       connectMs: t.connect,
+      attemptDelayMs: t.attemptDelay < t.connect ? t.attemptDelay : 0,
       idleMs: t.idle,
       clientFinMs: t.clientFin,
       serverFinMs: t.serverFin,

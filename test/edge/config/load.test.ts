@@ -501,6 +501,7 @@ t.test('defaults', (t) => {
   t.strictSame(admin.listen.map(formatEndpoint), ['unix:/run/v6edge/admin.sock', '[::1]:8653']);
   t.strictSame(proxy.timeouts, {
     connectMs: 3000,
+    attemptDelayMs: 250,
     idleMs: 3_600_000,
     clientFinMs: 30_000,
     serverFinMs: 30_000,

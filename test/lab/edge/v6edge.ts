@@ -60,7 +60,7 @@ admin:
   listen: ["unix:${folder}/admin.sock", "[::1]:8653"]
 
 proxy:
-  timeouts: { connect: 1s, idle: 60s }
+  timeouts: { idle: 60s }
   listeners:
     - { name: http, bind: ${bind(ports.http)}, pool: http }
     - { name: https, bind: ${bind(ports.https)}, pool: https }
