@@ -125,6 +125,11 @@ class Answer {
 
   /** Answers for one name; returns the name an alias points to, to go on with. */
   #step(zone: Zone, name: Name, key: NameKey): Name | undefined {
+    if (zone.unavailable) {
+      this.rcode = RCODE.SERVFAIL;
+      this.authoritative = false;
+      return undefined;
+    }
     if (zone.hasCuts) {
       const cut = findCut(zone, key, this.#type);
       if (cut !== undefined) return this.#refer(zone, cut);

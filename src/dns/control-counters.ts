@@ -16,7 +16,7 @@ const rcodes = [
   'NOTZONE',
 ] as const;
 const tsigErrors = ['BADSIG', 'BADKEY', 'BADTIME', 'BADTRUNC', 'FORMERR'] as const;
-const transfers = ['axfr', 'ixfr', 'refused'] as const;
+const transfers = ['axfr', 'ixfr', 'current', 'refused'] as const;
 
 /** Counters in the order of their index. */
 export const controlCounters: readonly MetricSpec[] = [

@@ -21,7 +21,7 @@ import { Overlay, type RRsetChange } from './overlay.ts';
 import { UpdatePolicy } from './policy.ts';
 import { applyPtrChanges, existingPtrs, isReverseZone, type PtrChange, ptrChanges, ptrsByZone } from './reverse.ts';
 import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
-import type { HandoffRequest, OwnedRRset, ZoneData, ZoneDelta } from './snapshot.ts';
+import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData, ZoneDelta } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
 import { Keyring, type TsigOutcome, verifyRequest } from './tsig.ts';
@@ -197,8 +197,8 @@ export class DnsControl {
     this.#store = undefined;
   }
 
-  /** Answers a message that a data thread handed over. */
-  async handle(request: HandoffRequest): Promise<readonly Uint8Array[]> {
+  /** Answers a message that a data thread handed over; without `send` all replies come at once. */
+  async handle(request: HandoffRequest, send?: SendReplies): Promise<readonly Uint8Array[]> {
     const { message } = request;
     if (message.length < 12 || (message[2]! & 0x80) !== 0) return [];
     const outcome = verifyRequest(message, this.#keys, this.#context.clock);
@@ -223,7 +223,7 @@ export class DnsControl {
         return [sign(replyTo(message, parsed, rcode))];
       }
       case OPCODE.QUERY:
-        return this.#queries.answer(inner, parsed, request, outcome);
+        return this.#queries.answer(inner, parsed, request, outcome, send);
       case OPCODE.NOTIFY:
         // We are no secondary of any zone (RFC 1996 §3.10 speaks to those).
         return [sign(replyTo(message, parsed, this.#zoneOf(parsed) === undefined ? RCODE.NOTAUTH : RCODE.REFUSED))];

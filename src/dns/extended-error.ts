@@ -14,4 +14,6 @@ export const EDE = {
   NO_REACHABLE_AUTHORITY: 22,
   /** They could not be reached at all, or answered nothing of use. */
   NETWORK_ERROR: 23,
+  /** A secondary zone that never came, or has expired. */
+  INVALID_DATA: 24,
 } as const;

@@ -18,7 +18,7 @@ import type { Hairpin } from './hairpin.ts';
 import type { OwnCookies } from './own-cookies.ts';
 import { HEADER_LENGTH, QueryView } from './query-view.ts';
 import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
-import type { Handoff } from './snapshot.ts';
+import type { Handoff, SendReplies } from './snapshot.ts';
 import { MessageWriter } from './wire/message.ts';
 import { nameToText } from './wire/name.ts';
 import { VERDICT } from './wire/query.ts';
@@ -55,6 +55,8 @@ export interface Origin {
 export interface ReplySink {
   /** Sends the `length` bytes at `start` of `bytes`. */
   send(bytes: Buffer, start: number, length: number): void;
+  /** Resolves when there is room for more, with false when the client is gone. */
+  drained(): Promise<boolean>;
   /** Called once, after the last `send`. */
   done(): void;
 }
@@ -363,7 +365,9 @@ export class Responder {
 
   #fromZone(view: QueryView, reply: ZoneReply, limit: number, out: Buffer, at: number, now: number): number {
     const { zones, cache } = this.#context;
-    if (reply.continuation === undefined) {
+    const failed = (reply.message[3]! & 15) === RCODE.SERVFAIL;
+    if (failed) view.extendedError = EDE.INVALID_DATA;
+    else if (reply.continuation === undefined) {
       const lifetime = { ttl: 0, authoritative: true, failure: false };
       cache.insert(reply.message, view.questionLength, [], view.key, now, lifetime);
     }
@@ -431,7 +435,12 @@ export class Responder {
     const sink = origin.hold();
     const message = Uint8Array.from(view.message());
     const request = { message, client: origin.client(), local: origin.local(), transport: origin.transport };
-    void handoff(request).then(
+    const partly: SendReplies = (replies) => {
+      if (this.#closed) return Promise.resolve(false);
+      this.#sendReplies(sink, replies);
+      return sink.drained();
+    };
+    void handoff(request, partly).then(
       (replies) => this.#handedBack(sink, replies),
       (error: unknown) => {
         log.error({ error: errorMessage(error) }, 'the control thread could not answer');
@@ -444,6 +453,11 @@ export class Responder {
   #handedBack(sink: ReplySink, replies: readonly Uint8Array[]): void {
     this.#handoffs--;
     if (this.#closed) return;
+    this.#sendReplies(sink, replies);
+    this.#settleOne(sink);
+  }
+
+  #sendReplies(sink: ReplySink, replies: readonly Uint8Array[]): void {
     const { counters } = this.#context;
     for (const reply of replies) {
       if (reply.length < HEADER_LENGTH || reply.length > MAX_MESSAGE) continue;
@@ -452,7 +466,6 @@ export class Responder {
       this.#scratch.set(reply);
       sink.send(this.#scratch, 0, reply.length);
     }
-    this.#settleOne(sink);
   }
 
   #settleOne(sink: ReplySink): void {

@@ -19,6 +19,8 @@ export interface OwnedRRset {
 export interface ZoneData {
   readonly name: Uint8Array;
   readonly rrsets: readonly OwnedRRset[];
+  /** A secondary zone without data that may be served: the SOA is a placeholder. */
+  readonly unavailable?: boolean;
 }
 
 /** One RRset replaced (or, with undefined, gone). */
@@ -48,5 +50,8 @@ export interface HandoffRequest {
   readonly transport: 'udp' | 'tcp';
 }
 
-/** Replies in order; none = drop. */
-export type Handoff = (request: HandoffRequest) => Promise<readonly Uint8Array[]>;
+/** Sends replies that are not the last; resolves when the client has room for more, with false when it is gone. */
+export type SendReplies = (replies: readonly Uint8Array[]) => Promise<boolean>;
+
+/** The last replies, in order; what is long goes by `send` before them. None at all = drop. */
+export type Handoff = (request: HandoffRequest, send: SendReplies) => Promise<readonly Uint8Array[]>;

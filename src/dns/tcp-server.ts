@@ -27,6 +27,8 @@ const IDLE_MS = 10_000;
 const MAX_PENDING = 64;
 /** Answers a client has not taken: beyond that no more queries are read. */
 const MAX_UNSENT = 256 * 1024;
+/** Below that, more of a long answer is made: a zone transfer is no further ahead of its client than this and a message. */
+const LOW_UNSENT = 64 * 1024;
 const ACCEPTS_PER_TURN = 64;
 const READS_PER_TURN = 8;
 /** So many bytes hold so few queries that one read does not overrun the bound on pending ones by much. */
@@ -128,6 +130,8 @@ export class TcpConnection implements EventHandler, Origin, ReplySink {
   /** Answers that the socket did not take. */
   #unsent: Buffer[] = [];
   #unsentBytes = 0;
+  /** Told when the client has taken answers, or is gone. */
+  #drained: ((open: boolean) => void)[] = [];
   #pending = 0;
   #idle: Timer | undefined;
   #events = EPOLLIN | EPOLLRDHUP;
@@ -184,6 +188,12 @@ export class TcpConnection implements EventHandler, Origin, ReplySink {
     this.#send(length);
   }
 
+  drained(): Promise<boolean> {
+    if (!this.#open || this.#unsentBytes <= LOW_UNSENT) return Promise.resolve(this.#open);
+    this.#watch();
+    return new Promise((resolve) => void this.#drained.push(resolve));
+  }
+
   /** All answers to one of the queries on hold were sent. */
   done(): void {
     this.#pending--;
@@ -196,6 +206,7 @@ export class TcpConnection implements EventHandler, Origin, ReplySink {
     const { shared, context } = this.#server;
     this.#idle?.cancel();
     this.#unsent = [];
+    this.#release();
     shared.connections.delete(this);
     const left = shared.perClient.get(this.#clientKey)! - 1;
     if (left === 0) shared.perClient.delete(this.#clientKey);
@@ -326,12 +337,20 @@ export class TcpConnection implements EventHandler, Origin, ReplySink {
       }
       this.#touch();
       this.#unsentBytes -= sent;
+      if (this.#unsentBytes <= LOW_UNSENT) this.#release();
       if (sent < first.length) {
         this.#unsent[0] = first.subarray(sent);
         return;
       }
       this.#unsent.shift();
     }
+  }
+
+  /** Lets those go on who wait for room. */
+  #release(): void {
+    const waiting = this.#drained;
+    this.#drained = [];
+    for (const resolve of waiting) resolve(this.#open);
   }
 
   #wantsQueries(): boolean {

@@ -6,11 +6,13 @@ import { serialGreater, soaSerial } from './soa.ts';
 import type { JournalEntry } from './store.ts';
 import { copyBytes, equalBytes } from './wire/bytes.ts';
 import { MessageWriter, type Question, type ResourceRecord } from './wire/message.ts';
+import { MAX_UDP_SIZE } from './wire/query.ts';
 import { CLASS, FLAG, OPCODE, RCODE, SECTION, TYPE } from './wire/types.ts';
 import type { Zone } from './zone.ts';
 
-/** Large enough for compression to pay, small enough to be written while the next is made (RFC 5936 §3). */
-const MESSAGE_OCTETS = 16_384;
+/** As full as a message may be (RFC 5936 §3): few of them, so few signatures and few system calls. */
+const MESSAGE_OCTETS = 65_535;
+const OPT_OCTETS = 11;
 
 /** Who may have a zone: the key if one is set, from the addresses if any are listed; with neither nobody. */
 export function mayTransfer(zone: ZoneConfig, request: HandoffRequest, key: TsigKey | undefined): boolean {
@@ -21,36 +23,38 @@ export function mayTransfer(zone: ZoneConfig, request: HandoffRequest, key: Tsig
   return allow.some((cidr: Cidr) => cidrContains(cidr, bytes));
 }
 
-/** The records of an AXFR: SOA, everything else, SOA (RFC 5936 §2.2). */
-export function* axfrRecords(zone: Zone): Generator<ResourceRecord> {
+/** The records of an AXFR: SOA, everything else, SOA (RFC 5936 §2.2). The zone may change while they are sent. */
+export function axfrSets(zone: Zone): OwnedRRset[] {
   const soa = zone.soa.set;
-  yield* records(soa);
-  for (const set of zone.all()) if (set.rrset.type !== TYPE.SOA) yield* records(set);
-  yield* records(soa);
+  const sets = [soa];
+  for (const set of zone.all()) if (set.rrset.type !== TYPE.SOA) sets.push(set);
+  sets.push(soa);
+  return sets;
 }
 
 /** The records of an IXFR that has the journal for it (RFC 1995 §4): new SOA, then per step what went and what came. */
-export function* ixfrRecords(zone: Zone, journal: readonly JournalEntry[]): Generator<ResourceRecord> {
+export function ixfrSets(zone: Zone, journal: readonly JournalEntry[]): OwnedRRset[] {
   const soa = zone.soa.set;
-  yield* records(soa);
+  const sets = [soa];
   for (const { changes } of journal) {
     const soaChange = changes.find(({ type }) => type === TYPE.SOA);
     if (soaChange === undefined) continue;
-    yield* records(soaChange.before!);
+    sets.push(soaChange.before!);
     for (const { before, rrset, type } of changes) {
-      if (type !== TYPE.SOA && before !== undefined) yield* records(before, rrset);
+      if (type !== TYPE.SOA && before !== undefined) sets.push(without(before, rrset));
     }
-    yield* records({ owner: soaChange.owner, rrset: soaChange.rrset! });
+    sets.push({ owner: soaChange.owner, rrset: soaChange.rrset! });
     for (const { owner, before, rrset, type } of changes) {
-      if (type !== TYPE.SOA && rrset !== undefined) yield* records({ owner, rrset }, before?.rrset);
+      if (type !== TYPE.SOA && rrset !== undefined) sets.push(without({ owner, rrset }, before?.rrset));
     }
   }
-  yield* records(soa);
+  sets.push(soa);
+  return sets;
 }
 
 /** What a client that has `serial` is told when it is up to date, or asks over UDP for more than fits: the SOA alone. */
-export function soaRecords(zone: Zone): Iterable<ResourceRecord> {
-  return records(zone.soa.set);
+export function soaSets(zone: Zone): OwnedRRset[] {
+  return [zone.soa.set];
 }
 
 /** The serial in an IXFR request's authority section (RFC 1995 §3); undefined: it has none. */
@@ -64,49 +68,71 @@ export function isCurrent(zone: Zone, serial: number): boolean {
   return !serialGreater(zone.serial, serial);
 }
 
-/** Writes records into as many messages as they need; each has `overhead` octets left for a signature. */
-export function transferMessages(
-  id: number,
-  question: Question,
-  content: Iterable<ResourceRecord>,
-  overhead: number,
-): Uint8Array[] {
-  const writer = new MessageWriter();
-  const messages: Uint8Array[] = [];
-  const begin = (limit: number) => {
-    writer.begin(limit - overhead, { preserveCase: true });
-    if (messages.length === 0) writer.question(question.name, question.type, question.class);
-  };
-  const end = () => {
-    writer.header(id, FLAG.QR | FLAG.AA, OPCODE.QUERY, RCODE.NOERROR);
-    messages.push(copyBytes(writer.finish()));
-  };
-  const put = ({ name, type, ttl, rdata }: ResourceRecord) =>
-    writer.record(SECTION.ANSWER, name, type, CLASS.IN, ttl, rdata);
-  begin(MESSAGE_OCTETS);
-  let empty = true;
-  for (const record of content) {
-    if (!put(record)) {
-      if (!empty) end();
-      begin(MESSAGE_OCTETS);
-      if (!put(record)) {
-        // A record longer than a message usually is makes its message as long as any may be.
-        begin(65535);
-        put(record);
-      }
-    }
-    empty = false;
-  }
-  end();
-  return messages;
+/** How the messages of a transfer are to be written. */
+export interface TransferFormat {
+  readonly id: number;
+  readonly question: Question;
+  /** Octets each message leaves free for a signature. */
+  readonly overhead: number;
+  /** Octets a message may have with its signature; default what TCP takes. */
+  readonly limit?: number;
+  /** Whether the request had an OPT record: then the first message has one as well (RFC 6891 §6.1.1). */
+  readonly edns?: boolean;
 }
 
-/** The records of a set, without those that `except` has too. */
-function* records(set: OwnedRRset, except?: RRset): Generator<ResourceRecord> {
-  const { owner, rrset } = set;
-  const other = except?.ttl === rrset.ttl ? except.rdata : [];
-  for (const rdata of rrset.rdata) {
-    if (other.some((there) => equalBytes(there, rdata))) continue;
-    yield { name: owner, type: rrset.type, class: CLASS.IN, ttl: rrset.ttl, rdata };
+/** Writes RRsets into messages, one at a time: what is not asked for is not made. */
+export class TransferMessages {
+  readonly #format: TransferFormat;
+  readonly #sets: readonly OwnedRRset[];
+  readonly #writer = new MessageWriter();
+  /** The record to be written next: which set, which of its records. */
+  #set = 0;
+  #record = 0;
+  #first = true;
+
+  constructor(format: TransferFormat, sets: readonly OwnedRRset[]) {
+    this.#format = format;
+    this.#sets = sets;
   }
+
+  /** The next message; undefined when all was written. A record that no message holds is left out. */
+  next(): Uint8Array | undefined {
+    if (this.#set === this.#sets.length) return undefined;
+    const { question, overhead, limit = MESSAGE_OCTETS, edns = false } = this.#format;
+    const writer = this.#writer;
+    writer.begin(limit - overhead, { preserveCase: true });
+    const opt = this.#first && edns;
+    if (opt) writer.reserve(OPT_OCTETS);
+    if (this.#first) writer.question(question.name, question.type, question.class);
+    this.#first = false;
+    const start = writer.length;
+    for (; this.#set < this.#sets.length; this.#set++) {
+      const { owner, rrset } = this.#sets[this.#set]!;
+      const { type, ttl, rdata } = rrset;
+      for (; this.#record < rdata.length; this.#record++) {
+        if (writer.record(SECTION.ANSWER, owner, type, CLASS.IN, ttl, rdata[this.#record]!)) continue;
+        if (writer.length > start) return this.#end(opt);
+      }
+      this.#record = 0;
+    }
+    return this.#end(opt);
+  }
+
+  #end(opt: boolean): Uint8Array {
+    const writer = this.#writer;
+    if (opt) {
+      writer.reserve(0);
+      writer.opt(MAX_UDP_SIZE, RCODE.NOERROR, 0, false);
+    }
+    writer.header(this.#format.id, FLAG.QR | FLAG.AA, OPCODE.QUERY, RCODE.NOERROR);
+    return copyBytes(writer.finish());
+  }
+}
+
+/** The set without the records that `other` has too. */
+function without(set: OwnedRRset, other: RRset | undefined): OwnedRRset {
+  const { owner, rrset } = set;
+  if (other === undefined || other.ttl !== rrset.ttl) return set;
+  const rdata = rrset.rdata.filter((one) => !other.rdata.some((there) => equalBytes(there, one)));
+  return { owner, rrset: { ...rrset, rdata } };
 }

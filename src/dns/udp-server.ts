@@ -158,5 +158,10 @@ class UdpReply implements ReplySink {
     this.#server.send(this.#path, bytes, start, length);
   }
 
+  /** The kernel's buffer is all the room there is. */
+  drained(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
   done(): void {}
 }

@@ -33,6 +33,8 @@ interface Node extends ZoneNode {
 export class Zone {
   readonly name: Name;
   readonly key: NameKey;
+  /** A secondary zone whose data never came or are too old (RFC 1034 §4.3.5): its names are answered with SERVFAIL. */
+  readonly unavailable: boolean;
   readonly #nodes = new Map<NameKey, Node>();
   #soa: ZoneSoa;
   #cuts = 0;
@@ -43,6 +45,7 @@ export class Zone {
   constructor(data: ZoneData) {
     this.name = data.name;
     this.key = nameKey(data.name);
+    this.unavailable = data.unavailable === true;
     this.#nodes.set(this.key, { sets: [], children: 0 });
     for (const { owner, rrset } of data.rrsets) {
       const key = nameKey(owner);
@@ -172,6 +175,12 @@ export class Zone {
       negativeTtl: Math.min(set.rrset.ttl, readUint32(rdata, rdata.length - 4)),
     };
   }
+}
+
+/** What stands in the place of a zone's data as long as there are none: an SOA that says nothing. */
+export function unavailableZone(name: Name): ZoneData {
+  const rrset = { type: TYPE.SOA, ttl: 0, rdata: [new Uint8Array(1 + 1 + 5 * 4)] };
+  return { name, rrsets: [{ owner: name, rrset }], unavailable: true };
 }
 
 /** The RRset of a type at a node. */

@@ -164,7 +164,7 @@ export class Edge {
       proxy: this.proxy,
       upstreams: () => this.#config.dns?.forward?.upstreams ?? [],
     });
-    const handoff: Handoff = (request) => this.dns.handle(request);
+    const handoff: Handoff = (request, send) => this.dns.handle(request, send);
     this.threads = new DataThreads({
       clock: this.clock,
       log: log.child({ module: 'threads' }),

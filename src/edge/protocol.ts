@@ -59,7 +59,8 @@ export type Down =
   | { readonly kind: 'proxy'; readonly snapshot: ProxySnapshot }
   | { readonly kind: 'dns'; readonly settings: DnsSettings }
   | { readonly kind: 'publish'; readonly publication: ZonePublication; readonly ticket: number }
-  | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[] }
+  /** Those that are not `last` are answered with `handoff-more`. */
+  | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[]; readonly last: boolean }
   | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' }
   | ({ readonly kind: 'sessions'; readonly ticket: number } & SessionQuery)
   | { readonly kind: 'close-session'; readonly ticket: number; readonly id: number }
@@ -78,4 +79,6 @@ export type Up =
   | { readonly kind: 'stopping' }
   | { readonly kind: 'done'; readonly ticket: number; readonly value?: ThreadReport | ThreadSessions | boolean }
   | { readonly kind: 'handoff'; readonly id: number; readonly request: HandoffRequest }
+  /** There is room for more replies; not `open`: the client is gone. */
+  | { readonly kind: 'handoff-more'; readonly id: number; readonly open: boolean }
   | { readonly kind: 'proxy-event'; readonly event: ProxyEvent };

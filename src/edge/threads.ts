@@ -12,7 +12,7 @@ import { V6edgeError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { cryptoRandom } from '../core/random.ts';
 import type { ZonePublication } from '../dns/control.ts';
-import type { Handoff } from '../dns/snapshot.ts';
+import type { Handoff, SendReplies } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import { newSourceTable, releaseSources } from '../proxy/sources.ts';
 import type { Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
@@ -45,6 +45,8 @@ interface DataThread {
   ready: boolean;
   /** When the oldest question was asked that has no answer yet. */
   askedAt: number | undefined;
+  /** Handed-over messages whose replies go out piece by piece, by id: told when there is room. */
+  readonly streams: Map<number, (open: boolean) => void>;
 }
 
 /** How a data thread is, for people. */
@@ -210,7 +212,14 @@ export class DataThreads {
     // As this file: TypeScript in a checkout, JavaScript in the bundle.
     const program = this.#context.program ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
     const worker = new Worker(program, { workerData: start, name: `data-${index}` });
-    const thread: DataThread = { index, worker, startedAt: clock.now(), ready: false, askedAt: clock.now() };
+    const thread: DataThread = {
+      index,
+      worker,
+      startedAt: clock.now(),
+      ready: false,
+      askedAt: clock.now(),
+      streams: new Map(),
+    };
     this.#threads.set(index, thread);
     worker.on('message', (message: Up) => this.#onMessage(thread, message));
     worker.on('error', (error) => log.error({ thread: index, err: error }, 'data thread failed'));
@@ -239,6 +248,10 @@ export class DataThreads {
       case 'handoff':
         void this.#answerHandoff(thread, message);
         return;
+      case 'handoff-more':
+        thread.streams.get(message.id)?.(message.open);
+        thread.streams.delete(message.id);
+        return;
       case 'proxy-event':
         this.#context.onProxyEvent(message.event);
         return;
@@ -246,13 +259,22 @@ export class DataThreads {
   }
 
   async #answerHandoff(thread: DataThread, { id, request }: Extract<Up, { kind: 'handoff' }>): Promise<void> {
+    const reply = (messages: readonly Uint8Array[], last: boolean) =>
+      thread.worker.postMessage({ kind: 'replies', id, messages, last } satisfies Down, buffersOf(messages));
+    const send: SendReplies = (messages) => {
+      if (this.#threads.get(thread.index) !== thread) return Promise.resolve(false);
+      return new Promise((resolve) => {
+        thread.streams.set(id, resolve);
+        reply(messages, false);
+      });
+    };
     let messages: readonly Uint8Array[] = [];
     try {
-      messages = await this.#context.handoff(request);
+      messages = await this.#context.handoff(request, send);
     } catch (error) {
       this.#context.log.error({ err: error }, 'a handed-over DNS message failed');
     }
-    thread.worker.postMessage({ kind: 'replies', id, messages } satisfies Down);
+    reply(messages, true);
   }
 
   #ask(
@@ -292,6 +314,7 @@ export class DataThreads {
     this.#context.counters.release(thread.index);
     releaseSources(this.#sources, thread.index);
     for (const ticket of [...this.#pending.keys()]) this.#settle(ticket, thread, undefined);
+    for (const resolve of thread.streams.values()) resolve(false);
     if (this.#stopping) return;
     const { clock, log } = this.#context;
     if (this.#starting !== undefined && !thread.ready) {
@@ -312,4 +335,13 @@ export class DataThreads {
       timer: clock.after(pauseMs, () => this.#spawn(thread.index)),
     });
   }
+}
+
+/** The memory of messages that own theirs: it is passed on, not copied. */
+function buffersOf(messages: readonly Uint8Array[]): ArrayBuffer[] {
+  const buffers = new Set<ArrayBuffer>();
+  for (const { buffer, byteLength } of messages) {
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffers.add(buffer);
+  }
+  return [...buffers];
 }

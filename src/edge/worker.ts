@@ -9,7 +9,7 @@ import { CounterTable } from '../core/counters.ts';
 import { assert } from '../core/errors.ts';
 import { cryptoRandom, SeededRandom } from '../core/random.ts';
 import { DnsEngine } from '../dns/engine.ts';
-import type { HandoffRequest } from '../dns/snapshot.ts';
+import type { HandoffRequest, SendReplies } from '../dns/snapshot.ts';
 import { Notifier } from '../linux/notify.ts';
 import { Reactor } from '../linux/reactor.ts';
 import { ProxyEngine } from '../proxy/engine.ts';
@@ -27,7 +27,7 @@ class DataThread {
   readonly #dns: DnsEngine;
   readonly #thread: number;
   readonly #notifier = new Notifier();
-  readonly #handoffs = new Map<number, (messages: readonly Uint8Array[]) => void>();
+  readonly #handoffs = new Map<number, { resolve(replies: readonly Uint8Array[]): void; send: SendReplies }>();
   #handoffId = 0;
   #ready = false;
   #failed = false;
@@ -57,7 +57,7 @@ class DataThread {
       random: cryptoRandom,
       log: log.child({ module: 'dns' }),
       counters: dnsWindow(stripe),
-      handoff: (request) => this.#handOver(request),
+      handoff: (request, send) => this.#handOver(request, send),
     });
     process.once('uncaughtException', (error) => {
       log.error({ err: error }, 'data thread throws');
@@ -99,8 +99,7 @@ class DataThread {
         this.#send({ kind: 'done', ticket: message.ticket });
         return;
       case 'replies':
-        this.#handoffs.get(message.id)?.(message.messages);
-        this.#handoffs.delete(message.id);
+        this.#takeReplies(message);
         return;
       case 'ask':
         this.#answer(message.ticket);
@@ -171,13 +170,24 @@ class DataThread {
     };
   }
 
-  #handOver(request: HandoffRequest): Promise<readonly Uint8Array[]> {
+  #handOver(request: HandoffRequest, send: SendReplies): Promise<readonly Uint8Array[]> {
     if (this.#handoffs.size >= maxHandoffs) return Promise.resolve([]);
     const id = this.#handoffId++;
     return new Promise((resolve) => {
-      this.#handoffs.set(id, resolve);
+      this.#handoffs.set(id, { resolve, send });
       this.#send({ kind: 'handoff', id, request });
     });
+  }
+
+  #takeReplies({ id, messages, last }: Extract<Down, { kind: 'replies' }>): void {
+    const handoff = this.#handoffs.get(id);
+    if (last) {
+      this.#handoffs.delete(id);
+      handoff?.resolve(messages);
+    } else {
+      const room = handoff?.send(messages) ?? Promise.resolve(false);
+      void room.then((open) => this.#send({ kind: 'handoff-more', id, open }));
+    }
   }
 
   async #stop(graceMs: number, handOver: boolean): Promise<void> {

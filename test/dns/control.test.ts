@@ -220,7 +220,7 @@ t.test('AXFR and IXFR by dig, also after a restart', async (t) => {
   t.equal(whole.length, 5);
   t.same(await lines('+tcp', 'cluster.test', `IXFR=${from - 5}`), whole, 'a serial we never had: the zone');
   t.same(await lines('+tcp', 'cluster.test', 'IXFR=0'), whole, 'serial 0: the zone');
-  t.same(await lines('+notcp', 'cluster.test', `IXFR=${from}`), [`SOA ${from + 2}`], 'by UDP the SOA alone');
+  t.equal((await lines('+notcp', 'cluster.test', `IXFR=${from}`)).length, 8, 'by UDP what fits');
   t.match(await dig(server, 'cluster.test', 'AXFR'), /Transfer failed/, 'unsigned');
   t.match(await dig(server, '-k', key, 'elsewhere.test', 'AXFR'), /Transfer failed/);
   t.notMatch(await dig(server, '-k', key, 'cluster.test', 'AXFR'), /verify|BADSIG/i, 'dig verifies our signature');
@@ -228,7 +228,7 @@ t.test('AXFR and IXFR by dig, also after a restart', async (t) => {
 
 t.test('a transfer of many signed messages verifies', async (t) => {
   const server = await start(t);
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 12; i++) {
     const records = Array.from({ length: 500 }, (_, n) => aaaa(`h${i}-${n}.cluster.test`, `fd00:6:6::${i}:${n}`));
     const message = signRequest(encodeMessage(updateMessage(i, 'cluster.test', [], records)), testKey, systemClock);
     const endpoint = parseInetEndpoint('[fd00::2]:9');
@@ -238,7 +238,7 @@ t.test('a transfer of many signed messages verifies', async (t) => {
   const said = await dig(server, '-k', keyFile(t), '+onesoa', 'cluster.test', 'AXFR');
   t.match(said, /XFR size: \d+ records \(messages [3-9]/);
   t.notMatch(said, /Couldn't verify|failed|WARNING/i);
-  t.equal(said.match(/\tAAAA\t/g)?.length, 2000);
+  t.equal(said.match(/\tAAAA\t/g)?.length, 6000);
 });
 
 t.test('reload: zones come and go, policies and keys change', async (t) => {

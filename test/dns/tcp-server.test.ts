@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { FakeClock } from '../../src/core/clock.ts';
 import { COUNT, GAUGE } from '../../src/dns/counters.ts';
+import type { Handoff } from '../../src/dns/snapshot.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { aaaa, Bench, FakeUpstream, frame, query, readFrames, reply, txt, zone } from './peers.ts';
@@ -194,6 +195,46 @@ t.test('a handed-over query may have several answers (RFC 5936 §2.2)', async (t
   socket.end(frame(query('own.test', { type: TYPE.AXFR })));
   for (let i = 0; i < 3; i++) t.equal((await messages.next()).readUInt16BE(0), 0x1234);
   await once(socket, 'close');
+});
+
+t.test('a long handed-over answer waits for its client, and ends when it goes', async (t) => {
+  const piece = new Uint8Array(60_000);
+  piece.set([0x12, 0x34, 0x80]);
+  const pieces = 400;
+  let sent = 0;
+  let ended: boolean | undefined;
+  const handoff: Handoff = async (_, send) => {
+    for (let i = 0; i < pieces; i++) {
+      sent++;
+      ended = !(await send([piece]));
+      if (ended) return [];
+    }
+    return [piece];
+  };
+  const bench = await own(t, { handoff });
+  const slow = await bench.connect(t);
+  slow.pause();
+  slow.write(frame(query('own.test', { type: TYPE.AXFR })));
+  let before = -1;
+  while (sent !== before) {
+    before = sent;
+    for (let i = 0; i < 200; i++) await nextTurn();
+  }
+  t.ok(sent < pieces, `${sent} of ${pieces} were made`);
+  const messages = inbox(slow);
+  slow.resume();
+  for (let i = 0; i <= pieces; i++) await messages.next();
+  t.equal(messages.count, pieces + 1);
+  t.equal(ended, false);
+
+  const gone = await bench.connect(t);
+  gone.pause();
+  sent = 0;
+  gone.write(frame(query('own.test', { type: TYPE.AXFR })));
+  await until(() => sent > 1);
+  gone.resetAndDestroy();
+  await until(() => ended === true);
+  t.ok(sent < pieces);
 });
 
 t.test('close lets go of every connection at once', async (t) => {

@@ -1,19 +1,20 @@
 import t from 'tap';
 import { parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
 import type { ZoneConfig } from '../../src/dns/config.ts';
-import type { RRset } from '../../src/dns/snapshot.ts';
+import type { OwnedRRset, RRset } from '../../src/dns/snapshot.ts';
 import { encodeSoa, soaSerial } from '../../src/dns/soa.ts';
 import type { JournalEntry } from '../../src/dns/store.ts';
 import {
-  axfrRecords,
+  axfrSets,
   isCurrent,
-  ixfrRecords,
   ixfrSerial,
+  ixfrSets,
   mayTransfer,
-  soaRecords,
-  transferMessages,
+  soaSets,
+  type TransferFormat,
+  TransferMessages,
 } from '../../src/dns/transfer.ts';
-import { parseMessage, type ResourceRecord } from '../../src/dns/wire/message.ts';
+import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, TYPE, typeToText } from '../../src/dns/wire/types.ts';
 import { Zone } from '../../src/dns/zone.ts';
@@ -41,11 +42,13 @@ function zoneAt(serial: number, ...sets: RRset[]): Zone {
 }
 
 /** Owner, type and first letters of the data: `A.test TXT 60 x`, `SOA 5`. */
-function say(records: Iterable<ResourceRecord>): string[] {
-  return [...records].map(({ name, type, ttl, rdata }) =>
-    type === TYPE.SOA
-      ? `SOA ${soaSerial(rdata)}`
-      : `${nameToText(name)} ${typeToText(type)} ${ttl} ${Buffer.from(rdata.subarray(1)).toString()}`,
+function say(sets: readonly OwnedRRset[]): string[] {
+  return sets.flatMap(({ owner, rrset: { type, ttl, rdata } }) =>
+    rdata.map((one) =>
+      type === TYPE.SOA
+        ? `SOA ${soaSerial(one)}`
+        : `${nameToText(owner)} ${typeToText(type)} ${ttl} ${Buffer.from(one.subarray(1)).toString()}`,
+    ),
   );
 }
 
@@ -91,7 +94,7 @@ t.test('who may have a zone', (t) => {
 });
 
 t.test('AXFR: everything between two SOA records (RFC 5936 §2.2)', (t) => {
-  t.same(say(axfrRecords(zoneAt(5, txt(60, 'x', 'y')))), ['SOA 5', 'A.test TXT 60 x', 'A.test TXT 60 y', 'SOA 5']);
+  t.same(say(axfrSets(zoneAt(5, txt(60, 'x', 'y')))), ['SOA 5', 'A.test TXT 60 x', 'A.test TXT 60 y', 'SOA 5']);
   t.end();
 });
 
@@ -121,9 +124,9 @@ t.test('IXFR: what went and what came, step by step (RFC 1995 §4)', (t) => {
     ],
   ];
   for (const [name, steps, expected] of rows) {
-    t.same(say(ixfrRecords(zoneAt(5), steps)), ['SOA 5', ...expected, 'SOA 5'], name);
+    t.same(say(ixfrSets(zoneAt(5), steps)), ['SOA 5', ...expected, 'SOA 5'], name);
   }
-  t.same(say(soaRecords(zoneAt(5))), ['SOA 5']);
+  t.same(say(soaSets(zoneAt(5))), ['SOA 5']);
   t.end();
 });
 
@@ -140,30 +143,43 @@ t.test('the serial a client has', (t) => {
   t.end();
 });
 
+const question = { name: apex, type: TYPE.AXFR, class: CLASS.IN };
+
+function allMessages(format: Partial<TransferFormat>, sets: readonly OwnedRRset[]): Uint8Array[] {
+  const transfer = new TransferMessages({ id: 4711, question, overhead: 0, ...format }, sets);
+  const messages: Uint8Array[] = [];
+  for (let message = transfer.next(); message !== undefined; message = transfer.next()) messages.push(message);
+  return messages;
+}
+
 t.test('messages: all records in order, the question in the first, none over its limit', (t) => {
-  const question = { name: apex, type: TYPE.AXFR, class: CLASS.IN };
-  const many = Array.from({ length: 2000 }, (_, i) => ({
-    name: nameFromText(`host-${i}.test`),
-    type: TYPE.TXT,
-    class: CLASS.IN,
-    ttl: 60,
-    rdata: Uint8Array.of(30, ...Buffer.alloc(30, i)),
+  const many = Array.from({ length: 8000 }, (_, i) => ({
+    owner: nameFromText(`host-${i}.test`),
+    rrset: { type: TYPE.TXT, ttl: 60, rdata: [Uint8Array.of(30, ...Buffer.alloc(30, i))] },
   }));
-  const huge = { ...many[0]!, type: 65280, rdata: new Uint8Array(60_000) };
-  const rows: [name: string, content: ResourceRecord[], count: number][] = [
+  const opaque = (octets: number) => ({
+    owner: many[0]!.owner,
+    rrset: { type: 65280, ttl: 60, rdata: [new Uint8Array(octets)] },
+  });
+  const set = { owner, rrset: txt(60, ...Array.from({ length: 3000 }, (_, i) => `record ${i} ${'x'.repeat(20)}`)) };
+  const huge = opaque(60_000);
+  const rows: [name: string, content: OwnedRRset[], count: number][] = [
+    ['nothing', [], 0],
     ['one record', many.slice(0, 1), 1],
     ['more than one message holds', many, 7],
-    ['one longer than a message usually is', [huge], 1],
-    ['such a one between others', [many[0]!, huge, many[1]!], 2],
+    ['a set that goes over messages', [many[0]!, set, many[1]!], 3],
+    ['one very long', [huge], 1],
+    ['such a one between others', [many[0]!, huge, many[1]!], 1],
     ['two such', [huge, huge], 2],
+    ['a set without records', [many[0]!, { owner, rrset: txt(60) }, many[1]!], 1],
   ];
   for (const [name, content, count] of rows) {
-    const messages = transferMessages(4711, question, content, 100);
+    const messages = allMessages({ overhead: 100 }, content);
     t.equal(messages.length, count, `${name}: messages`);
     const parsed = messages.map((message) => parseMessage(message));
     t.same(
-      parsed.flatMap(({ answers }) => answers.map(({ name, rdata }) => [nameToText(name), rdata.length])),
-      content.map(({ name, rdata }) => [nameToText(name), rdata.length]),
+      parsed.flatMap(({ answers }) => answers.map(({ name, rdata }) => [nameToText(name), Buffer.from(rdata)])),
+      content.flatMap(({ owner, rrset }) => rrset.rdata.map((rdata) => [nameToText(owner), Buffer.from(rdata)])),
       `${name}: records`,
     );
     t.same(
@@ -174,9 +190,27 @@ t.test('messages: all records in order, the question in the first, none over its
     for (const [i, message] of messages.entries()) {
       t.equal(parsed[i]!.id, 4711);
       t.equal(parsed[i]!.flags & (FLAG.QR | FLAG.AA | FLAG.TC), FLAG.QR | FLAG.AA);
-      const long = parsed[i]!.answers.some(({ rdata }) => rdata.length > 16_000);
-      t.ok(message.length <= (long ? 65_535 : 16_384) - 100, `${name}: ${message.length} octets`);
+      t.ok(message.length <= 65_535 - 100, `${name}: ${message.length} octets`);
+      if (content === many && i < messages.length - 1) t.ok(message.length > 65_300, 'packed full');
     }
   }
+  t.end();
+});
+
+t.test('messages: a record that none can hold is left out, the others are there', (t) => {
+  const long = { owner, rrset: { type: 65280, ttl: 60, rdata: [new Uint8Array(65_500), Uint8Array.of(1)] } };
+  const [message, ...more] = allMessages({ overhead: 100 }, [{ owner: apex, rrset: soa(5) }, long]);
+  t.equal(more.length, 1);
+  t.equal(parseMessage(message!).answers.length, 1);
+  t.equal(parseMessage(more[0]!).answers.length, 1);
+  t.end();
+});
+
+t.test('messages: OPT in the first when the request had one (RFC 6891 §6.1.1)', (t) => {
+  const set = { owner, rrset: txt(60, ...Array.from({ length: 400 }, (_, i) => `${i}`)) };
+  const messages = allMessages({ edns: true, limit: 1232 }, [set]).map((message) => parseMessage(message));
+  t.ok(messages.length > 1);
+  for (const [i, { edns }] of messages.entries()) t.equal(edns !== undefined, i === 0, `message ${i}`);
+  for (const message of allMessages({ limit: 1232 }, [set])) t.equal(parseMessage(message).edns, undefined);
   t.end();
 });
