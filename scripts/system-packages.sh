@@ -37,6 +37,7 @@ ps:procps
 openssl:openssl
 curl:curl
 shellcheck:shellcheck
+chromium:chromium
 debootstrap:debootstrap
 systemd-nspawn:systemd-container
 '

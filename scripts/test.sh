@@ -13,6 +13,7 @@ else
 fi
 biome check . --error-on-warnings
 tsc
+tsc -p src/edge/admin/dashboard
 # tap comes built with its TypeScript plugin, which Node's own type stripping replaces and package.json leaves out. By
 # itself tap notices too late: its first run would still load the plugin.
 if grep -q @tapjs/typescript node_modules/@tapjs/test/test-built/dist/esm/index.js; then tap build; fi

@@ -28,6 +28,7 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
   const copy = (from: string, to: string, mode = 0o644) => put(to, readFileSync(join(root, from)), mode);
 
   const folders = await bundle(join(tree, home, 'app'));
+  for (const [to, from] of dashboardFiles()) copy(from, `${home}/app/dashboard/${to}`);
   for (const { name, folder, files } of natives) {
     const isNode = name.startsWith('node-linux-');
     for (const file of files) {
@@ -54,12 +55,23 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
   put('usr/share/zsh/vendor-completions/_v6edge', completion(program, '/bin/zsh'));
 
   const doc = 'usr/share/doc/v6edge';
-  const npmPackages = [...folders, ...natives.map(({ folder }) => folder)];
+  const npmPackages = [...folders, 'node_modules/uplot', ...natives.map(({ folder }) => folder)];
   put(`${doc}/copyright`, licenceList(npmPackages));
   put(`${doc}/changelog.gz`, gzip(readFileSync(join(root, 'CHANGELOG.md'), 'utf8')));
   // Not the examples' key and token: nobody should have those.
   for (const file of ['reference.yaml', 'cluster.test.zone']) copy(`examples/${file}`, `${doc}/examples/${file}`);
   settle(tree, epoch);
+}
+
+/** The dashboard's files and where they come from. */
+function dashboardFiles(): [to: string, from: string][] {
+  const folder = 'src/edge/admin/dashboard';
+  const own = readdirSync(join(root, folder)).filter((file) => /\.(html|css|js|svg)$/.test(file));
+  return [
+    ...own.sort().map((file): [string, string] => [file, join(folder, file)]),
+    ['uplot.js', 'node_modules/uplot/dist/uPlot.esm.js'],
+    ['uplot.css', 'node_modules/uplot/dist/uPlot.min.css'],
+  ];
 }
 
 /** gzip without a time in it. */

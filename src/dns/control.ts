@@ -52,6 +52,9 @@ export interface ZoneEvent {
 }
 
 /** What the control part needs from above. */
+/** Looks at the RRsets that a change by hand is about, in the transaction that changes them; what it throws stops that. */
+export type CheckBefore = (before: readonly OwnedRRset[]) => void;
+
 export interface DnsControlContext {
   readonly clock: Clock;
   /** Draws the ids of messages that we send first. */
@@ -254,20 +257,35 @@ export class DnsControl {
 
   /**
    * Puts an RRset in place of what is there; resolves when it is on disk.
+   * @param check sees what is there in the same transaction; nothing changes if it throws
    * @returns the zone's serial
    * @throws {ValueError} if the zone's rules do not allow it
    */
-  setRRset(zone: string, owner: Name, type: number, ttl: number, rdata: readonly Uint8Array[]): Promise<number> {
-    return this.#edit(zone, (key, overlay) => replaceRRset(owner, type, ttl, rdata, key, overlay));
+  setRRset(
+    zone: string,
+    owner: Name,
+    type: number,
+    ttl: number,
+    rdata: readonly Uint8Array[],
+    check: CheckBefore = () => undefined,
+  ): Promise<number> {
+    return this.#edit(zone, (key, overlay) => {
+      check(overlay.rrsets(nameKey(owner)).filter(({ rrset }) => rrset.type === type));
+      replaceRRset(owner, type, ttl, rdata, key, overlay);
+    });
   }
 
   /**
    * Deletes an RRset, or with no type all of a name; resolves when it is on disk.
+   * @param check as for `setRRset`
    * @returns the zone's serial
    * @throws {ValueError} if the zone's rules do not allow it
    */
-  deleteRRset(zone: string, owner: Name, type?: number): Promise<number> {
-    return this.#edit(zone, (key, overlay) => withdrawRRset(owner, type ?? TYPE.ANY, key, overlay));
+  deleteRRset(zone: string, owner: Name, type?: number, check: CheckBefore = () => undefined): Promise<number> {
+    return this.#edit(zone, (key, overlay) => {
+      check(overlay.rrsets(nameKey(owner)).filter(({ rrset }) => type === undefined || rrset.type === type));
+      withdrawRRset(owner, type ?? TYPE.ANY, key, overlay);
+    });
   }
 
   async #edit(zone: string, change: (key: NameKey, overlay: Overlay) => void): Promise<number> {

@@ -140,7 +140,7 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
         if (filter.size > 0 || args.json)
           throw new UsageError('records: --export writes the whole zone as a zone file');
         const { callApi } = await import('./cli/client.ts');
-        context.stdout(await callApi(await target(args), path, { accept: 'text/dns' }));
+        context.stdout((await callApi(await target(args), path, { accept: 'text/dns' })).body);
       },
     )
     .command(

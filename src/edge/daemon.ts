@@ -121,6 +121,7 @@ class Daemon {
     try {
       this.#source.adminListening = admin.listening;
       await this.#edge.start();
+      this.#source.start();
       this.#notifier.ready(this.#served());
       const fields = { version: version(), pid: process.pid, config: this.#options.configPath, admin: admin.listening };
       this.#log.info({ ...fields, threads: this.#edge.threadCount }, `v6edge is up: ${this.#served()}`);
@@ -131,6 +132,7 @@ class Daemon {
       clearInterval(watchdog);
       await this.#stop(final);
     } finally {
+      this.#source.close();
       await admin.close();
       this.#notifier.close();
     }

@@ -7,17 +7,11 @@ import { typeFromText, typeToText } from '../dns/wire/types.ts';
 import { writeZoneFile } from '../dns/zonefile.ts';
 import type { MemberConfig } from '../proxy/config.ts';
 import type { AdminState, MemberStatus } from '../proxy/control.ts';
-import {
-  ListenerCounter,
-  listenerCounterBase,
-  MemberCounter,
-  memberCounterBase,
-  memberGaugeBase,
-  ProxyGauge,
-} from '../proxy/counters.ts';
+import { ListenerCounter, MemberCounter, memberCounterBase, memberGaugeBase, ProxyGauge } from '../proxy/counters.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type {
   AdminSource,
+  CheckRecords,
   DnsReport,
   ListenerReport,
   MemberReport,
@@ -25,6 +19,7 @@ import type {
   RaReport,
   ReadyReport,
   RecordFilter,
+  RecordPageReport,
   RecordReport,
   ReloadReport,
   SessionFilter,
@@ -36,9 +31,12 @@ import type {
 import { dnsCounterBase } from './counter-layout.ts';
 import type { Edge } from './edge.ts';
 import type { EventStream } from './events.ts';
+import { edgeFigures, listenerSum } from './figures.ts';
+import { History, type HistoryReport } from './history.ts';
 import { edgeMetrics } from './metric-sources.ts';
 import { dns64Notes } from './nat64.ts';
 import type { BindReport } from './protocol.ts';
+import { recordPage } from './record-page.ts';
 import { version } from './version.ts';
 
 export class EdgeSource implements AdminSource {
@@ -48,6 +46,7 @@ export class EdgeSource implements AdminSource {
   readonly #edge: Edge;
   readonly #configFile: string;
   readonly #metrics: ReturnType<typeof edgeMetrics>;
+  readonly #history: History;
   readonly #startedAt: number;
   /** The wall clock may be set meanwhile. */
   readonly #startedMonotonic: number;
@@ -57,6 +56,7 @@ export class EdgeSource implements AdminSource {
     this.#configFile = options.configFile;
     this.reload = options.reload;
     this.#metrics = edgeMetrics(edge);
+    this.#history = new History(edge.clock, edgeFigures(edge));
     this.#startedAt = edge.clock.wall();
     this.#startedMonotonic = edge.clock.now();
   }
@@ -77,10 +77,10 @@ export class EdgeSource implements AdminSource {
         ...this.adminListening.map((endpoint): ListenerReport => ({ kind: 'admin', name: 'admin', endpoint })),
       ],
       totals: {
-        sessions: this.#listenerSum(ListenerCounter.sessions),
+        sessions: listenerSum(edge, ListenerCounter.sessions),
         sessionsNow: edge.counters.gauge(ProxyGauge.sessions),
-        bytesIn: this.#listenerSum(ListenerCounter.bytesIn),
-        bytesOut: this.#listenerSum(ListenerCounter.bytesOut),
+        bytesIn: listenerSum(edge, ListenerCounter.bytesIn),
+        bytesOut: listenerSum(edge, ListenerCounter.bytesOut),
         queries: this.#dnsCount(COUNT.UDP) + this.#dnsCount(COUNT.TCP),
         threadRestarts: edge.threads.restarts,
       },
@@ -134,13 +134,31 @@ export class EdgeSource implements AdminSource {
     }));
   }
 
-  records(zone: string, filter: RecordFilter): RecordReport[] | undefined {
+  records(zone: string, filter: RecordFilter): RecordPageReport | undefined {
     if (this.#edge.dns.zone(zone) === undefined) return undefined;
+    const { name, type, search, after, limit } = filter;
     const sets = this.#edge.dns.records(zone, {
-      ...(filter.name === undefined ? {} : { name: nameFromText(filter.name) }),
-      ...(filter.type === undefined ? {} : { type: typeFromText(filter.type) }),
+      ...(name === undefined ? {} : { name: nameFromText(name) }),
+      ...(type === undefined ? {} : { type: typeFromText(type) }),
     });
-    return sets.map(recordReport);
+    const page = recordPage(sets, { search, after: after === undefined ? undefined : nameFromText(after), limit });
+    return {
+      records: page.sets.map(recordReport),
+      next: page.next === undefined ? undefined : nameToText(page.next),
+    };
+  }
+
+  history(span: '1h' | '24h'): HistoryReport {
+    return this.#history.report(span);
+  }
+
+  /** Begins to keep figures; until `close`. */
+  start(): void {
+    this.#history.start();
+  }
+
+  close(): void {
+    this.#history.stop();
   }
 
   exportZone(zone: string): string | undefined {
@@ -229,13 +247,23 @@ export class EdgeSource implements AdminSource {
     return thread !== undefined && (await this.#edge.threads.closeSession(Number(thread), Number(session)));
   }
 
-  async setRecords(zone: string, set: Parameters<AdminSource['setRecords']>[1]): Promise<ZoneChangeReport> {
-    const { name, type, ttl, rdata } = set;
-    return { zone, serial: await this.#edge.dns.setRRset(zone, name, type, ttl, rdata) };
+  async setRecords(
+    zone: string,
+    { name, type, ttl, rdata }: Parameters<AdminSource['setRecords']>[1],
+    check: CheckRecords,
+  ): Promise<ZoneChangeReport> {
+    const checkSets = (before: readonly OwnedRRset[]) => check(before.map(recordReport));
+    return { zone, serial: await this.#edge.dns.setRRset(zone, name, type, ttl, rdata, checkSets) };
   }
 
-  async deleteRecords(zone: string, name: Uint8Array, type: number | undefined): Promise<ZoneChangeReport> {
-    return { zone, serial: await this.#edge.dns.deleteRRset(zone, name, type) };
+  async deleteRecords(
+    zone: string,
+    name: Uint8Array,
+    type: number | undefined,
+    check: CheckRecords,
+  ): Promise<ZoneChangeReport> {
+    const checkSets = (before: readonly OwnedRRset[]) => check(before.map(recordReport));
+    return { zone, serial: await this.#edge.dns.deleteRRset(zone, name, type, checkSets) };
   }
 
   flushCache(name: Uint8Array | undefined): void {
@@ -266,14 +294,6 @@ export class EdgeSource implements AdminSource {
       if (all.get(key)?.error === undefined) all.set(key, bind);
     }
     return [...all.values()];
-  }
-
-  #listenerSum(offset: number): number {
-    const { counters, proxySnapshot } = this.#edge;
-    return (proxySnapshot?.listeners ?? []).reduce(
-      (sum, { slot }) => sum + counters.counter(listenerCounterBase(slot) + offset),
-      0,
-    );
   }
 
   #dnsCount(index: number): number {

@@ -84,9 +84,12 @@ export class DaemonHome {
     return (await this.api('GET', '/readyz')).status === 200;
   }
 
-  api(method: string, path: string, headers: Record<string, string> = {}): Promise<ApiAnswer> {
+  /** @param sent as JSON */
+  api(method: string, path: string, headers: Record<string, string> = {}, sent?: unknown): Promise<ApiAnswer> {
+    const json = sent === undefined ? {} : { 'content-type': 'application/json' };
+    const options = { socketPath: this.socket, method, path, headers: { ...headers, ...json }, timeout: 5_000 };
     return new Promise((resolve, reject) => {
-      const call = request({ socketPath: this.socket, method, path, headers, timeout: 5_000 }, (response) => {
+      const call = request(options, (response) => {
         let body = '';
         response.setEncoding('utf8').on('data', (chunk) => {
           body += chunk;
@@ -95,7 +98,7 @@ export class DaemonHome {
       });
       call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer`)));
       call.on('error', reject);
-      call.end();
+      call.end(sent === undefined ? undefined : JSON.stringify(sent));
     });
   }
 

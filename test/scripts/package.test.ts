@@ -105,7 +105,16 @@ t.test('manual pages render without a warning and tell all commands and settings
 
 t.test('it lists the licence of all that is in it', async (t) => {
   const text = readFileSync(join(unpacked, 'usr/share/doc/v6edge/copyright'), 'utf8');
-  for (const name of [/node-linux-\w+ 24\./, /koffi \d/, /lmdb \d/, /fastify \d/, /pino \d/, /zod \d/, /yargs \d/]) {
+  for (const name of [
+    /node-linux-\w+ 24\./,
+    /koffi \d/,
+    /lmdb \d/,
+    /fastify \d/,
+    /pino \d/,
+    /zod \d/,
+    /yargs \d/,
+    /uplot \d/,
+  ]) {
     t.match(text, name);
   }
 });
@@ -146,6 +155,9 @@ dns:
   t.teardown(() => dns.close());
   const reply = await dns.query('cluster.test', TYPE.SOA);
   t.equal(reply?.answers.length, 1);
+  for (const file of ['', 'assets/app.js', 'assets/uplot.js', 'assets/uplot.css', 'openapi.json']) {
+    t.equal((await home.api('GET', `/${file}`)).status, 200, `/${file}`);
+  }
   daemon.kill('SIGTERM');
   t.equal((await daemon.exited).code, 0);
 });

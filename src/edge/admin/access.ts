@@ -9,8 +9,9 @@ import { ProblemError } from './problem.ts';
 /** How far a listener reaches. */
 export type Reach = 'unix' | 'loopback' | 'network';
 
-/** Paths for probes and scrapers, which carry no token. */
-const openPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+/** Paths for probes and scrapers, which carry no token, and the page that asks for one; it holds no data itself. */
+const openPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/']);
+const openFolder = '/assets/';
 const reads: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
 export function reachOf(endpoint: Endpoint): Reach {
@@ -36,8 +37,8 @@ export function checkAccess(reach: Reach, token: string | undefined, request: Ac
   if (reach === 'loopback' && !isLoopbackHost(request.host)) {
     throw new ProblemError(421, 'on loopback the Host header must be localhost or a loopback address');
   }
-  if (openPaths.has(request.path)) return;
   const isRead = reads.has(request.method);
+  if (openPaths.has(request.path) || (isRead && request.path.startsWith(openFolder))) return;
   if (isRead && reach === 'loopback' && request.authorization === undefined) return;
   if (token === undefined) {
     if (isRead && reach === 'loopback') return;

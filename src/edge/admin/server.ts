@@ -4,13 +4,17 @@ import { connect, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { type Endpoint, formatAddress, formatEndpoint, type InetEndpoint } from '../../core/address.ts';
+import { systemClock } from '../../core/clock.ts';
 import { errorCode, errorMessage, V6edgeError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import { peerCredentials } from '../../linux/peer-credentials.ts';
 import type { AdminConfig } from '../config/types.ts';
 import { checkAccess, type Reach, reachOf } from './access.ts';
 import { toJson } from './json.ts';
 import { ProblemError, problemBody, problemType } from './problem.ts';
-import { type Route, routes } from './routes.ts';
+import { RequestRate } from './rate.ts';
+import { type Route, type RouteAnswer, readBody, readParameters } from './route.ts';
+import { routes } from './routes.ts';
 import type { AdminSource } from './source.ts';
 
 /** An endpoint cannot be listened on; the message names it and says why. */
@@ -71,19 +75,26 @@ export function buildApp(reach: Reach, token: string | undefined, source: AdminS
   });
   app.server.maxConnections = maxConnections;
   app.removeContentTypeParser('text/plain');
+  const rate = new RequestRate(systemClock);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
-    checkAccess(reach, token, {
-      method: request.method,
-      path: pathOf(request),
-      host: request.headers.host,
-      authorization: request.headers.authorization,
-    });
+    if (reach !== 'unix') rate.take(request.ip);
+    try {
+      checkAccess(reach, token, {
+        method: request.method,
+        path: pathOf(request),
+        host: request.headers.host,
+        authorization: request.headers.authorization,
+      });
+    } catch (error) {
+      if (request.headers.authorization !== undefined) rate.punish(request.ip);
+      throw error;
+    }
   });
   app.addHook('onResponse', async (request, reply) => {
     const fields = { method: request.method, path: pathOf(request), status: reply.statusCode, reach };
     if (request.method === 'GET' || request.method === 'HEAD') log.debug(fields, 'admin request');
-    else log.info(fields, 'admin request');
+    else log.info({ ...fields, by: clientOf(reach, request), change: request.body ?? undefined }, 'admin request');
   });
   app.setErrorHandler((error, _request, reply) => answerError(error, reply, log));
   app.setNotFoundHandler((request, reply) => sendProblem(reply, 404, `there is no ${pathOf(request)}`));
@@ -102,21 +113,30 @@ function addRoute(app: FastifyInstance, route: Route, source: AdminSource, bodie
     url: route.url,
     exposeHeadRoute: route.endless !== true,
     handler: async (request, reply) => {
-      const query = request.query as Record<string, unknown>;
-      const unknown = Object.keys(query).filter((key) => route.query?.includes(key) !== true);
-      if (unknown.length > 0) throw new ProblemError(400, `unknown query parameter ${unknown.join(', ')}`);
+      const { headers } = request;
       const answer = await route.handle(source, {
         params: request.params as Record<string, string>,
-        query,
-        accept: request.headers.accept ?? '',
+        query: readParameters(route, request.query as Record<string, unknown>),
+        accept: headers.accept ?? '',
         lastEventId: lastEventId(request),
-        body: request.body,
+        ifMatch: headers['if-match'],
+        ifNoneMatch: headers['if-none-match'],
+        body: readBody(route, request.body),
       });
       reply.code(answer.status ?? 200).type(answer.type ?? 'application/json; charset=utf-8');
+      reply.headers(headersOf(answer, pathOf(request)));
       if (answer.body instanceof Readable) bodies.add(answer.body);
       return answer.body;
     },
   });
+}
+
+function headersOf({ etag, next, headers }: RouteAnswer, path: string): Record<string, string> {
+  return {
+    ...(etag !== undefined && { etag: `"${etag}"` }),
+    ...(next !== undefined && { link: `<${path}?${next}>; rel="next"` }),
+    ...headers,
+  };
 }
 
 /** RFC 9110 §15.5.6: the answer names the methods that are there. */
@@ -194,6 +214,14 @@ function refuseMalformed(error: Error & { code?: string }, socket: Socket): void
   const body = problemBody(status, 'this is no HTTP request that can be answered');
   const head = `HTTP/1.1 ${status} Bad\r\nconnection: close\r\ncontent-type: ${problemType}\r\ncontent-length: ${body.length}`;
   socket.end(`${head}\r\n\r\n${body}`);
+}
+
+/** Who asked, for the log: `uid 0, pid 4711`, or an address. */
+function clientOf(reach: Reach, request: FastifyRequest): string {
+  if (reach !== 'unix') return request.ip;
+  const { _handle } = request.raw.socket as Socket & { _handle?: { fd?: number } };
+  const peer = peerCredentials(_handle?.fd ?? -1);
+  return peer === undefined ? 'unknown' : `uid ${peer.uid}, pid ${peer.pid}`;
 }
 
 function pathOf(request: FastifyRequest): string {

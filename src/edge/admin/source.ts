@@ -5,6 +5,7 @@ import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.t
 import type { SessionInfo } from '../../proxy/host.ts';
 import type { DiscoveryStatus } from '../discovery/discovery.ts';
 import type { EventStream } from '../events.ts';
+import type { HistoryReport } from '../history.ts';
 
 export interface ThreadReport {
   readonly name: string;
@@ -75,7 +76,22 @@ export interface RecordFilter {
   readonly name: string | undefined;
   /** Mnemonic or TYPEnnn, upper case. */
   readonly type: string | undefined;
+  /** Part of the name. */
+  readonly search: string | undefined;
+  /** Names behind this one in canonical order (RFC 4034 §6.1). */
+  readonly after: string | undefined;
+  /** RRsets; one page may have a few more, since names are not cut in two. */
+  readonly limit: number;
 }
+
+export interface RecordPageReport {
+  readonly records: readonly RecordReport[];
+  /** `after` of the next page, if there is one. */
+  readonly next: string | undefined;
+}
+
+/** Looks at what a change is about, in the transaction that changes it; what it throws stops that. */
+export type CheckRecords = (before: readonly RecordReport[]) => void;
 
 /** An interface that advertises, or should; beside these, what the engine says of itself. */
 export interface RaReport {
@@ -164,11 +180,13 @@ export interface AdminSource {
   metrics(): Promise<string>;
   pools(): readonly PoolReport[];
   zones(): readonly ZoneReport[];
-  records(zone: string, filter: RecordFilter): readonly RecordReport[] | undefined;
+  records(zone: string, filter: RecordFilter): RecordPageReport | undefined;
   /** The zone as a zone file (RFC 1035 §5). */
   exportZone(zone: string): string | undefined;
   ra(): readonly RaReport[];
   dns(): DnsReport;
+  /** Figures over time. */
+  history(span: '1h' | '24h'): HistoryReport;
   setMember(
     pool: string,
     member: string,
@@ -192,9 +210,15 @@ export interface AdminSource {
       readonly ttl: number;
       readonly rdata: readonly Uint8Array[];
     },
+    check: CheckRecords,
   ): Promise<ZoneChangeReport>;
   /** All of the name, without a type. @throws {ValueError} */
-  deleteRecords(zone: string, name: Uint8Array, type: number | undefined): Promise<ZoneChangeReport>;
+  deleteRecords(
+    zone: string,
+    name: Uint8Array,
+    type: number | undefined,
+    check: CheckRecords,
+  ): Promise<ZoneChangeReport>;
   /** All of it, or what is cached of one name. */
   flushCache(name: Uint8Array | undefined): void;
   readonly events: EventStream;

@@ -17,26 +17,48 @@ export interface ApiRequest {
   readonly method?: 'GET' | 'PATCH' | 'POST' | 'PUT' | 'DELETE';
   readonly body?: unknown;
   readonly accept?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface ApiAnswer {
+  readonly body: string;
+  /** As it came, with its quotes. */
+  readonly etag: string | undefined;
+  /** Path of the next page (RFC 8288). */
+  readonly next: string | undefined;
 }
 
 /**
- * Sends a request and returns the body's text.
- * @throws {ApiError}
+ * Sends a request.
+ * @throws {ApiError} `V6_API_UNREACHABLE`, or `V6_API_` and the status
  */
-export async function callApi(target: ApiTarget, path: string, options: ApiRequest = {}): Promise<string> {
-  const { status, body } = await send(target, path, options).catch((error: unknown) => {
+export async function callApi(target: ApiTarget, path: string, options: ApiRequest = {}): Promise<ApiAnswer> {
+  const { status, ...answer } = await send(target, path, options).catch((error: unknown) => {
     throw new ApiError('V6_API_UNREACHABLE', explainFailure(target.api, error), { cause: error });
   });
-  if (status >= 200 && status < 300) return body;
-  throw new ApiError(`V6_API_${status}`, explainProblem(status, body));
+  if (status >= 200 && status < 300) return answer;
+  throw new ApiError(`V6_API_${status}`, explainProblem(status, answer.body));
 }
 
 /**
- * `callApi` for answers in JSON.
+ * The JSON that a path answers; of a list in pages, all of it.
  * @throws {ApiError}
  */
 export async function getJson<T>(target: ApiTarget, path: string, options: ApiRequest = {}): Promise<T> {
-  const body = await callApi(target, path, options);
+  const { body, next } = await callApi(target, path, options);
+  const answer = parseAnswer<T>(target, body);
+  if (next === undefined || !Array.isArray(answer)) return answer;
+  const pages: unknown[][] = [answer];
+  for (let more: string | undefined = next; more !== undefined; ) {
+    const page: ApiAnswer = await callApi(target, more, options);
+    pages.push(parseAnswer<unknown[]>(target, page.body));
+    more = page.next;
+  }
+  return pages.flat() as T;
+}
+
+/** @throws {ApiError} */
+export function parseAnswer<T>(target: ApiTarget, body: string): T {
   try {
     return JSON.parse(body) as T;
   } catch (error) {
@@ -46,19 +68,23 @@ export async function getJson<T>(target: ApiTarget, path: string, options: ApiRe
   }
 }
 
-function send(target: ApiTarget, path: string, options: ApiRequest): Promise<{ status: number; body: string }> {
+function send(target: ApiTarget, path: string, options: ApiRequest): Promise<ApiAnswer & { status: number }> {
   const payload = options.body === undefined ? undefined : JSON.stringify(options.body);
-  const headers: Record<string, string> = { accept: options.accept ?? 'application/json' };
+  const headers: Record<string, string> = { accept: options.accept ?? 'application/json', ...options.headers };
   if (payload !== undefined) headers['content-type'] = 'application/json';
   if (target.token !== undefined) headers.authorization = `Bearer ${target.token}`;
   const place = target.api.startsWith('unix:')
     ? { socketPath: target.api.slice(5), path, host: 'localhost' }
     : urlPlace(new URL(path, target.api));
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
+  const { promise, resolve, reject } = Promise.withResolvers<ApiAnswer & { status: number }>();
   const req = request({ ...place, method: options.method ?? 'GET', headers, agent: false }, (res) => {
     const chunks: Buffer[] = [];
     res.on('data', (chunk: Buffer) => chunks.push(chunk));
-    res.on('end', () => resolve({ status: res.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }));
+    res.on('end', () => {
+      const { etag, link } = res.headers;
+      const next = /<([^>]+)>; *rel="next"/.exec(String(link ?? ''))?.[1];
+      resolve({ status: res.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8'), etag, next });
+    });
     res.on('error', reject);
   });
   req.setTimeout(timeoutMs, () => req.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));

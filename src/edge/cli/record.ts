@@ -3,10 +3,12 @@ import { ValueError } from '../../core/errors.ts';
 import { rdataFromText, rdataToText } from '../../dns/wire/rdata.ts';
 import { typeFromText, typeToText } from '../../dns/wire/types.ts';
 import type { RecordReport, ZoneChangeReport } from '../admin/source.ts';
-import { type ApiTarget, getJson } from './client.ts';
+import { ApiError, type ApiTarget, callApi, getJson, parseAnswer } from './client.ts';
 
 /** For a record whose name has none of its type yet. */
 const defaultTtl = 300;
+/** Others may change the same RRset meanwhile; the change is worked out anew then. */
+const maxTries = 5;
 
 export interface RecordOrder {
   readonly action: 'add' | 'delete';
@@ -50,22 +52,52 @@ export async function changeRecord(
     i === 0 ? each : encodeURIComponent(each),
   );
   if (type === undefined || data === undefined) return await getJson(api, path.join('/'), { method: 'DELETE' });
-  const [old] = await getJson<RecordReport[]>(api, `${records}?${new URLSearchParams({ name, type })}`);
+  for (let tries = 1; ; tries++) {
+    try {
+      return await changeSet(api, path.join('/'), { action, ttl, type, data, name });
+    } catch (error) {
+      if (tries === maxTries || !(error instanceof ApiError) || error.code !== 'V6_API_412') throw error;
+    }
+  }
+}
+
+/** One try: what is there is read, and replaced if it still is that. */
+async function changeSet(
+  api: ApiTarget,
+  path: string,
+  { action, ttl, type, data, name }: RecordOrder & { readonly name: string },
+): Promise<ZoneChangeReport> {
+  const { set: old, condition } = await currentSet(api, path);
   const others = (old?.data ?? []).filter((each) => each !== data);
   if (action === 'delete') {
     if (others.length === old?.data.length || old === undefined) {
       throw new ValueError(`${name} has no record ${type} ${data}`);
     }
-    if (others.length === 0) return await getJson(api, path.join('/'), { method: 'DELETE' });
+    if (others.length === 0) return await getJson(api, path, { method: 'DELETE', headers: condition });
   }
-  return await getJson(api, path.join('/'), {
+  return await getJson(api, path, {
     method: 'PUT',
+    headers: condition,
     // TTLs of one RRset are one (RFC 2181 §5.2).
     body: {
       ttl: ttl === undefined ? (old?.ttl ?? defaultTtl) : readTtl(ttl),
-      data: action === 'add' ? [...others, data] : others,
+      data: action === 'add' ? [...others, data!] : others,
     },
   });
+}
+
+/** The RRset, and the condition that it is still as it is (RFC 9110 §13.1). */
+async function currentSet(
+  api: ApiTarget,
+  path: string,
+): Promise<{ set: RecordReport | undefined; condition: Record<string, string> }> {
+  try {
+    const { body, etag } = await callApi(api, path);
+    return { set: parseAnswer<RecordReport>(api, body), condition: { 'if-match': etag ?? '*' } };
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== 'V6_API_404') throw error;
+    return { set: undefined, condition: { 'if-none-match': '*' } };
+  }
 }
 
 /** Bare digits are seconds. */

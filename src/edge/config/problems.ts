@@ -85,7 +85,8 @@ export function problemsOf(
   });
 }
 
-function messageOf(issue: z.core.$ZodIssue): string {
+/** What a zod issue says of the value at its path. */
+export function messageOf(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type': {
       const wanted = issue.expected === 'array' ? 'a list' : 'a mapping';

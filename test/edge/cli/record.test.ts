@@ -34,16 +34,28 @@ t.test('one record of a set', async (t) => {
   t.teardown(() => rmSync(folder, { recursive: true }));
   const calls: string[] = [];
   let data: string[] = [];
+  let meanwhile: string[] | undefined;
   const server = createServer((req, res) => {
     let body = '';
     req.on('data', (chunk) => {
       body += chunk;
     });
     req.on('end', () => {
-      if (req.method !== 'GET') calls.push(`${req.method} ${req.url} ${body}`.trim());
-      const answer =
-        req.method === 'GET' ? (data.length === 0 ? [] : [{ ttl: 60, data }]) : { zone: 'a.test', serial: 2 };
-      res.end(JSON.stringify(answer));
+      if (req.method === 'GET') {
+        if (data.length === 0) res.writeHead(404).end('{"detail":"none"}');
+        else res.setHeader('etag', `"${data.length}"`).end(JSON.stringify({ ttl: 60, data }));
+        return;
+      }
+      const { 'if-match': match, 'if-none-match': noneMatch } = req.headers;
+      calls.push(`${req.method} ${req.url} ${body} ${match ?? noneMatch ?? ''}`.trim().replace('  ', ' '));
+      // Somebody else was faster.
+      if (meanwhile !== undefined) {
+        data = meanwhile;
+        meanwhile = undefined;
+        res.writeHead(412).end('{"detail":"changed"}');
+        return;
+      }
+      res.end(JSON.stringify({ zone: 'a.test', serial: 2 }));
     });
   });
   const path = join(folder, 'api.sock');
@@ -63,15 +75,19 @@ t.test('one record of a set', async (t) => {
   await run('delete', 'A', '192.0.2.1');
   await run('delete', 'A');
   await run('delete');
+  meanwhile = ['192.0.2.7'];
+  await run('add', 'A', '192.0.2.8');
   const url = '/v1/zones/a.test/records/x.a.test';
   t.strictSame(calls, [
-    `PUT ${url}/A {"ttl":300,"data":["192.0.2.1"]}`,
-    `PUT ${url}/A {"ttl":"5m","data":["192.0.2.1"]}`,
-    `PUT ${url}/A {"ttl":60,"data":["192.0.2.1","192.0.2.2"]}`,
-    `PUT ${url}/A {"ttl":90,"data":["192.0.2.1"]}`,
-    `DELETE ${url}/A`,
-    `PUT ${url}/A {"ttl":60,"data":["192.0.2.2"]}`,
+    `PUT ${url}/A {"ttl":300,"data":["192.0.2.1"]} *`,
+    `PUT ${url}/A {"ttl":"5m","data":["192.0.2.1"]} *`,
+    `PUT ${url}/A {"ttl":60,"data":["192.0.2.1","192.0.2.2"]} "1"`,
+    `PUT ${url}/A {"ttl":90,"data":["192.0.2.1"]} "1"`,
+    `DELETE ${url}/A "1"`,
+    `PUT ${url}/A {"ttl":60,"data":["192.0.2.2"]} "2"`,
     `DELETE ${url}/A`,
     `DELETE ${url}`,
+    `PUT ${url}/A {"ttl":60,"data":["192.0.2.1","192.0.2.2","192.0.2.8"]} "2"`,
+    `PUT ${url}/A {"ttl":60,"data":["192.0.2.7","192.0.2.8"]} "1"`,
   ]);
 });

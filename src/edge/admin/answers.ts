@@ -1,0 +1,190 @@
+/**
+ * What the API answers, for its description alone: loaded when that is asked for. Objects may have members beside these;
+ * a test holds real answers of a running daemon against it.
+ */
+import { z } from 'zod';
+
+export type AnswerName =
+  | 'Health'
+  | 'PrometheusText'
+  | 'Status'
+  | 'History'
+  | 'Interfaces'
+  | 'Dns'
+  | 'Flushed'
+  | 'EventStream'
+  | 'Reloaded'
+  | 'Pools'
+  | 'Pool'
+  | 'Member'
+  | 'Removed'
+  | 'Sessions'
+  | 'SessionClosed'
+  | 'Zones'
+  | 'Zone'
+  | 'Records'
+  | 'Record'
+  | 'ZoneChange'
+  | 'OpenApi'
+  | 'Page';
+
+export interface AnswerDescription {
+  readonly description: string;
+  readonly mediaTypes: readonly string[];
+  readonly schema: z.ZodType;
+}
+
+const object = z.looseObject;
+const count = z.int().min(0);
+const figures = z.record(z.string(), z.number()).describe('sums since the start, by name');
+/** Milliseconds of the wall clock (Unix time × 1,000). */
+const moment = z.number();
+
+const thread = object({
+  name: z.string(),
+  state: z.enum(['starting', 'running', 'silent', 'restarting', 'stopping']),
+  restarts: count,
+});
+
+const listener = object({ kind: z.enum(['proxy', 'dns', 'admin']), name: z.string(), endpoint: z.string() });
+
+const status = object({
+  version: z.string(),
+  pid: count,
+  configFile: z.string(),
+  startedAt: moment,
+  uptimeSeconds: count,
+  threads: z.array(thread),
+  listeners: z.array(listener),
+  totals: figures,
+});
+
+const history = object({
+  span: z.string(),
+  stepMs: z.number(),
+  times: z.array(moment),
+  series: z.record(z.string(), z.array(z.number().nullable())).describe('a list as long as `times` for each figure'),
+});
+
+const lastCheck = object({
+  ok: z.boolean(),
+  code: z.string().describe('HAProxy’s word, such as L4OK or L7STS'),
+  reason: z.string(),
+  durationMs: z.number(),
+  at: moment,
+});
+
+const member = object({
+  name: z.string(),
+  address: z.string(),
+  port: count,
+  weight: z.number(),
+  configuredWeight: z.number(),
+  maxConnections: count,
+  backup: z.boolean(),
+  state: z.string(),
+  admin: z.enum(['ready', 'drain', 'maint']),
+  health: z.string(),
+  origin: z.string(),
+  leaving: z.boolean(),
+  since: moment,
+  inStateMs: z.number(),
+  reason: z.string(),
+  lastCheck: lastCheck.optional(),
+  active: z.number(),
+  totals: figures,
+});
+
+const discovery = object({
+  name: z.string(),
+  members: count,
+  lastGood: moment.optional(),
+  error: z.string().optional(),
+});
+
+const pool = object({
+  name: z.string(),
+  balance: z.string(),
+  proxyProtocol: z.enum(['none', 'v1', 'v2']),
+  check: z.string(),
+  up: count,
+  members: z.array(member),
+  discovery: discovery.optional(),
+});
+
+const session = object({
+  id: z.string(),
+  uniqueId: z.string(),
+  listener: z.string(),
+  pool: z.string(),
+  member: z.string().optional(),
+  state: z.string(),
+  bytesIn: count,
+  bytesOut: count,
+  ageMs: z.number(),
+});
+
+const zone = object({ name: z.string(), serial: count, records: count, lastUpdate: moment.optional() });
+const record = object({ name: z.string(), type: z.string(), ttl: count, data: z.array(z.string()) });
+
+const upstream = object({
+  endpoint: z.string(),
+  transport: z.string(),
+  healthy: z.boolean(),
+  rttMs: z.number().optional(),
+  totals: figures,
+});
+
+const dns = object({ upstreams: z.array(upstream), dns64: z.unknown(), cache: figures, totals: figures });
+
+const raInterface = object({
+  interface: z.string(),
+  state: z.string(),
+  lastSent: moment.optional(),
+  lastSolicitation: moment.optional(),
+  totals: figures,
+});
+
+const json = (description: string, schema: z.ZodType): AnswerDescription => ({
+  description,
+  mediaTypes: ['application/json'],
+  schema,
+});
+
+export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
+  Health: json('it is', object({ status: z.string() })),
+  PrometheusText: { description: 'metrics', mediaTypes: ['text/plain'], schema: z.string() },
+  Status: json('the daemon', status),
+  History: json('figures over time', history),
+  Interfaces: json('interfaces that advertise, or should', z.array(raInterface)),
+  Dns: json('forwarder and cache', dns),
+  Flushed: json('done', object({ flushed: z.string() })),
+  EventStream: {
+    description: 'one event after the other; the data of each is a JSON object with kind and at',
+    mediaTypes: ['text/event-stream'],
+    schema: z.string(),
+  },
+  Reloaded: json('it is in effect', object({ overridden: z.array(z.string()) })),
+  Pools: json('all pools', z.array(pool)),
+  Pool: json('the pool', pool),
+  Member: json('the member', member),
+  Removed: json('gone, or going', object({ pool: z.string(), member: z.string(), removed: z.boolean() })),
+  Sessions: json('sessions', z.array(session)),
+  SessionClosed: json('ended', object({ id: z.string(), closed: z.boolean() })),
+  Zones: json('all zones', z.array(zone)),
+  Zone: json('the zone', zone),
+  Records: { description: 'RRsets', mediaTypes: ['application/json', 'text/dns'], schema: z.array(record) },
+  Record: json('the RRset', record),
+  ZoneChange: json('changed, and on disk', object({ zone: z.string(), serial: count })),
+  OpenApi: json('OpenAPI 3.1', object({ openapi: z.string() })),
+  Page: { description: 'the dashboard', mediaTypes: ['text/html'], schema: z.string() },
+};
+
+/** The body of every error (RFC 9457). */
+export const problem = object({
+  type: z.string(),
+  title: z.string(),
+  status: count,
+  detail: z.string(),
+  errors: z.array(z.string()).optional(),
+});
