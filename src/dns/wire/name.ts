@@ -20,6 +20,8 @@ export const MAX_NAME = 255;
 /** The root's name. */
 export const ROOT: Name = Uint8Array.of(0);
 
+/** What stands before the first name of a message. */
+const HEADER_LENGTH = 12;
 const DOT = 0x2e;
 const BACKSLASH = 0x5c;
 /** What master files give a meaning: `"$().;@\` (RFC 1035 §5.1). */
@@ -63,7 +65,10 @@ export function skipName(message: Uint8Array, offset: number, end: number): numb
   return next;
 }
 
-/** Checks a name and finds its end; -1 if it runs past `end`, points forward or is longer than 255 octets. */
+/**
+ * Checks a name and finds its end; -1 if it runs past `end`, points forward or into the header (no name is there, RFC 1035
+ * §4.1.4, and who changes the header would change the name), or is longer than 255 octets.
+ */
 export function scanName(message: Uint8Array, offset: number, end: number): number {
   let next = -1;
   let run = offset;
@@ -83,7 +88,7 @@ export function scanName(message: Uint8Array, offset: number, end: number): numb
       if (length < 0xc0 || from + 1 >= end) return -1;
       if (next < 0) next = from + 2;
       const target = ((length & 0x3f) << 8) | message[from + 1]!;
-      if (target >= run) return -1;
+      if (target >= run || target < HEADER_LENGTH) return -1;
       run = target;
       from = target;
     }

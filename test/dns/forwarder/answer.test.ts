@@ -98,6 +98,15 @@ t.test('OPT before other records', async (t) => {
   t.equal(readAnswer(broken, questionLength, bounds), undefined, 'OPT that swallows what follows');
 });
 
+t.test('a name that points into the header, which is ours afterwards: none', async (t) => {
+  // Found by the fuzz: the counts spelled the root's name.
+  const bytes = Buffer.from(
+    '5a1400000001000000010001076578616d706c6504746573800000fb0001c002000600010000000000160000000000010000000000000000000000000000000000002904d000000000000c000a000886e5ecd1d6f5000a',
+    'hex',
+  );
+  t.equal(readAnswer(bytes, 18, bounds), undefined);
+});
+
 t.test('malformed: none', async (t) => {
   const whole = reply(asked, { answers: [aaaa('a.test', 1)] });
   for (let length = 12 + questionLength; length < whole.length; length++) {
