@@ -7,6 +7,7 @@
  * answered with SERVFAIL: the second was worked out on top of the first.
  */
 import type { Clock } from '../core/clock.ts';
+import type { LeaseSet } from './leases.ts';
 import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
 import type { ZoneDelta } from './snapshot.ts';
 import type { ZoneCommit, ZoneStore } from './store.ts';
@@ -21,12 +22,16 @@ export interface ZoneTransaction {
   readonly zone: Zone;
   readonly changes: readonly RRsetChange[];
   readonly seed?: string;
+  /** What is to be kept of leases; may stand without changes. */
+  readonly leases?: readonly LeaseSet[];
 }
 
 interface Pending {
   readonly zone: Zone;
   readonly overlay: Overlay;
   seed: string | undefined;
+  /** The newest of each RRset counts. */
+  readonly leases: LeaseSet[];
 }
 
 interface Waiter {
@@ -70,19 +75,27 @@ export class CommitQueue {
    * @throws {StoreError}
    */
   submit(transactions: readonly ZoneTransaction[]): Promise<void> {
-    for (const { zone, changes, seed } of transactions) {
+    for (const { zone, changes, seed, leases } of transactions) {
       let pending = this.#collecting.zones.get(zone.key);
       if (pending === undefined) {
-        pending = { zone, overlay: new Overlay(this.view(zone)), seed: undefined };
+        pending = { zone, overlay: new Overlay(this.view(zone)), seed: undefined, leases: [] };
         this.#collecting.zones.set(zone.key, pending);
       }
       pending.overlay.apply(changes);
       pending.seed = seed ?? pending.seed;
+      if (leases !== undefined) pending.leases.push(...leases);
     }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#collecting.waiters.push({ resolve, reject });
     this.#running ??= this.#run();
-    return promise;
+    return wait(this.#collecting);
+  }
+
+  /**
+   * Resolves when all that was submitted is on disk and the data threads have it; undefined when that is so already.
+   * An update that changes nothing may rest on one that is not yet durable: its reply waits for that.
+   */
+  settled(): Promise<void> | undefined {
+    if (this.#collecting.waiters.length > 0) return wait(this.#collecting);
+    return this.#writing === undefined ? undefined : wait(this.#writing);
   }
 
   /** Resolves when nothing is left to write. */
@@ -114,9 +127,10 @@ export class CommitQueue {
     const commits: (ZoneCommit & { pending: Pending })[] = [];
     for (const pending of group.zones.values()) {
       const changes = pending.overlay.changes();
-      const { seed } = pending;
-      const commit = { zone: pending.zone.key, changes, pending };
-      if (changes.length > 0 || seed !== undefined) commits.push(seed === undefined ? commit : { ...commit, seed });
+      const { seed, leases } = pending;
+      const commit = { zone: pending.zone.key, changes, leases, pending };
+      if (changes.length + leases.length === 0 && seed === undefined) continue;
+      commits.push(seed === undefined ? commit : { ...commit, seed });
     }
     await this.#options.store.commit(commits);
     const published: (void | Promise<void>)[] = [];
@@ -140,4 +154,10 @@ export class CommitQueue {
     timer.cancel();
     for (const waiter of waiters) waiter.resolve();
   }
+}
+
+function wait(group: Group): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  group.waiters.push({ resolve, reject });
+  return promise;
 }

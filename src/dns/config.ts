@@ -29,6 +29,8 @@ export interface UpdateRule {
   readonly from: readonly Cidr[];
   /** The most records of all types a name may have; 0 = no limit. */
   readonly maxRecords: number;
+  /** How long records last that are not refreshed; 0 = for ever, undefined = as the zone says. */
+  readonly leaseSeconds: number | undefined;
 }
 
 export interface SoaConfig {
@@ -54,6 +56,8 @@ export interface ZoneConfig {
     readonly notify: readonly InetEndpoint[];
   };
   readonly reverse: boolean;
+  /** How long records of updates last that are not refreshed (RFC 9664); 0 = for ever, unless the client asks. */
+  readonly leaseSeconds: number;
 }
 
 export interface UpstreamConfig {

@@ -1,7 +1,7 @@
 /** Replies of the control thread: to messages that parsed, to those that did not, and out of a writer's buffer. */
 import type { ReplySigner } from './tsig.ts';
 import { copyBytes, readUint16, writeUint16 } from './wire/bytes.ts';
-import { encodeMessage, type Message } from './wire/message.ts';
+import { type EdnsOption, encodeMessage, type Message } from './wire/message.ts';
 import { FLAG, OPCODE, RCODE, rcodeToText } from './wire/types.ts';
 
 /** TSIG's 16 is BADSIG. */
@@ -9,8 +9,13 @@ export function tsigErrorText(error: number): string {
   return error === RCODE.BADSIG ? 'BADSIG' : rcodeToText(error);
 }
 
-/** The reply to a message that parsed: its first section again, and OPT if it had one (RFC 6891 §6.1.1). */
-export function replyTo(request: Uint8Array, message: Message, rcode: number): Uint8Array {
+/** The reply to a message that parsed: its first section again, and OPT, with our options, if it had one (RFC 6891 §6.1.1). */
+export function replyTo(
+  request: Uint8Array,
+  message: Message,
+  rcode: number,
+  options: readonly EdnsOption[] = [],
+): Uint8Array {
   return encodeMessage({
     id: readUint16(request, 0),
     flags: FLAG.QR | (message.opcode === OPCODE.QUERY ? message.flags & FLAG.RD : 0),
@@ -22,7 +27,7 @@ export function replyTo(request: Uint8Array, message: Message, rcode: number): U
     additional: [],
     ...(message.edns === undefined
       ? {}
-      : { edns: { udpSize: 1232, extendedRcode: 0, version: 0, do: message.edns.do, options: [] } }),
+      : { edns: { udpSize: 1232, extendedRcode: 0, version: 0, do: message.edns.do, options } }),
   });
 }
 

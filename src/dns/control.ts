@@ -8,30 +8,33 @@
 import { formatEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
-import { errorMessage, ValueError, WireError } from '../core/errors.ts';
+import { ValueError, WireError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
-import { CommitQueue, type ZoneTransaction } from './commit-queue.ts';
 import type { DnsConfig, ZoneConfig } from './config.ts';
-import { STORE_COMMITS, STORE_FAILURES, tsigCounter, updateCounter } from './control-counters.ts';
+import { tsigCounter, updateCounter } from './control-counters.ts';
 import { ControlQueries } from './control-queries.ts';
 import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
+import { answerUpdate } from './control-updates.ts';
+import type { LeasedRecord } from './lease-grant.ts';
+import type { Lease } from './leases.ts';
 import { Notifier } from './notify.ts';
-import { Overlay, type RRsetChange } from './overlay.ts';
+import { Overlay } from './overlay.ts';
 import { UpdatePolicy } from './policy.ts';
-import { applyPtrChanges, existingPtrs, isReverseZone, type PtrChange, ptrChanges, ptrsByZone } from './reverse.ts';
 import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData, ZoneDelta } from './snapshot.ts';
-import { soaSerial } from './soa.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
 import { Keyring, type TsigOutcome, verifyRequest } from './tsig.ts';
-import { checkZoneSection, finishChanges, processUpdate } from './update.ts';
+import { finishChanges } from './update.ts';
 import { replaceRRset, withdrawRRset } from './update-apply.ts';
 import { type Message, type ParsedMessage, parseMessage } from './wire/message.ts';
-import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
-import { CLASS, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from './wire/types.ts';
+import { type Name, type NameKey, nameFromText, nameKey } from './wire/name.ts';
+import { CLASS, OPCODE, RCODE, TYPE } from './wire/types.ts';
 import { type Zone, ZoneTable } from './zone.ts';
 import { fileRecords, seedText, startZone } from './zone-seed.ts';
+import { type ZoneEvent, ZoneWriter } from './zone-writer.ts';
+
+export type { ZoneEvent } from './zone-writer.ts';
 
 /** What goes to the data threads. */
 export type ZonePublication =
@@ -39,22 +42,10 @@ export type ZonePublication =
   | { readonly kind: 'delta'; readonly delta: ZoneDelta }
   | { readonly kind: 'zone-removed'; readonly name: Name };
 
-/** A zone changed: for the event stream. */
-export interface ZoneEvent {
-  readonly type: 'zone-updated';
-  readonly zone: string;
-  readonly serial: number;
-  /** Who: a key's name, or `api`. */
-  readonly by: string;
-  readonly client: string | undefined;
-  /** The RRsets that changed, `name type`. */
-  readonly changed: readonly string[];
-}
-
-/** What the control part needs from above. */
 /** Looks at the RRsets that a change by hand is about, in the transaction that changes them; what it throws stops that. */
 export type CheckBefore = (before: readonly OwnedRRset[]) => void;
 
+/** What the control part needs from above. */
 export interface DnsControlContext {
   readonly clock: Clock;
   /** Draws the ids of messages that we send first. */
@@ -75,7 +66,7 @@ export class DnsControl {
   readonly #notifier: Notifier;
   readonly #queries: ControlQueries;
   #store: ZoneStore | undefined;
-  #queue: CommitQueue | undefined;
+  #writer: ZoneWriter | undefined;
   #keys = new Keyring([]);
   /** Set while a configuration is being taken over. */
   #gate: Promise<void> | undefined;
@@ -96,12 +87,15 @@ export class DnsControl {
    */
   async start(config: DnsConfig): Promise<void> {
     this.#store = await ZoneStore.open(this.#context.stateDir);
-    this.#queue = new CommitQueue({
-      store: this.#store,
-      clock: this.#context.clock,
-      publish: (delta) => this.#context.publish({ kind: 'delta', delta }),
-      onCommit: (error) => this.#committed(error),
-    });
+    this.#writer = new ZoneWriter(
+      {
+        ...this.#context,
+        publish: (delta) => this.#context.publish({ kind: 'delta', delta }),
+        changed: (zone) => this.#notify(zone),
+        gate: () => this.#gate,
+      },
+      this.#store,
+    );
     try {
       await this.apply(config);
     } catch (error) {
@@ -120,7 +114,7 @@ export class DnsControl {
     while (this.#gate !== undefined) await this.#gate;
     this.#gate = promise;
     try {
-      await this.#queue!.idle();
+      await this.#writer!.idle();
       await this.#applyIdle(config);
     } finally {
       this.#gate = undefined;
@@ -165,25 +159,8 @@ export class DnsControl {
     this.#queries.apply({ served, zones: this.#zones, store: this.#store!, recursion: config.forward !== undefined });
     for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
     for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toData() });
-    await this.#seedReverse(before, fresh);
+    await this.#writer!.apply({ served, zones: this.#zones }, before, fresh);
     for (const zone of untold) this.#notify(zone);
-  }
-
-  /** PTR records of addresses that were there before `reverse` was set, or before the reverse zone. */
-  async #seedReverse(before: ReadonlyMap<NameKey, Served>, fresh: readonly Zone[]): Promise<void> {
-    const newReverse = fresh.some(({ key }) => isReverseZone(key));
-    for (const { config, zone } of this.#served.values()) {
-      const known = before.get(zone.key)?.config.reverse === true && !fresh.includes(zone) && !newReverse;
-      if (!config.reverse || known) continue;
-      const transactions = this.#reverse(existingPtrs(zone.all()));
-      if (transactions.length === 0) continue;
-      try {
-        await this.#queue!.submit(transactions);
-      } catch (error) {
-        // The zones are as they were; the next start tries again.
-        this.#log.error({ zone: config.name, err: error }, 'PTR records of existing addresses could not be stored');
-      }
-    }
   }
 
   /** Every zone whole, as data threads have them: for one that starts later. */
@@ -194,9 +171,9 @@ export class DnsControl {
   /** Waits for updates under way and closes the store. */
   async stop(): Promise<void> {
     this.#notifier.stop();
-    await this.#queue?.idle();
+    await this.#writer?.stop();
     await this.#store?.close();
-    this.#queue = undefined;
+    this.#writer = undefined;
     this.#store = undefined;
   }
 
@@ -221,9 +198,10 @@ export class DnsControl {
     switch (opcode) {
       case OPCODE.UPDATE: {
         while (this.#gate !== undefined) await this.#gate;
-        const rcode = await this.#update(parsed, request, outcome);
+        const context = { log: this.#log, writer: this.#writer! };
+        const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
         this.#context.counters?.add(updateCounter(rcode));
-        return [sign(replyTo(message, parsed, rcode))];
+        return [sign(replyTo(message, parsed, rcode, options))];
       }
       case OPCODE.QUERY:
         return this.#queries.answer(inner, parsed, request, outcome, send);
@@ -256,8 +234,17 @@ export class DnsControl {
   }
 
   /**
-   * Puts an RRset in place of what is there; resolves when it is on disk.
+   * When the records of an RRset will vanish unless they are refreshed; those without a lease are not among them.
+   * @throws {ValueError} if there is no such zone
+   */
+  leases(zone: string, owner: Name, type: number): readonly Lease[] {
+    return this.#writer!.leases(this.#mustFind(zone).zone.key, nameKey(owner), type);
+  }
+
+  /**
+   * Puts an RRset in place of what is there, to stay; resolves when it is on disk.
    * @param check sees what is there in the same transaction; nothing changes if it throws
+   * @param client who asked, for the log
    * @returns the zone's serial
    * @throws {ValueError} if the zone's rules do not allow it
    */
@@ -268,8 +255,10 @@ export class DnsControl {
     ttl: number,
     rdata: readonly Uint8Array[],
     check: CheckBefore = () => undefined,
+    client?: string,
   ): Promise<number> {
-    return this.#edit(zone, (key, overlay) => {
+    const added = rdata.map((one) => ({ record: { name: owner, type, class: CLASS.IN, ttl, rdata: one }, seconds: 0 }));
+    return this.#edit(zone, added, client, (key, overlay) => {
       check(overlay.rrsets(nameKey(owner)).filter(({ rrset }) => rrset.type === type));
       replaceRRset(owner, type, ttl, rdata, key, overlay);
     });
@@ -277,92 +266,37 @@ export class DnsControl {
 
   /**
    * Deletes an RRset, or with no type all of a name; resolves when it is on disk.
-   * @param check as for `setRRset`
+   * @param check and client as for `setRRset`
    * @returns the zone's serial
    * @throws {ValueError} if the zone's rules do not allow it
    */
-  deleteRRset(zone: string, owner: Name, type?: number, check: CheckBefore = () => undefined): Promise<number> {
-    return this.#edit(zone, (key, overlay) => {
+  deleteRRset(
+    zone: string,
+    owner: Name,
+    type?: number,
+    check: CheckBefore = () => undefined,
+    client?: string,
+  ): Promise<number> {
+    return this.#edit(zone, [], client, (key, overlay) => {
       check(overlay.rrsets(nameKey(owner)).filter(({ rrset }) => type === undefined || rrset.type === type));
       withdrawRRset(owner, type ?? TYPE.ANY, key, overlay);
     });
   }
 
-  async #edit(zone: string, change: (key: NameKey, overlay: Overlay) => void): Promise<number> {
+  async #edit(
+    zone: string,
+    added: readonly LeasedRecord[],
+    client: string | undefined,
+    change: (key: NameKey, overlay: Overlay) => void,
+  ): Promise<number> {
     while (this.#gate !== undefined) await this.#gate;
     const served = this.#mustFind(zone);
-    const view = this.#queue!.view(served.zone);
+    const view = this.#writer!.view(served.zone);
     const overlay = new Overlay(view);
     change(served.zone.key, overlay);
-    await this.#commit(served, finishChanges(served.zone.key, view, overlay), 'api', undefined);
+    const changes = finishChanges(served.zone.key, view, overlay);
+    await this.#writer!.commit(served, changes, added, { by: 'api', client });
     return served.zone.serial;
-  }
-
-  /** RFC 2136 §3. */
-  async #update(message: ParsedMessage, request: HandoffRequest, outcome: TsigOutcome): Promise<number> {
-    const section = checkZoneSection(message);
-    if (section !== RCODE.NOERROR) return section;
-    const [zoneSection] = message.questions;
-    const zone = nameToText(zoneSection!.name);
-    const client = formatEndpoint(request.client);
-    const key = outcome.kind === 'verified' ? outcome.key : undefined;
-    const log = this.#log.child({ zone, client, key: key?.name });
-    const refuse = (rcode: number, reason: string): number => {
-      log.warn({ rcode: rcodeToText(rcode), reason }, 'update refused');
-      return rcode;
-    };
-    if (zoneSection!.class !== CLASS.IN) return refuse(RCODE.NOTIMP, 'the class is not IN');
-    const served = this.#zoneOf(message);
-    if (served === undefined) return refuse(RCODE.NOTAUTH, 'no zone of ours has this name');
-    if (key === undefined) return refuse(RCODE.REFUSED, 'it is not signed');
-    const view = this.#queue!.view(served.zone);
-    const who = { key: nameKey(nameFromText(key.name)), address: request.client.address };
-    const result = processUpdate(message, served.zone.key, view, served.policy, who);
-    if (result.reason !== undefined) return refuse(result.rcode, result.reason);
-    if (result.ignored.length > 0) log.info({ ignored: result.ignored }, 'records of an update were passed over');
-    if (result.changes.length === 0) {
-      log.debug({}, 'update changes nothing');
-      return RCODE.NOERROR;
-    }
-    try {
-      await this.#commit(served, result.changes, key.name, client);
-    } catch (error) {
-      return refuse(RCODE.SERVFAIL, errorMessage(error));
-    }
-    return RCODE.NOERROR;
-  }
-
-  /** Submits changes with the PTR records that follow from them, and tells of them when they are durable. */
-  async #commit(
-    served: Served,
-    changes: readonly RRsetChange[],
-    by: string,
-    client: string | undefined,
-  ): Promise<void> {
-    const transactions = [{ zone: served.zone, changes }];
-    if (served.config.reverse) transactions.push(...this.#reverse(ptrChanges(changes)));
-    if (changes.length === 0) return;
-    await this.#queue!.submit(transactions);
-    const now = this.#context.clock.wall();
-    for (const { zone, changes } of transactions) {
-      const entry = this.#served.get(zone.key);
-      if (entry !== undefined) entry.lastUpdate = now;
-      const soa = changes.find(({ type }) => type === TYPE.SOA);
-      const event: ZoneEvent = {
-        type: 'zone-updated',
-        zone: nameToText(zone.name),
-        serial: soa?.rrset === undefined ? zone.serial : soaSerial(soa.rrset.rdata[0]!),
-        by,
-        client,
-        changed: changes
-          .filter(({ type }) => type !== TYPE.SOA)
-          .map(({ owner, type }) => `${nameToText(owner)} ${typeToText(type)}`),
-      };
-      const { type: _, ...fields } = event;
-      this.#log.info(fields, 'zone updated');
-      this.#context.emit(event);
-      this.#notify(zone);
-    }
   }
 
   /** Tells the zone's secondaries what serial it has. */
@@ -371,19 +305,6 @@ export class DnsControl {
     if (served === undefined || served.config.transfer.notify.length === 0) return;
     const { notify: targets } = served.config.transfer;
     this.#notifier.notify({ zone: zone.name, soa: zone.soa.set, targets, key: served.transferKey });
-  }
-
-  /** The transactions that bring PTR changes into the reverse zones we have. */
-  #reverse(changes: readonly PtrChange[]): ZoneTransaction[] {
-    const transactions: ZoneTransaction[] = [];
-    for (const [zone, ptrs] of ptrsByZone(changes, this.#zones)) {
-      const view = this.#queue!.view(zone);
-      const overlay = new Overlay(view);
-      applyPtrChanges(ptrs, overlay);
-      const changes = finishChanges(zone.key, view, overlay);
-      if (changes.length > 0) transactions.push({ zone, changes });
-    }
-    return transactions;
   }
 
   #refuseSignature(request: HandoffRequest, outcome: TsigOutcome & { kind: 'malformed' | 'failed' }): Uint8Array {
@@ -411,11 +332,6 @@ export class DnsControl {
     const served = this.#find(name);
     if (served === undefined) throw new ValueError(`there is no zone "${name}"`);
     return served;
-  }
-
-  #committed(error: unknown): void {
-    this.#context.counters?.add(error === undefined ? STORE_COMMITS : STORE_FAILURES);
-    if (error !== undefined) this.#log.error({ err: error }, 'updates could not be stored');
   }
 }
 

@@ -50,6 +50,14 @@ interface TimedLease extends Lease {
   readonly due: number;
 }
 
+/** An RRset that a transaction changes or repeats. */
+interface Touched {
+  readonly owner: Name;
+  readonly type: number;
+  readonly rdata: readonly Uint8Array[];
+  readonly added: LeasedRecord[];
+}
+
 interface Entry {
   readonly zone: NameKey;
   readonly key: string;
@@ -89,13 +97,19 @@ export class LeaseTable {
     return size;
   }
 
+  /** How many times the table has before it: no more than twice the leases, and a few. */
+  get queued(): number {
+    return this.#heap.size;
+  }
+
   /**
    * Takes over what the store has of a zone.
-   * @param aliveAt when the daemon was last seen to run, wall-clock milliseconds
+   * @param aliveAt when the daemon was last known to run, wall-clock milliseconds
+   * @returns what the store is to have instead: leases that last longer by the time in which nobody could refresh them
    */
-  load(zone: NameKey, sets: readonly LeaseSet[], aliveAt: number): void {
+  load(zone: NameKey, sets: readonly LeaseSet[], aliveAt: number): readonly LeaseSet[] {
     this.drop(zone);
-    if (sets.length === 0) return;
+    if (sets.length === 0) return [];
     const entries = new Map<string, Entry>();
     this.#zones.set(zone, entries);
     const [now, wall] = [this.#clock.now(), this.#clock.wall()];
@@ -108,13 +122,14 @@ export class LeaseTable {
       const key = setKey(nameKey(owner), type);
       const entry: Entry = { zone, key, owner, type, leases: [], queuedAt: Number.POSITIVE_INFINITY };
       entry.leases = leases.map((lease) => {
-        const expiresAt = lease.expiresAt + Math.min(away, lease.seconds * 1000);
+        const expiresAt = lease.expiresAt + away;
         return { ...lease, expiresAt, due: now + expiresAt - wall };
       });
       entries.set(key, entry);
       this.#queue(entry);
     }
     this.#arm();
+    return away < 1000 ? [] : [...entries.values()];
   }
 
   /** Forgets a zone; the store does not. */
@@ -137,7 +152,7 @@ export class LeaseTable {
 
   /**
    * Takes in what a transaction does to leases: those of records that go end, those of `added` begin anew.
-   * @param view the zone with the transaction
+   * @param view the zone before it
    * @returns what the store has to keep in the same transaction
    */
   follow(
@@ -148,26 +163,35 @@ export class LeaseTable {
   ): readonly LeaseSet[] {
     let entries = this.#zones.get(zone);
     if (entries === undefined && added.every(({ seconds }) => seconds === 0)) return [];
-    if (entries === undefined) this.#zones.set(zone, (entries = new Map()));
-    const touched = new Map<string, { owner: Name; type: number; added: LeasedRecord[] }>();
-    const touch = (owner: Name, type: number) => {
-      const key = setKey(nameKey(owner), type);
+    if (entries === undefined) {
+      entries = new Map();
+      this.#zones.set(zone, entries);
+    }
+    const touched = new Map<string, Touched>();
+    for (const { owner, type, rrset } of changes) {
+      touched.set(setKey(nameKey(owner), type), { owner, type, rdata: rrset?.rdata ?? [], added: [] });
+    }
+    for (const one of added) {
+      const { name, type } = one.record;
+      const key = setKey(nameKey(name), type);
       const known = touched.get(key);
-      if (known !== undefined) return known;
-      const fresh = { owner, type, added: [] };
-      touched.set(key, fresh);
-      return fresh;
-    };
-    for (const { owner, type } of changes) touch(owner, type);
-    for (const one of added) touch(one.record.name, one.record.type).added.push(one);
+      if (known !== undefined) known.added.push(one);
+      // It is there already, or was passed over.
+      else
+        touched.set(key, {
+          owner: name,
+          type,
+          rdata: view.rrset(nameKey(name), type)?.rrset.rdata ?? [],
+          added: [one],
+        });
+    }
     const sets: LeaseSet[] = [];
-    for (const [key, { owner, type, added }] of touched) {
-      const rrset = view.rrset(nameKey(owner), type);
+    for (const [key, { owner, type, rdata, added }] of touched) {
       const before = entries.get(key)?.leases ?? [];
-      const leases = this.#leasesOf(rrset?.rrset.rdata ?? [], type, before, added);
+      const leases = this.#leasesOf(rdata, type, before, added);
       if (before.length === 0 && leases.length === 0) continue;
-      this.#set(entries, { zone, key, owner: rrset?.owner ?? owner, type }, leases);
-      sets.push({ owner: rrset?.owner ?? owner, type, leases });
+      this.#set(entries, { zone, key, owner, type }, leases);
+      sets.push({ owner, type, leases });
     }
     this.#arm();
     return sets;
@@ -286,7 +310,11 @@ export class LeaseTable {
     const entries = this.#zones.get(entry.zone);
     // Replaced by a fresh table meanwhile.
     if (entries?.get(entry.key) !== entry) return;
-    this.#set(entries, entry, entry.leases.filter(({ due }) => due > now));
+    this.#set(
+      entries,
+      entry,
+      entry.leases.filter(({ due }) => due > now),
+    );
   }
 }
 

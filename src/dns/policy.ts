@@ -24,6 +24,8 @@ export interface Grant {
   readonly maxOfType: number;
   /** Records of all types that a name may have; 0 = as many as fit. */
   readonly maxRecords: number;
+  /** The rule's `lease`; undefined = the zone's. */
+  readonly leaseSeconds: number | undefined;
 }
 
 interface Rule {
@@ -82,7 +84,8 @@ function readRule(zone: NameKey, rule: UpdateRule, number: number): Rule {
   const asterisk = rule.match === 'wildcard' && name.startsWith(ASTERISK);
   const subject = rule.name === undefined ? '' : ` ${rule.name}`;
   const text = `rule ${number} (${rule.keys.join(', ')} ${rule.match}${subject})`;
-  const grant = (maxOfType: number): Grant => ({ text, maxOfType, maxRecords: rule.maxRecords });
+  const { maxRecords, leaseSeconds } = rule;
+  const grant = (maxOfType: number): Grant => ({ text, maxOfType, maxRecords, leaseSeconds });
   const types = new Map(rule.types.map(readTypeLimit).map(({ type, max }) => [type, grant(max)]));
   return {
     keys: rule.keys.map((key) => nameKey(nameFromText(key))),

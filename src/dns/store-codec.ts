@@ -1,5 +1,6 @@
 /** Values of the zone store: RRsets and changes as bytes. */
 import { assert } from '../core/errors.ts';
+import type { LeaseSet } from './leases.ts';
 import type { RRsetChange } from './overlay.ts';
 import type { OwnedRRset, RRset } from './snapshot.ts';
 import { concatBytes, copyBytes, readUint16, readUint32, writeUint16, writeUint32 } from './wire/bytes.ts';
@@ -28,6 +29,10 @@ export class ByteReader {
 
   uint32(): number {
     return readUint32(this.#bytes, this.#take(4));
+  }
+
+  uint48(): number {
+    return this.uint16() * 2 ** 32 + this.uint32();
   }
 
   bytes(length: number): Uint8Array {
@@ -79,4 +84,33 @@ export function decodeChange(reader: ByteReader): RRsetChange {
   const known = after ?? before;
   assert(known !== undefined, 'a stored change has a side');
   return { owner: known.owner, type: known.rrset.type, rrset: after?.rrset, before };
+}
+
+/** Owner with its length, type, number of leases; each with its end (48 bits, milliseconds), seconds, record with its length. */
+export function encodeLeases({ owner, type, leases }: LeaseSet): Uint8Array {
+  const head = new Uint8Array(2 + 2);
+  writeUint16(head, 0, type);
+  writeUint16(head, 2, leases.length);
+  const parts = [Uint8Array.of(owner.length), owner, head];
+  for (const { expiresAt, seconds, rdata } of leases) {
+    const fixed = new Uint8Array(6 + 4 + 2);
+    const wall = Math.floor(expiresAt);
+    writeUint16(fixed, 0, Math.floor(wall / 2 ** 32));
+    writeUint32(fixed, 2, wall % 2 ** 32);
+    writeUint32(fixed, 6, seconds);
+    writeUint16(fixed, 10, rdata.length);
+    parts.push(fixed, rdata);
+  }
+  return concatBytes(parts);
+}
+
+export function decodeLeases(reader: ByteReader): LeaseSet {
+  const owner = reader.bytes(reader.uint8());
+  const type = reader.uint16();
+  const leases = Array.from({ length: reader.uint16() }, () => {
+    const expiresAt = reader.uint48();
+    const seconds = reader.uint32();
+    return { expiresAt, seconds, rdata: reader.bytes(reader.uint16()) };
+  });
+  return { owner, type, leases };
 }

@@ -4,6 +4,7 @@
  * - `records`: one entry an RRset; key = zone name + owner name (lower-cased wire form, which ends itself) + type.
  * - `journal`: one entry a commit, key = zone name + 48-bit sequence number; what each RRset was before and after, so
  *   that a secondary can be told the differences (RFC 1995). The newest `journalLength` of each zone are kept.
+ * - `leases`: one entry an RRset in which records have leases: which, and until when. Keys as in `records`.
  * - `meta`: the format's version, and for each zone its serial, the number of its RRsets, and what it was seeded from.
  *
  * Every value begins with a CRC-32 of key and value: LMDB has no checksums, and a zone that comes back wrong is worse
@@ -19,16 +20,27 @@ import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { assert, errorMessage, V6edgeError } from '../core/errors.ts';
 import { tryLock } from '../linux/flock.ts';
+import type { LeaseSet } from './leases.ts';
 import type { RRsetChange } from './overlay.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
-import { ByteReader, decodeChange, decodeRRset, encodeChange, encodeRRset } from './store-codec.ts';
+import {
+  ByteReader,
+  decodeChange,
+  decodeLeases,
+  decodeRRset,
+  encodeChange,
+  encodeLeases,
+  encodeRRset,
+} from './store-codec.ts';
 import { concatBytes, writeUint32 } from './wire/bytes.ts';
 import { type Name, type NameKey, nameFromKey, nameKey, nameToText } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
 
 const FORMAT = 1;
 const FORMAT_KEY = Buffer.from('format');
+/** In `leases`: no zone's key begins so, a label is no longer than 63. */
+const STOPPED_KEY = Buffer.from('stopped');
 /** Meta pages of an LMDB data file: page header 24, magic 4, version 4, address 8, map size 8, two trees of 48, … */
 const META_MAGIC = 24;
 const META_PAGE_SIZE = META_MAGIC + 4 + 4 + 8 + 8;
@@ -58,6 +70,8 @@ export interface ZoneCommit {
   readonly changes: readonly RRsetChange[];
   /** Set where configuration, not an update, is what changed the zone: kept with it. */
   readonly seed?: string;
+  /** What is to be kept of leases from now on. */
+  readonly leases?: readonly LeaseSet[];
 }
 
 /** One commit of the journal. */
@@ -85,6 +99,7 @@ export class ZoneStore {
   readonly #meta: Table;
   readonly #records: Table;
   readonly #journal: Table;
+  readonly #leases: Table;
   readonly #journalLength: number;
   /** The directory, open and locked. */
   readonly #lock: number;
@@ -98,6 +113,7 @@ export class ZoneStore {
     this.#meta = root.openDB({ ...binary, name: 'meta' });
     this.#records = root.openDB({ ...binary, name: 'records' });
     this.#journal = root.openDB({ ...binary, name: 'journal' });
+    this.#leases = root.openDB({ ...binary, name: 'leases' });
     this.#journalLength = journalLength;
   }
 
@@ -113,7 +129,7 @@ export class ZoneStore {
       if (readdirSync(path).includes('data.mdb')) checkFile(join(path, 'data.mdb'));
       // Of a batch that lmdb makes by itself nobody sees the promise: when the disk is full, it would end the process.
       const own = { eventTurnBatching: false, overlappingSync: false };
-      root = open({ path, noSubdir: false, maxDbs: 4, cache: false, encoding: 'binary', ...own });
+      root = open({ path, noSubdir: false, maxDbs: 8, cache: false, encoding: 'binary', ...own });
       const store = new ZoneStore(path, lock, root, journalLength);
       await store.#checkFormat();
       // LMDB syncs what is in its files, not that they are there.
@@ -165,6 +181,25 @@ export class ZoneStore {
     return { rrsets, serial, seed: meta.seed };
   }
 
+  /** The leases in a zone. @throws {StoreError} V6_STORE_DAMAGED */
+  leases(zone: NameKey): LeaseSet[] {
+    const prefix = nameFromKey(zone);
+    const range = this.#leases.getRange({ start: bytes(prefix), end: bytes(prefix, AFTER_LABELS) });
+    return [...range].map(({ key, value }) =>
+      this.#guard(zone, () => decodeLeases(new ByteReader(this.#unseal(zone, key, value)))),
+    );
+  }
+
+  /** When the daemon was last stopped in order, wall-clock milliseconds; 0 = it never was. */
+  get stoppedAt(): number {
+    return Number(this.#leases.get(STOPPED_KEY)?.toString('latin1') ?? 0);
+  }
+
+  /** Writes down when the daemon stops: leases do not run out while nobody can refresh them. */
+  async setStoppedAt(wall: number): Promise<void> {
+    await this.#leases.put(STOPPED_KEY, Buffer.from(String(Math.floor(wall))));
+  }
+
   /**
    * Writes the changes of any number of zones as one transaction; resolves when they are on disk.
    * One call at a time.
@@ -176,7 +211,12 @@ export class ZoneStore {
     const metas = commits.map((commit) => this.#nextMeta(commit));
     try {
       await this.#root.transaction(() => {
-        for (const [i, commit] of commits.entries()) this.#write(commit, metas[i]!.before, metas[i]!.after);
+        for (const [i, commit] of commits.entries()) {
+          this.#writeLeases(commit);
+          // A refresh changes no record.
+          if (commit.changes.length === 0 && commit.seed === undefined) continue;
+          this.#write(commit, metas[i]!.before, metas[i]!.after);
+        }
       });
     } catch (error) {
       const cause = await commitFault(error);
@@ -233,7 +273,7 @@ export class ZoneStore {
   #write(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): void {
     const prefix = nameFromKey(commit.zone);
     for (const { owner, type, rrset } of commit.changes) {
-      const key = bytes(prefix, nameFromKey(nameKey(owner)), Uint8Array.of(type >> 8, type));
+      const key = rrsetKey(prefix, owner, type);
       if (rrset === undefined) this.#records.removeSync(key);
       else this.#put(this.#records, key, encodeRRset(owner, rrset));
     }
@@ -243,6 +283,15 @@ export class ZoneStore {
       this.#journal.removeSync(bytes(prefix, encodeSequence(n)));
     }
     this.#put(this.#meta, Buffer.from(prefix), Buffer.from(JSON.stringify(after)));
+  }
+
+  #writeLeases({ zone, leases = [] }: ZoneCommit): void {
+    const prefix = nameFromKey(zone);
+    for (const set of leases) {
+      const key = rrsetKey(prefix, set.owner, set.type);
+      if (set.leases.length === 0) this.#leases.removeSync(key);
+      else this.#put(this.#leases, key, encodeLeases(set));
+    }
   }
 
   #put(table: Table, key: Buffer, value: Uint8Array): void {
@@ -359,6 +408,10 @@ async function commitFault(error: unknown): Promise<unknown> {
 /** Name parts in a row, as LMDB takes them. */
 function bytes(...parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat(parts);
+}
+
+function rrsetKey(zone: Name, owner: Name, type: number): Buffer {
+  return bytes(zone, nameFromKey(nameKey(owner)), Uint8Array.of(type >> 8, type));
 }
 
 function encodeSequence(n: number): Uint8Array {

@@ -2,6 +2,9 @@
  * Dynamic update (RFC 2136 §3) as a pure function: from a zone, a message and who signed it to an rcode and a set of
  * changes. The zone itself is not touched; whoever commits the changes does that.
  */
+
+import { WireError } from '../core/errors.ts';
+import { grantLeases, type LeasedRecord } from './lease-grant.ts';
 import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
 import type { Requester, UpdatePolicy } from './policy.ts';
 import { nextSerial, soaSerial, withSerial } from './soa.ts';
@@ -12,6 +15,7 @@ import { Refusal } from './update-refusal.ts';
 import type { Message } from './wire/message.ts';
 import type { NameKey } from './wire/name.ts';
 import { RCODE, TYPE } from './wire/types.ts';
+import { parseUpdateLease, type UpdateLease } from './wire/update-lease.ts';
 
 /** What an update came to. */
 export interface UpdateOutcome {
@@ -22,6 +26,10 @@ export interface UpdateOutcome {
   readonly ignored: readonly string[];
   /** Empty when refused, or when the zone is as the update wants it already. */
   readonly changes: readonly RRsetChange[];
+  /** Records that it adds or repeats, and how long they last. */
+  readonly added: readonly LeasedRecord[];
+  /** For the reply, if the client asked for a lease. */
+  readonly lease: UpdateLease | undefined;
 }
 
 /** The zone section's check (RFC 2136 §3.1.1): the rcode, or NOERROR. Whether the zone is ours is for the caller. */
@@ -30,24 +38,31 @@ export function checkZoneSection(message: Message): number {
   return zone !== undefined && message.questions.length === 1 && zone.type === TYPE.SOA ? RCODE.NOERROR : RCODE.FORMERR;
 }
 
-/** Processes prerequisites and updates (RFC 2136 §3.2 to §3.6) of a message for the zone. */
+/**
+ * Processes prerequisites and updates (RFC 2136 §3.2 to §3.6) of a message for the zone.
+ * @param leaseSeconds the zone's `lease`
+ */
 export function processUpdate(
   message: Message,
   zone: NameKey,
   view: ZoneView,
   policy: UpdatePolicy,
   who: Requester,
+  leaseSeconds = 0,
 ): UpdateOutcome {
   // A key that may change nothing here learns nothing from prerequisites either.
   if (!policy.knows(who)) return refused(RCODE.REFUSED, policy.explain(who));
   const overlay = new Overlay(view);
   try {
+    const asked = readLease(message);
     checkPrerequisites(message.answers, zone, view);
     prescan(message.authority, zone);
     const grants = checkPolicy(message.authority, who, policy, view);
     const ignored = applyRecords(message.authority, zone, overlay);
     checkLimits(message.authority, grants, view, overlay);
-    return { rcode: RCODE.NOERROR, reason: undefined, ignored, changes: finishChanges(zone, view, overlay) };
+    const { records: added, granted } = grantLeases(message.authority, grants, leaseSeconds, asked);
+    const changes = finishChanges(zone, view, overlay);
+    return { rcode: RCODE.NOERROR, reason: undefined, ignored, changes, added, lease: granted };
   } catch (error) {
     if (error instanceof Refusal) return refused(error.rcode, error.message);
     throw error;
@@ -66,6 +81,16 @@ export function finishChanges(zone: NameKey, view: ZoneView, overlay: Overlay): 
   return overlay.changes();
 }
 
+/** @throws {Refusal} */
+function readLease(message: Message): UpdateLease | undefined {
+  if (message.edns === undefined) return undefined;
+  try {
+    return parseUpdateLease(message.edns.options);
+  } catch (error) {
+    throw error instanceof WireError ? new Refusal(RCODE.FORMERR, error.message) : error;
+  }
+}
+
 function refused(rcode: number, reason: string): UpdateOutcome {
-  return { rcode, reason, ignored: [], changes: [] };
+  return { rcode, reason, ignored: [], changes: [], added: [], lease: undefined };
 }

@@ -134,7 +134,9 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
         if (args.type !== undefined) filter.set('type', args.type);
         const path = `/v1/zones/${encodeURIComponent(args.zone)}/records${filter.size > 0 ? `?${filter}` : ''}`;
         if (!args.export) {
-          await show<RecordReport[]>(args, context, path, (r, paint, { showRecords }) => showRecords(r, paint));
+          await show<RecordReport[]>(args, context, path, (r, paint, { showRecords }) =>
+            showRecords(r, Date.now(), paint),
+          );
           return;
         }
         if (filter.size > 0 || args.json)

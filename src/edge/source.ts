@@ -1,6 +1,8 @@
 /** The running daemon as the admin API shows it. */
 import { COUNT, dnsCounters } from '../dns/counters.ts';
+import type { Lease } from '../dns/leases.ts';
 import type { OwnedRRset } from '../dns/snapshot.ts';
+import { equalBytes } from '../dns/wire/bytes.ts';
 import { nameFromText, nameToText } from '../dns/wire/name.ts';
 import { rdataToText } from '../dns/wire/rdata.ts';
 import { typeFromText, typeToText } from '../dns/wire/types.ts';
@@ -143,7 +145,7 @@ export class EdgeSource implements AdminSource {
     });
     const page = recordPage(sets, { search, after: after === undefined ? undefined : nameFromText(after), limit });
     return {
-      records: page.sets.map(recordReport),
+      records: page.sets.map((set) => this.#record(zone, set)),
       next: page.next === undefined ? undefined : nameToText(page.next),
     };
   }
@@ -251,9 +253,10 @@ export class EdgeSource implements AdminSource {
     zone: string,
     { name, type, ttl, rdata }: Parameters<AdminSource['setRecords']>[1],
     check: CheckRecords,
+    client: string,
   ): Promise<ZoneChangeReport> {
-    const checkSets = (before: readonly OwnedRRset[]) => check(before.map(recordReport));
-    return { zone, serial: await this.#edge.dns.setRRset(zone, name, type, ttl, rdata, checkSets) };
+    const checkSets = (before: readonly OwnedRRset[]) => check(before.map((set) => this.#record(zone, set)));
+    return { zone, serial: await this.#edge.dns.setRRset(zone, name, type, ttl, rdata, checkSets, client) };
   }
 
   async deleteRecords(
@@ -261,9 +264,14 @@ export class EdgeSource implements AdminSource {
     name: Uint8Array,
     type: number | undefined,
     check: CheckRecords,
+    client: string,
   ): Promise<ZoneChangeReport> {
-    const checkSets = (before: readonly OwnedRRset[]) => check(before.map(recordReport));
-    return { zone, serial: await this.#edge.dns.deleteRRset(zone, name, type, checkSets) };
+    const checkSets = (before: readonly OwnedRRset[]) => check(before.map((set) => this.#record(zone, set)));
+    return { zone, serial: await this.#edge.dns.deleteRRset(zone, name, type, checkSets, client) };
+  }
+
+  #record(zone: string, set: OwnedRRset): RecordReport {
+    return recordReport(set, this.#edge.dns.leases(zone, set.owner, set.rrset.type));
   }
 
   flushCache(name: Uint8Array | undefined): void {
@@ -301,11 +309,13 @@ export class EdgeSource implements AdminSource {
   }
 }
 
-function recordReport({ owner, rrset }: OwnedRRset): RecordReport {
+function recordReport({ owner, rrset }: OwnedRRset, leases: readonly Lease[]): RecordReport {
+  const end = (rdata: Uint8Array) => leases.find((lease) => equalBytes(lease.rdata, rdata))?.expiresAt ?? null;
   return {
     name: nameToText(owner),
     type: typeToText(rrset.type),
     ttl: rrset.ttl,
     data: rrset.rdata.map((rdata) => rdataToText(rrset.type, rdata)),
+    ...(leases.length === 0 ? {} : { expiresAt: rrset.rdata.map(end) }),
   };
 }

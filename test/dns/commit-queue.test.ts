@@ -135,6 +135,55 @@ t.test('what comes while one group is written is the next group, as one write', 
   t.equal(soaChange.before?.rrset.rdata[0]?.[9], 2, 'its SOA before is what the first group left');
 });
 
+t.test('who changes nothing waits for what makes it no change', async (t) => {
+  const { store, queue } = setup();
+  const zone = newZone();
+  t.equal(queue.settled(), undefined, 'all is on disk');
+  const seen: string[] = [];
+  const watch = (name: string) =>
+    void queue.settled()!.then(
+      () => seen.push(name),
+      (error: Error) => seen.push(`${name} ${error.message}`),
+    );
+  submit(queue, put(queue, zone, 'a.test'));
+  watch('before the write');
+  while (store.commits.length === 0) await turn();
+  watch('during it');
+  submit(queue, put(queue, zone, 'b.test'));
+  watch('during it, with a group behind');
+  t.same(seen, []);
+  await store.end();
+  t.same(seen, ['before the write', 'during it']);
+  await store.end(new Error('no space'));
+  await queue.idle();
+  await turn();
+  t.same(seen, ['before the write', 'during it', 'during it, with a group behind no space']);
+  t.equal(queue.settled(), undefined);
+});
+
+t.test('leases are written beside records, or alone', async (t) => {
+  const { store, queue, published } = setup();
+  const zone = newZone();
+  const lease = (seconds: number) => ({
+    owner: nameFromText('a.test'),
+    type: TYPE.TXT,
+    leases: [{ rdata: Uint8Array.of(1, 1), seconds, expiresAt: seconds * 1000 }],
+  });
+  const both = submit(queue, { ...put(queue, zone, 'a.test'), leases: [lease(1)] });
+  await store.end();
+  t.equal(both.state, 'done');
+  t.same(store.commits[0]![0]!.leases, [lease(1)]);
+  const alone = submit(queue, { zone, changes: [], leases: [lease(2)] });
+  const again = submit(queue, { zone, changes: [], leases: [lease(3)] });
+  await store.end();
+  await queue.idle();
+  t.same([alone.state, again.state], ['done', 'done']);
+  t.same(store.commits[1]![0]!.changes, []);
+  t.same(store.commits[1]![0]!.leases, [lease(2), lease(3)]);
+  t.equal(published.length, 1, 'data threads know nothing of leases');
+  t.equal(zone.serial, 2);
+});
+
 t.test('one transaction over two zones is one write', async (t) => {
   const { store, queue } = setup();
   const [forward, reverse] = [newZone('test'), newZone('arpa')];

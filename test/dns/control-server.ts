@@ -33,7 +33,7 @@ export function updateRule(
   types: readonly string[] = [],
   more: Partial<UpdateRule> = {},
 ): UpdateRule {
-  return { keys: [key], match, name, types, from: [], maxRecords: 0, ...more };
+  return { keys: [key], match, name, types, from: [], maxRecords: 0, leaseSeconds: undefined, ...more };
 }
 
 export function zoneConfig(name: string, overrides: Partial<ZoneConfig> = {}): ZoneConfig {
@@ -53,6 +53,7 @@ export function zoneConfig(name: string, overrides: Partial<ZoneConfig> = {}): Z
     update: [updateRule('node-key', 'zonesub', undefined, ['ANY'])],
     transfer: { allow: [], key: 'node-key', notify: [] },
     reverse: false,
+    leaseSeconds: 0,
     ...overrides,
   };
 }

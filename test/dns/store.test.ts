@@ -53,6 +53,36 @@ async function filled(dir: string, commits = 5): Promise<void> {
   await store.close();
 }
 
+t.test('leases', async (t) => {
+  const dir = newDir(t);
+  const set = (owner: string, ...leases: [rdata: number, seconds: number, expiresAt: number][]) => ({
+    owner: nameFromText(owner),
+    type: TYPE.TXT,
+    leases: leases.map(([one, seconds, expiresAt]) => ({ rdata: Uint8Array.of(1, one), seconds, expiresAt })),
+  });
+  let store = await ZoneStore.open(dir);
+  await store.commit([{ zone, changes: step(0), seed: '' }]);
+  const other = nameKey(nameFromText('test'));
+  await store.commit([
+    { zone, changes: step(1), leases: [set('N1.cluster.test', [1, 60, 1_764_000_000_123], [2, 90, 2 ** 47])] },
+    { zone: other, changes: [], leases: [set('x.test', [7, 30, 5])] },
+  ]);
+  await store.commit([{ zone, changes: [], leases: [set('n2.cluster.test', [3, 30, 7]), set('n2.cluster.test')] }]);
+  t.equal(store.stoppedAt, 0);
+  await store.setStoppedAt(1_764_000_000_123.5);
+  await store.close();
+  store = await ZoneStore.open(dir);
+  t.same(store.leases(zone), [set('N1.cluster.test', [1, 60, 1_764_000_000_123], [2, 90, 2 ** 47])]);
+  t.same(store.leases(other), [set('x.test', [7, 30, 5])]);
+  t.equal(store.stoppedAt, 1_764_000_000_123);
+  t.equal(store.load(zone)!.serial, 2);
+  t.same(store.zones(), [nameFromText('cluster.test')], 'leases alone make no zone');
+  t.equal(store.journal(zone, 1)!.length, 1, 'a refresh is no change of the zone');
+  await store.commit([{ zone, changes: [], leases: [set('n1.cluster.test')] }]);
+  t.same(store.leases(zone), []);
+  await store.close();
+});
+
 t.test('what was committed is there again', async (t) => {
   const dir = newDir(t);
   await filled(dir);

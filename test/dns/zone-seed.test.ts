@@ -21,6 +21,7 @@ const config: ZoneConfig = {
   update: [],
   transfer: { allow: [], key: undefined, notify: [] },
   reverse: false,
+  leaseSeconds: 0,
 };
 
 const read = (text: string) => () => readZoneFile(text, { zone: nameFromText(config.name), ttlSeconds: 60 });

@@ -154,6 +154,15 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     '/v1/pools/workers': { name: 'workers', members: [member] },
     '/v1/pools/a%2Fb/members/w1': { ...member, admin: 'drain' },
     '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined }],
+    '/v1/zones/a.test/records?name=l.a.test': [
+      {
+        name: 'l.a.test',
+        type: 'A',
+        ttl: 60,
+        data: ['192.0.2.1', '192.0.2.2'],
+        expiresAt: [Date.now() + 60_000, null],
+      },
+    ],
     '/v1/zones/a.test/records?type=A': [{ name: 'x.a.test', type: 'A', ttl: 60, data: ['192.0.2.1', '192.0.2.2'] }],
     '/v1/ra': [
       {
@@ -210,6 +219,10 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
   t.match(
     await see('records', 'a.test', '--type', 'A'),
     /x\.a\.test +60 +A +192\.0\.2\.1\nx\.a\.test +60 +A +192\.0\.2\.2\n/,
+  );
+  t.equal(
+    (await see('records', 'a.test', '--name', 'l.a.test')).replace(/59s|1m/, 'TIME'),
+    'NAME      TTL  TYPE  DATA       GONE IN\nl.a.test   60  A     192.0.2.1  TIME\nl.a.test   60  A     192.0.2.2\n',
   );
   t.equal(await see('records', 'a.test', '--export'), '$ORIGIN a.test.\n');
   const ra = await see('ra');

@@ -63,7 +63,7 @@ const history = object({
   span: z.string(),
   stepMs: z.number(),
   times: z.array(moment),
-  series: z.record(z.string(), z.array(z.number().nullable())).describe('a list as long as `times` for each figure'),
+  series: z.record(z.string(), z.array(moment.nullable())).describe('a list as long as `times` for each figure'),
 });
 
 const lastCheck = object({
@@ -125,7 +125,13 @@ const session = object({
 });
 
 const zone = object({ name: z.string(), serial: count, records: count, lastUpdate: moment.optional() });
-const record = object({ name: z.string(), type: z.string(), ttl: count, data: z.array(z.string()) });
+const record = object({
+  name: z.string(),
+  type: z.string(),
+  ttl: count,
+  data: z.array(z.string()),
+  expiresAt: z.array(moment.nullable()).optional(),
+});
 
 const upstream = object({
   endpoint: z.string(),

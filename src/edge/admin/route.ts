@@ -31,6 +31,8 @@ export interface RouteRequest<Q extends Parameters = Parameters, B = unknown> {
   /** The If-Match and If-None-Match headers (RFC 9110 §13.1). */
   readonly ifMatch: string | undefined;
   readonly ifNoneMatch: string | undefined;
+  /** Who asks, for the log: an address, or `unix` for who reaches the socket. */
+  readonly client: string;
   /** As the body's schema made it. */
   readonly body: B;
 }

@@ -122,6 +122,7 @@ function addRoute(app: FastifyInstance, route: Route, source: AdminSource, bodie
         ifMatch: headers['if-match'],
         ifNoneMatch: headers['if-none-match'],
         body: readBody(route, request.body),
+        client: request.ip || 'unix',
       });
       reply.code(answer.status ?? 200).type(answer.type ?? 'application/json; charset=utf-8');
       reply.headers(headersOf(answer, pathOf(request)));

@@ -69,6 +69,8 @@ export interface RecordReport {
   readonly type: string;
   readonly ttl: number;
   readonly data: readonly string[];
+  /** When each of `data` vanishes unless it is refreshed, null = never; left out where all stay. */
+  readonly expiresAt?: readonly (number | null)[];
 }
 
 export interface RecordFilter {
@@ -201,7 +203,7 @@ export interface AdminSource {
   sessions(filter: SessionFilter): Promise<readonly SessionReport[]>;
   /** False: there is no such session. */
   closeSession(id: string): Promise<boolean>;
-  /** Replaces an RRset. @throws {ValueError} */
+  /** Replaces an RRset; `client` is who asked, for the log. @throws {ValueError} */
   setRecords(
     zone: string,
     set: {
@@ -211,6 +213,7 @@ export interface AdminSource {
       readonly rdata: readonly Uint8Array[];
     },
     check: CheckRecords,
+    client: string,
   ): Promise<ZoneChangeReport>;
   /** All of the name, without a type. @throws {ValueError} */
   deleteRecords(
@@ -218,6 +221,7 @@ export interface AdminSource {
     name: Uint8Array,
     type: number | undefined,
     check: CheckRecords,
+    client: string,
   ): Promise<ZoneChangeReport>;
   /** All of it, or what is cached of one name. */
   flushCache(name: Uint8Array | undefined): void;

@@ -88,7 +88,7 @@ export const zoneRoutes: readonly Route[] = [
       const type = readType(params.type!);
       const rdata = body.data.map((text) => readValue(text, 'data', (each) => rdataFromText(type, each)));
       const set = { name: nameFromText(readOwner(params.name!)), type, ttl: body.ttl, rdata };
-      return { body: await changed(() => source.setRecords(zone, set, checkAgainst(request))) };
+      return { body: await changed(() => source.setRecords(zone, set, checkAgainst(request), request.client)) };
     },
   }),
   ...['/v1/zones/:zone/records/:name', '/v1/zones/:zone/records/:name/:type'].map((url) =>
@@ -143,7 +143,7 @@ async function deleteRecords(source: AdminSource, request: RouteRequest): Promis
     if (before.length === 0)
       throw new ProblemError(404, nothing(name, type === undefined ? undefined : typeToText(type)));
   };
-  return { body: await changed(() => source.deleteRecords(zone, nameFromText(name), type, check)) };
+  return { body: await changed(() => source.deleteRecords(zone, nameFromText(name), type, check, request.client)) };
 }
 
 /** Runs on what is there in the very transaction that changes it. */

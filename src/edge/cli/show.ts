@@ -1,5 +1,7 @@
 /** Turns what the admin API answers into text for people. */
+
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
+import { formatDuration } from '../../core/duration.ts';
 import type {
   MemberReport,
   PoolReport,
@@ -116,10 +118,22 @@ export function showZones(zones: readonly ZoneReport[], now: number, paint: Pain
   );
 }
 
-export function showRecords(records: readonly RecordReport[], paint: Paint): string {
+export function showRecords(records: readonly RecordReport[], now: number, paint: Paint): string {
+  const leased = records.some(({ expiresAt }) => expiresAt !== undefined);
+  const columns = [{ title: 'NAME' }, { title: 'TTL', right: true }, { title: 'TYPE' }, { title: 'DATA' }];
+  const left = (at: number | null | undefined) =>
+    at === null || at === undefined ? '' : formatDuration(Math.max(0, Math.round((at - now) / 1000)) * 1000);
   return formatTable(
-    [{ title: 'NAME' }, { title: 'TTL', right: true }, { title: 'TYPE' }, { title: 'DATA' }],
-    records.flatMap((each) => each.data.map((data) => [each.name, String(each.ttl), each.type, data])),
+    leased ? [...columns, { title: 'GONE IN' }] : columns,
+    records.flatMap((each) =>
+      each.data.map((data, i) => [
+        each.name,
+        String(each.ttl),
+        each.type,
+        data,
+        ...(leased ? [left(each.expiresAt?.[i])] : []),
+      ]),
+    ),
     paint,
   );
 }

@@ -1,6 +1,7 @@
 /** The `dns` section: schema, defaults, and the checks that span keys. */
 import { z } from 'zod';
 import { type Cidr, parseCidr } from '../../core/address.ts';
+import { parseDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
 import type {
   Dns64Config,
@@ -11,6 +12,7 @@ import type {
   UpstreamConfig,
   ZoneConfig,
 } from '../../dns/config.ts';
+import { MIN_LEASE_SECONDS } from '../../dns/lease-grant.ts';
 import { readTypeLimit } from '../../dns/policy.ts';
 import { isDataType, typeToText } from '../../dns/wire/types.ts';
 import { isInZone, readDomainName } from './domain-name.ts';
@@ -157,6 +159,9 @@ const soa = section({
   minimum: seconds(0, maxTtl).prefault('1m').describe('lifetime of negative answers (RFC 2308 §4)'),
 }).prefault({});
 
+/** Seconds, none or a lifetime that can be kept up. */
+const lease = () => leaf({ kind: 'duration', allowed: `0s, or ${MIN_LEASE_SECONDS}s to 365d` }, readLease);
+
 const updateRule = section({
   key: leaf({ kind: 'key name', allowed: 'or a list of them' }, readKeyNames).describe(
     'keys of `dns.keys`; `*.example.org` is every key whose name is below example.org',
@@ -172,7 +177,8 @@ const updateRule = section({
     ),
   from: list(cidr()).prefault([]).describe('where such updates may come from; empty = everywhere'),
   maxRecords: integer(0, 100_000).prefault(0).describe('records of all types that a name may have; 0 = no limit'),
-}).transform(({ key, ...rest }): UpdateRule => ({ ...rest, name: rest.name, keys: key }));
+  lease: lease().optional().describe('how long records last that are not refreshed; else as the zone says'),
+}).transform(({ key, lease, ...rest }): UpdateRule => ({ ...rest, name: rest.name, keys: key, leaseSeconds: lease }));
 
 /** One entry of `dns.zones`. */
 export const zone = section({
@@ -195,9 +201,15 @@ export const zone = section({
     .prefault({})
     .describe('secondaries'),
   reverse: flag().prefault(false).describe('keep PTR records in our ip6.arpa zones in step with AAAA records here'),
+  lease: lease()
+    .prefault('0s')
+    .describe(
+      'records of updates that are not refreshed so long vanish (RFC 9664); clients may ask for less; 0s = they stay, unless a client asks for a lease',
+    ),
 }).transform(
-  ({ soa, ttl, ...rest }): ZoneConfig => ({
+  ({ soa, ttl, lease, ...rest }): ZoneConfig => ({
     ...rest,
+    leaseSeconds: lease,
     file: rest.file,
     ttlSeconds: ttl,
     soa: {
@@ -327,6 +339,15 @@ function readType(value: string): string {
     throw new ValueError(`${text} records cannot be changed by an update`);
   }
   return max === 0 ? text : `${text}(${max})`;
+}
+
+function readLease(value: unknown): number {
+  const ms = value === 0 ? 0 : parseDuration(requireText(value));
+  if (ms === 0) return 0;
+  if (ms < MIN_LEASE_SECONDS * 1000 || ms > 365 * 86_400_000 || ms % 1000 !== 0) {
+    throw new ValueError(`"${value}" is no lease (allowed: 0s, or ${MIN_LEASE_SECONDS}s to 365d, in whole seconds)`);
+  }
+  return ms / 1000;
 }
 
 /** One key name or several, as `dns.keys` has them. */

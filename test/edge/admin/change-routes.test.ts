@@ -36,10 +36,11 @@ function setUp() {
       return [{ id: '0-7' }];
     },
     closeSession: async (id: string) => id === '0-7',
-    async setRecords(zone: string, set: Parameters<AdminSource['setRecords']>[1], check: CheckRecords) {
+    async setRecords(zone: string, set: Parameters<AdminSource['setRecords']>[1], check: CheckRecords, client: string) {
       refuse();
       check(before(nameToText(set.name), set.type));
       calls.push([
+        client,
         zone,
         nameToText(set.name),
         typeToText(set.type),
@@ -48,9 +49,9 @@ function setUp() {
       ]);
       return { zone, serial: 9 };
     },
-    async deleteRecords(zone: string, name: Uint8Array, type: number | undefined, check: CheckRecords) {
+    async deleteRecords(zone: string, name: Uint8Array, type: number | undefined, check: CheckRecords, client: string) {
       check(before(nameToText(name), type));
-      calls.push([zone, nameToText(name), type]);
+      calls.push([client, zone, nameToText(name), type]);
       return { zone, serial: 10 };
     },
     flushCache: (name: Uint8Array | undefined) => calls.push(name && nameToText(name)),
@@ -157,13 +158,13 @@ t.test('changes', async (t) => {
     status: 200,
     json: { serial: 9 },
   });
-  t.strictSame(calls.pop(), ['a.test', 'x.a.test', 'A', 300, ['192.0.2.1', '192.0.2.2']]);
+  t.strictSame(calls.pop(), ['127.0.0.1', 'a.test', 'x.a.test', 'A', 300, ['192.0.2.1', '192.0.2.2']]);
   await send('PUT', '/v1/zones/A.test/records/_s._tcp.a.test./srv', { ttl: '5m', data: ['0 1 80 w.a.test.'] });
-  t.strictSame(calls.pop(), ['a.test', '_s._tcp.a.test', 'SRV', 300, ['0 1 80 w.a.test.']]);
+  t.strictSame(calls.pop(), ['127.0.0.1', 'a.test', '_s._tcp.a.test', 'SRV', 300, ['0 1 80 w.a.test.']]);
   t.match(await send('DELETE', records), { status: 200, json: { zone: 'a.test', serial: 10 } });
-  t.strictSame(calls.pop(), ['a.test', 'x.a.test', 1]);
+  t.strictSame(calls.pop(), ['127.0.0.1', 'a.test', 'x.a.test', 1]);
   await send('DELETE', '/v1/zones/a.test/records/x.a.test');
-  t.strictSame(calls.pop(), ['a.test', 'x.a.test', undefined]);
+  t.strictSame(calls.pop(), ['127.0.0.1', 'a.test', 'x.a.test', undefined]);
   t.match(await send('POST', '/v1/dns/cache/flush'), { status: 200, json: { flushed: 'everything' } });
   t.equal(calls.pop(), undefined);
   t.match(await send('POST', '/v1/dns/cache/flush', { name: 'A.test.' }), { status: 200, json: { flushed: 'a.test' } });
