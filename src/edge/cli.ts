@@ -69,6 +69,33 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
       async ({ config }) => exit(await check(config, context)),
     )
     .command(
+      'init',
+      'write a first configuration for this host, with a fresh key and token; what it could not know is marked',
+      (y) =>
+        configOption(y)
+          .option('private', {
+            type: 'string',
+            describe: 'the interface towards the nodes; found by itself if it has no default route',
+          })
+          .option('zone', { type: 'string', describe: 'the nodes’ zone' })
+          .option('upstream', {
+            type: 'array',
+            string: true,
+            default: [] as string[],
+            describe: 'resolvers to forward to, with DNS64',
+          })
+          .option('force', {
+            type: 'boolean',
+            default: false,
+            describe: 'move a configuration that is there to FILE.old',
+          })
+          .option('print', { type: 'boolean', default: false, describe: 'print it and write nothing' }),
+      async ({ config, private: privateInterface, zone, upstream, force, print }) => {
+        const { initialize } = await import('./cli/init.ts');
+        context.stdout(initialize({ config, privateInterface, zone, upstreams: upstream, force, print }));
+      },
+    )
+    .command(
       'status',
       'what the daemon does',
       (y) => apiOptions(y),
@@ -362,8 +389,8 @@ async function query(name: string, type: string, server: string, context: CliCon
 
 async function explain(error: unknown, context: CliContext): Promise<number> {
   const { ApiError } = await import('./cli/client.ts');
-  const { ValueError, errorMessage } = await import('../core/errors.ts');
-  if (error instanceof ApiError) {
+  const { V6edgeError, ValueError, errorMessage, errorCode } = await import('../core/errors.ts');
+  if (error instanceof ApiError || (error instanceof V6edgeError && errorCode(error)?.startsWith('V6_INIT_'))) {
     context.stderr(`v6edge: ${error.message}\n`);
     return 1;
   }
