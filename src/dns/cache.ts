@@ -7,7 +7,7 @@
  * never asked twice). A chained hash table of offsets finds them. Names are compared without case (RFC 4343 §3).
  *
  *   entry  words: size · flags · hash · next in chain · question length · message length · TTL count
- *                 stored at · expires at · retry at · zone version · (unused)
+ *                 stored at · expires at · retry at · zone version · counter of the zone
  *          message from its header on, its question lower-cased and so at a multiple of four · u16 offsets of its TTLs
  *
  * Times are whole seconds of the monotonic clock.
@@ -28,6 +28,7 @@ const STORED_AT = 7;
 const EXPIRES_AT = 8;
 const RETRY_AT = 9;
 const VERSION = 10;
+const COUNTER = 11;
 
 /** Bits of a key beside the question, and of an entry's flags. */
 export const KEY_CD = 1;
@@ -66,6 +67,8 @@ export interface Lifetime {
   readonly authoritative: boolean;
   /** A failure that is remembered for a moment (RFC 9520). */
   readonly failure: boolean;
+  /** For one from a zone: the counter that each answer adds to. */
+  readonly counter?: number;
 }
 
 /** What the cache holds and has done. */
@@ -208,6 +211,7 @@ export class WireCache {
     words[e + EXPIRES_AT] = now + lifetime.ttl;
     words[e + RETRY_AT] = 0;
     words[e + VERSION] = this.zonesVersion;
+    words[e + COUNTER] = lifetime.counter ?? 0;
     this.#link(entry);
     this.#entries++;
   }
@@ -225,6 +229,11 @@ export class WireCache {
   /** Whether the found entry is from one of our zones. */
   get authoritative(): boolean {
     return (this.#words[(this.found >> 2) + FLAGS]! & AUTHORITATIVE) !== 0;
+  }
+
+  /** The counter of the found entry, which is from one of our zones. */
+  get counter(): number {
+    return this.#words[(this.found >> 2) + COUNTER]!;
   }
 
   /** Whether the found entry is a failure that is remembered. */

@@ -1,5 +1,6 @@
 /** What data threads count about DNS: a spec's place in its table is its index. */
 import type { MetricSpec } from '../core/counters.ts';
+import { TYPE } from './wire/types.ts';
 
 const rcodes = [
   'NOERROR',
@@ -13,6 +14,27 @@ const rcodes = [
   'NXRRSET',
   'NOTAUTH',
   'NOTZONE',
+  'OTHER',
+] as const;
+/** Types that have a counter of their own: what nodes and their resolvers ask for. */
+const types = [
+  'A',
+  'NS',
+  'CNAME',
+  'SOA',
+  'PTR',
+  'MX',
+  'TXT',
+  'AAAA',
+  'SRV',
+  'NAPTR',
+  'DS',
+  'DNSKEY',
+  'TLSA',
+  'SVCB',
+  'HTTPS',
+  'ANY',
+  'CAA',
   'OTHER',
 ] as const;
 const malformed = ['short', 'response', 'count', 'name', 'records', 'too_long'] as const;
@@ -75,6 +97,11 @@ export const dnsCounters: readonly MetricSpec[] = [
   { name: 'v6edge_dns_tcp_accepted_total', help: 'DNS over TCP connections accepted' },
   { name: 'v6edge_dns_tcp_rejected_total', help: 'DNS over TCP connections closed because there were too many' },
   { name: 'v6edge_dns_tcp_timeouts_total', help: 'DNS over TCP connections closed for silence' },
+  ...types.map((type) => ({
+    name: 'v6edge_dns_questions_total',
+    help: 'Questions of class IN from clients that may ask, by type',
+    labels: { type },
+  })),
 ];
 
 export const dnsGauges: readonly MetricSpec[] = [
@@ -126,6 +153,7 @@ export const COUNT = {
   TCP_ACCEPTED: firstAnswer + 26,
   TCP_REJECTED: firstAnswer + 27,
   TCP_TIMEOUT: firstAnswer + 28,
+  QUESTIONS: firstAnswer + 29,
 } as const;
 
 /** Indexes of `dnsGauges`. */
@@ -136,4 +164,12 @@ const OTHER_RCODE = rcodes.length - 1;
 /** The counter of a response code. */
 export function responseCounter(rcode: number): number {
   return firstResponse + Math.min(rcode, OTHER_RCODE);
+}
+
+const typeOffsets = new Uint8Array(512).fill(types.length - 1);
+for (const [offset, type] of types.entries()) if (type !== 'OTHER') typeOffsets[TYPE[type]] = offset;
+
+/** The counter of a question's type. */
+export function questionCounter(type: number): number {
+  return COUNT.QUESTIONS + (type < typeOffsets.length ? typeOffsets[type]! : types.length - 1);
 }

@@ -18,10 +18,11 @@ import { ipv4onlyZones, localZones } from './local-zones.ts';
 import { OwnCookies } from './own-cookies.ts';
 import { RebindGuard } from './rebind.ts';
 import { Responder, type ResponderContext } from './responder.ts';
+import { OTHER_ZONES } from './slot-counters.ts';
 import type { DnsSettings, Handoff, ZoneData, ZoneDelta } from './snapshot.ts';
 import { TcpServer, TcpShared } from './tcp-server.ts';
 import { type ServerContext, UdpServer } from './udp-server.ts';
-import { lowerName, type NameKey, nameKey } from './wire/name.ts';
+import { lowerName, type NameKey, nameFromText, nameKey } from './wire/name.ts';
 import { Zone, ZoneTable } from './zone.ts';
 
 /** Memory for answers from our zones where nothing is forwarded. */
@@ -35,7 +36,7 @@ export interface DnsEngineContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** A window of `dnsCounters` and `dnsGauges`. */
+  /** A window of `dnsCounterCount` counters and `dnsGauges`. */
   readonly counters: CounterStripe;
   readonly handoff: Handoff;
 }
@@ -75,6 +76,7 @@ export class DnsEngine {
   readonly #given = new Set<NameKey>();
   #local = new Map<NameKey, Zone>();
   #forward: ForwardConfig | undefined;
+  #slots: ReadonlyMap<NameKey, number> = new Map();
   #resolutionText = '';
   #version = 1;
   #closed = false;
@@ -125,7 +127,8 @@ export class DnsEngine {
     this.#hairpin.apply(settings.hairpin);
     this.#rebind.apply(settings.forward?.rebind ?? { protect: false, allow: [] });
     this.#forward = settings.forward;
-    this.#applyForward(settings.forward);
+    this.#applyForward(settings.forward, settings.slots.upstreams);
+    this.#applySlots(settings.slots.zones);
     // What is asked of whom, and what is made of it: with other rules what is cached may be wrong.
     const { cache: _, ...forward } = settings.forward ?? { cache: undefined };
     const text = JSON.stringify([forward, settings.dns64, settings.hairpin]);
@@ -143,7 +146,9 @@ export class DnsEngine {
     const key = nameKey(data.name);
     const known = this.#given.has(key);
     this.#given.add(key);
-    this.#zones.set(new Zone(data));
+    const zone = new Zone(data);
+    zone.slot = this.#slots.get(key) ?? OTHER_ZONES;
+    this.#zones.set(zone);
     // What was forwarded below that name is ours now.
     if (!known) this.#shared.cache.flush(lowerName(data.name));
     this.#newVersion();
@@ -222,7 +227,16 @@ export class DnsEngine {
     this.#shared.cache.zonesVersion = ++this.#version;
   }
 
-  #applyForward(forward: ForwardConfig | undefined): void {
+  /** Each zone counts what is answered from it in its slot; what is cached counts anew from here on. */
+  #applySlots(slots: Readonly<Record<string, number>>): void {
+    this.#slots = new Map(Object.entries(slots).map(([name, slot]) => [nameKey(nameFromText(name)), slot]));
+    for (const key of this.#given) {
+      const zone = this.#zones.get(key);
+      if (zone !== undefined) zone.slot = this.#slots.get(key) ?? OTHER_ZONES;
+    }
+  }
+
+  #applyForward(forward: ForwardConfig | undefined, slots: Readonly<Record<string, number>>): void {
     const { reactor, clock, random, log, counters } = this.#context;
     const size = forward?.cache.sizeBytes ?? ZONE_CACHE_BYTES;
     const wanted = WireCache.capacityFor(size);
@@ -235,7 +249,7 @@ export class DnsEngine {
       this.#shared.forwarder = undefined;
       forwarder?.close();
     } else if (forwarder !== undefined) {
-      forwarder.apply(forward);
+      forwarder.apply(forward, slots);
     } else {
       const context: ForwarderContext = {
         reactor,
@@ -248,7 +262,7 @@ export class DnsEngine {
         accepts: (answer) => this.#rebind.accepts(answer, this.#dns64.prefixes),
         settled: (question, key, answer, error) => this.#responder.settled(question, key, answer, error),
       };
-      this.#shared.forwarder = new Forwarder(context, forward);
+      this.#shared.forwarder = new Forwarder(context, forward, slots);
     }
   }
 

@@ -6,11 +6,12 @@ import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import { errorMessage } from '../core/errors.ts';
+import { observe } from '../core/histogram.ts';
 import type { Logger } from '../core/logger.ts';
 import { FRESH, STALE, type WireCache } from './cache.ts';
 import { type ClientFilter, SEND, SLIP } from './client-filter.ts';
 import type { CookieJar } from './cookies.ts';
-import { COUNT, responseCounter } from './counters.ts';
+import { COUNT, questionCounter, responseCounter } from './counters.ts';
 import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
 import { type Forwarder, type ForwardWaiter, LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './forwarder/forwarder.ts';
@@ -18,6 +19,7 @@ import type { Hairpin } from './hairpin.ts';
 import type { OwnCookies } from './own-cookies.ts';
 import { HEADER_LENGTH, QueryView } from './query-view.ts';
 import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
+import { FORWARDED_WAIT, OTHER_ZONES, zoneCounter } from './slot-counters.ts';
 import type { Handoff, SendReplies } from './snapshot.ts';
 import { MessageWriter } from './wire/message.ts';
 import { nameToText } from './wire/name.ts';
@@ -90,10 +92,13 @@ class Pending implements ForwardWaiter {
   /** Runs out where a stale answer is better than none (RFC 8767 §5). */
   patience: Timer | undefined;
   answered = false;
+  /** When it came. */
+  readonly since: number;
   readonly #responder: Responder;
 
-  constructor(responder: Responder, view: QueryView, origin: Origin, zoneReply: ZoneReply | undefined) {
+  constructor(responder: Responder, view: QueryView, origin: Origin, zoneReply: ZoneReply | undefined, since: number) {
     this.#responder = responder;
+    this.since = since;
     this.message = Uint8Array.from(view.message());
     this.cookie = view.cookie === 0 ? undefined : Uint8Array.from(view.serverCookie);
     this.sink = origin.hold();
@@ -159,6 +164,7 @@ export class Responder {
     let written: number;
     let bucket = ERRORS;
     if (plain) {
+      counters.add(questionCounter(view.type));
       const now = Math.floor(nowMs / 1000);
       const limit = udp ? view.udpLimit : MAX_MESSAGE;
       const question = start + HEADER_LENGTH;
@@ -185,7 +191,7 @@ export class Responder {
     if (this.#closed || pending.answered) return;
     pending.answered = true;
     pending.patience?.cancel();
-    const { counters } = this.#context;
+    const { clock, counters } = this.#context;
     const view = this.#later;
     const out = this.#scratch;
     view.bytes.set(pending.message, 0);
@@ -196,6 +202,7 @@ export class Responder {
     if (pending.zoneReply !== undefined) {
       counters.add(COUNT.ZONE);
       length = this.#write(view, pending.zoneReply.continued(answer?.message, this.#writer), limit, out, 0);
+      counters.add(zoneCounter(pending.zoneReply.slot, out[3]! & 15));
     } else if (answer !== undefined) {
       counters.add(COUNT.FORWARDED);
       length = this.#write(view, answer.message, limit, out, 0);
@@ -203,6 +210,7 @@ export class Responder {
       length = this.#staleOrFailure(view, limit, out, 0, error);
     }
     counters.add(responseCounter(out[3]! & 15));
+    observe(counters, FORWARDED_WAIT, clock.now() - pending.since);
     pending.sink.send(out, 0, length);
     this.#settleOne(pending.sink);
   }
@@ -279,7 +287,12 @@ export class Responder {
 
   #fromCache(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
     const { cache, counters } = this.#context;
-    counters.add(cache.authoritative ? COUNT.ZONE : COUNT.CACHE_HIT);
+    if (cache.authoritative) {
+      counters.add(COUNT.ZONE);
+      counters.add(cache.counter);
+    } else {
+      counters.add(COUNT.CACHE_HIT);
+    }
     if (cache.wantsRefresh(now)) this.#refresh(view);
     if (cache.isFailure) view.extendedError = EDE.CACHED_ERROR;
     if (cache.messageLength > roomFor(view, limit)) {
@@ -314,8 +327,11 @@ export class Responder {
     if (reply === undefined) {
       const local = this.#context.hairpin.answer(view.copyQuestion());
       if (local !== undefined) {
-        cache.insert(local, view.questionLength, [], view.key, now, { ttl: 0, authoritative: true, failure: false });
+        const counter = zoneCounter(OTHER_ZONES, RCODE.NOERROR);
+        const lifetime = { ttl: 0, authoritative: true, failure: false, counter };
+        cache.insert(local, view.questionLength, [], view.key, now, lifetime);
         counters.add(COUNT.ZONE);
+        counters.add(counter);
         return this.#write(view, local, limit, out, at);
       }
       if (!view.recursionDesired || forwarder === undefined) {
@@ -330,9 +346,11 @@ export class Responder {
       const rest = new Uint8Array(cache.messageLength + 3);
       const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
       counters.add(COUNT.ZONE);
-      return this.#write(view, reply.continued(aligned, this.#writer), limit, out, at);
+      const written = this.#write(view, reply.continued(aligned, this.#writer), limit, out, at);
+      counters.add(zoneCounter(reply.slot, out[at + 3]! & 15));
+      return written;
     }
-    const pending = new Pending(this, view, origin, reply);
+    const pending = new Pending(this, view, origin, reply, this.#context.clock.now());
     // A query with a cookie of ours went out to an upstream here, and came back.
     const looped = view.cookie !== 0 && this.#context.ownCookies.isOurs(view.bytes, view.cookie);
     const outcome = looped ? LOOPED : forwarder!.resolve(question, view.key, filter.client, pending);
@@ -364,11 +382,13 @@ export class Responder {
   }
 
   #fromZone(view: QueryView, reply: ZoneReply, limit: number, out: Buffer, at: number, now: number): number {
-    const { zones, cache } = this.#context;
+    const { zones, cache, counters } = this.#context;
+    const counter = zoneCounter(reply.slot, reply.message[3]! & 15);
+    counters.add(counter);
     const failed = (reply.message[3]! & 15) === RCODE.SERVFAIL;
     if (failed) view.extendedError = EDE.INVALID_DATA;
     else if (reply.continuation === undefined) {
-      const lifetime = { ttl: 0, authoritative: true, failure: false };
+      const lifetime = { ttl: 0, authoritative: true, failure: false, counter };
       cache.insert(reply.message, view.questionLength, [], view.key, now, lifetime);
     }
     const room = roomFor(view, limit);

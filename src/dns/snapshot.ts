@@ -40,6 +40,11 @@ export interface ZoneDelta {
 export interface DnsSettings extends Omit<DnsConfig, 'keys' | 'zones'> {
   /** What server cookies are made with (RFC 9018 §4.4): 16 octets, the same in all threads. */
   readonly cookieSecret: Uint8Array;
+  /** Slots of the counters: of zones by their names in the configuration, of upstreams by `upstreamName`. */
+  readonly slots: {
+    readonly zones: Readonly<Record<string, number>>;
+    readonly upstreams: Readonly<Record<string, number>>;
+  };
 }
 
 /** A message that only the control thread answers: UPDATE, NOTIFY, AXFR, IXFR, or anything signed. */

@@ -5,6 +5,7 @@
  */
 import type { InetEndpoint } from '../core/address.ts';
 import type { Timer } from '../core/clock.ts';
+import { observe } from '../core/histogram.ts';
 import { EAGAIN, ECONNRESET, EINTR, EMFILE, ENFILE } from '../linux/constants.ts';
 import { check } from '../linux/errors.ts';
 import { closeFd } from '../linux/libc.ts';
@@ -14,6 +15,7 @@ import { acceptTcp, listenTcp, localAddress, Memory, receive, SockaddrSlot, send
 import { COUNT, GAUGE } from './counters.ts';
 import { QueryView } from './query-view.ts';
 import type { Origin, ReplySink } from './responder.ts';
+import { LOCAL_WAIT } from './slot-counters.ts';
 import type { ServerContext } from './udp-server.ts';
 
 const BACKLOG = 256;
@@ -290,18 +292,11 @@ export class TcpConnection implements EventHandler, Origin, ReplySink {
     shared.view.bytes.set(data.subarray(start, start + length), 0);
     const { family } = this.#client.address;
     const allowed = filter.allows(this.#clientWords, 0, family);
-    const written = responder.respond(
-      shared.view,
-      0,
-      length,
-      allowed,
-      this,
-      shared.out.bytes,
-      shared.outWords,
-      4,
-      clock.now(),
-    );
-    if (written > 0) this.#send(written);
+    const now = clock.now();
+    const written = responder.respond(shared.view, 0, length, allowed, this, shared.out.bytes, shared.outWords, 4, now);
+    if (written === 0) return;
+    this.#send(written);
+    observe(counters, LOCAL_WAIT, clock.now() - now);
   }
 
   /** Sends the answer of `length` bytes at 4 of the shared output: its length goes before it, in the same segment. */

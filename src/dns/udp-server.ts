@@ -2,6 +2,7 @@
 import type { InetEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
+import { observe } from '../core/histogram.ts';
 import { EINTR } from '../linux/constants.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
 import { UdpSocket } from '../linux/udp.ts';
@@ -10,6 +11,7 @@ import type { ClientFilter } from './client-filter.ts';
 import { COUNT } from './counters.ts';
 import { QueryView } from './query-view.ts';
 import type { Origin, ReplySink, Responder } from './responder.ts';
+import { LOCAL_WAIT } from './slot-counters.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 
 const BATCH = 64;
@@ -113,6 +115,7 @@ export class UdpServer implements EventHandler, Origin {
     const view = this.#view;
     const { family } = this.#socket;
     const now = clock.now();
+    let answered = 0;
     counters.add(COUNT.UDP, count);
     for (let i = 0; i < count; i++) {
       this.#current = i;
@@ -133,9 +136,12 @@ export class UdpServer implements EventHandler, Origin {
         batch.replyOffset,
         now,
       );
-      if (length > 0) batch.reply(i, length);
+      if (length === 0) continue;
+      batch.reply(i, length);
+      answered++;
     }
     if (batch.queued > 0) this.#flush();
+    if (answered > 0) observe(counters, LOCAL_WAIT, clock.now() - now, answered);
   }
 
   #flush(): void {

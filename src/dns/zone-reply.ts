@@ -14,6 +14,8 @@ export class ZoneReply {
   readonly message: Uint8Array;
   /** The question (wire form) that an alias out of our zones leads to. */
   readonly continuation: Uint8Array | undefined;
+  /** The slot of its zone among the counters. */
+  readonly slot: number;
   readonly #name: Name;
   readonly #type: number;
   readonly #class: number;
@@ -24,7 +26,9 @@ export class ZoneReply {
     message: Uint8Array,
     chain: readonly ResourceRecord[],
     continuation: Uint8Array | undefined,
+    slot: number,
   ) {
+    this.slot = slot;
     this.message = message;
     this.continuation = continuation;
     this.#name = Uint8Array.from(query.name);
@@ -41,7 +45,8 @@ export class ZoneReply {
     writer: MessageWriter,
     limit = MAX_MESSAGE,
   ): ZoneReply | undefined {
-    if (zones.find(query.key) === undefined) return undefined;
+    const zone = zones.find(query.key);
+    if (zone === undefined) return undefined;
     query.hasEdns = false;
     query.id = 0;
     query.flags = 0;
@@ -49,11 +54,11 @@ export class ZoneReply {
     if (answer === undefined) return undefined;
     const { target, chain } = answer;
     const message = Uint8Array.from(answer.bytes);
-    if (target === undefined) return new ZoneReply(query, message, chain, undefined);
+    if (target === undefined) return new ZoneReply(query, message, chain, undefined, zone.slot);
     const continuation = new Uint8Array(target.length + 4);
     continuation.set(target);
     continuation.set([query.type >> 8, query.type, query.class >> 8, query.class], target.length);
-    return new ZoneReply(query, message, chain, continuation);
+    return new ZoneReply(query, message, chain, continuation, zone.slot);
   }
 
   /**

@@ -4,6 +4,7 @@
  * its owner has labels, whatever the zone's size.
  */
 import { assert } from '../core/errors.ts';
+import { OTHER_ZONES } from './slot-counters.ts';
 import type { OwnedRRset, RRset, ZoneChange, ZoneData } from './snapshot.ts';
 import { readUint32 } from './wire/bytes.ts';
 import { isSubdomainKey, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
@@ -33,6 +34,8 @@ interface Node extends ZoneNode {
 export class Zone {
   readonly name: Name;
   readonly key: NameKey;
+  /** Its slot among the counters of a data thread. */
+  slot: number = OTHER_ZONES;
   /** A secondary zone whose data never came or are too old (RFC 1034 §4.3.5): its names are answered with SERVFAIL. */
   readonly unavailable: boolean;
   readonly #nodes = new Map<NameKey, Node>();

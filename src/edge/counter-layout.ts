@@ -1,6 +1,7 @@
 /** Where each engine's window lies in a data thread's stripe of the shared counters. */
 import type { CounterLayout, CounterStripe } from '../core/counters.ts';
-import { dnsCounters, dnsGauges } from '../dns/counters.ts';
+import { dnsGauges } from '../dns/counters.ts';
+import { dnsCounterCount } from '../dns/slot-counters.ts';
 import { proxyCounters, proxyGauges } from '../proxy/counters.ts';
 
 /** Counter and gauge index at which the DNS server's window begins; the proxy's begins at 0. */
@@ -11,7 +12,7 @@ export const dnsGaugeBase: number = proxyGauges;
 export function counterLayout(threads: number): CounterLayout {
   return {
     threads,
-    counters: dnsCounterBase + dnsCounters.length,
+    counters: dnsCounterBase + dnsCounterCount,
     gauges: dnsGaugeBase + dnsGauges.length,
   };
 }
@@ -23,5 +24,5 @@ export function proxyWindow(stripe: CounterStripe): CounterStripe {
 
 /** The DNS server's window of a stripe. */
 export function dnsWindow(stripe: CounterStripe): CounterStripe {
-  return stripe.window(dnsCounterBase, dnsCounters.length, dnsGaugeBase, dnsGauges.length);
+  return stripe.window(dnsCounterBase, dnsCounterCount, dnsGaugeBase, dnsGauges.length);
 }

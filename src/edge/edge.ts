@@ -18,7 +18,7 @@ import { StateFile } from '../core/state-file.ts';
 import type { DnsConfig } from '../dns/config.ts';
 import { DnsControl } from '../dns/control.ts';
 import { controlCounters } from '../dns/control-counters.ts';
-import type { DnsSettings, Handoff } from '../dns/snapshot.ts';
+import type { Handoff } from '../dns/snapshot.ts';
 import { Icmp6Socket } from '../linux/icmp6.ts';
 import { NetworkMonitor } from '../linux/netlink.ts';
 import { Reactor } from '../linux/reactor.ts';
@@ -44,6 +44,7 @@ import { counterLayout } from './counter-layout.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { createDiscovery } from './discovery/engines.ts';
 import { DnsHealth, dnsCanServe } from './dns-health.ts';
+import { DnsSettingsMaker, noDns } from './dns-settings.ts';
 import { EventStream } from './events.ts';
 import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
@@ -58,18 +59,6 @@ const finalAdvertisementsMs = 3_000;
 
 /** Before a restart: time for the last sessions, while new clients wait for the daemon that follows. */
 const handOverMs = 2_000;
-
-/** What a configuration without DNS means to the DNS engines. */
-const noDns: DnsConfig = {
-  listen: [],
-  allow: [],
-  rateLimit: { responsesPerSecond: 0, slip: 0 },
-  forward: undefined,
-  dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
-  hairpin: { ingressDomains: [], addresses: [] },
-  keys: [],
-  zones: [],
-};
 
 export interface StopOptions {
   readonly graceMs: number;
@@ -87,6 +76,7 @@ export class Edge {
   readonly ra: RaControl;
   readonly discovery: Discovery;
   readonly events: EventStream;
+  readonly dnsSettings: DnsSettingsMaker;
   /** What the DNS and RA control parts count: they run in this thread only. */
   readonly dnsControlCounters: CounterStripe = CounterStripe.alone(controlCounters.length, 0);
   readonly raCounters: CounterStripe = CounterStripe.alone(raCounters.length, raGauges.length);
@@ -96,8 +86,6 @@ export class Edge {
   readonly #sockets: Sockets;
   #config: EdgeConfig;
   #proxySnapshot: ProxySnapshot | undefined;
-  /** Server cookies are good in all threads, until the next start. */
-  readonly #cookieSecret = cryptoRandom.fill(new Uint8Array(16));
   #reports: readonly ThreadReport[] = [];
   readonly #dnsHealth = new DnsHealth();
   #nat64: readonly string[] = [];
@@ -110,6 +98,7 @@ export class Edge {
     this.log = log;
     this.threadCount = config.workers === 'auto' ? availableParallelism() : config.workers;
     this.counters = new CounterTable(counterLayout(this.threadCount));
+    this.dnsSettings = new DnsSettingsMaker(this.threadCount, this.counters, cryptoRandom.fill(new Uint8Array(16)));
     this.events = new EventStream(this.clock);
     this.#network = new NetworkMonitor({
       reactor: this.#reactor,
@@ -243,7 +232,7 @@ export class Edge {
     }
     this.#config = config;
     this.discovery.apply(config.proxy.pools);
-    this.threads.broadcast({ kind: 'dns', settings: dnsSettings(config, this.threadCount, this.#cookieSecret) });
+    this.threads.broadcast({ kind: 'dns', settings: this.dnsSettings.make(config.dns) });
     for (const key of ['workers', 'stateDir', 'log', 'admin'] as const) {
       if (isDeepStrictEqual(old[key], config[key])) continue;
       this.log.warn({ setting: key }, 'this setting takes effect with the next start');
@@ -296,7 +285,7 @@ export class Edge {
   #initial(): ReturnType<ConstructorParameters<typeof DataThreads>[0]['initial']> {
     return [
       ...this.dns.snapshots().map((data) => ({ kind: 'zone' as const, data })),
-      { kind: 'dns', settings: dnsSettings(this.#config, this.threadCount, this.#cookieSecret) },
+      { kind: 'dns', settings: this.dnsSettings.make(this.#config.dns) },
       ...(this.#proxySnapshot === undefined ? [] : [{ kind: 'proxy' as const, snapshot: this.#proxySnapshot }]),
     ];
   }
@@ -322,16 +311,4 @@ export class Edge {
     this.#reporting?.cancel();
     this.#reporting = this.clock.after(reportEveryMs, () => void this.#refreshReports());
   }
-}
-
-/** What each data thread may know of the configuration, no keys, and its share of the cache's memory. */
-function dnsSettings({ dns = noDns }: EdgeConfig, threads: number, cookieSecret: Uint8Array): DnsSettings {
-  const { keys: _keys, zones: _zones, forward, ...others } = dns;
-  const settings = { ...others, cookieSecret };
-  if (forward === undefined) return { ...settings, forward };
-  const { cache } = forward;
-  return {
-    ...settings,
-    forward: { ...forward, cache: { ...cache, sizeBytes: Math.floor(cache.sizeBytes / threads) } },
-  };
 }

@@ -2,6 +2,19 @@
 import { controlCounters } from '../dns/control-counters.ts';
 import { dnsCounters, dnsGauges } from '../dns/counters.ts';
 import {
+  FORWARDED_WAIT,
+  LOCAL_WAIT,
+  OTHER_ZONES,
+  UPSTREAM,
+  upstreamCounterBase,
+  upstreamCounterSpecs,
+  upstreamRttSpec,
+  waitSpec,
+  waits,
+  zoneCounterBase,
+  zoneCounterSpecs,
+} from '../dns/slot-counters.ts';
+import {
   listenerCounterBase,
   listenerCounterSpecs,
   listenerGaugeBase,
@@ -51,6 +64,7 @@ export function edgeMetrics(edge: Edge): Metrics {
     'gauge',
   );
   metrics.addTable(dnsCounters, (index) => counters.counter(dnsCounterBase + index), 'counter');
+  addDnsSlots(metrics, edge);
   metrics.addTable(dnsGauges, (index) => counters.gauge(dnsGaugeBase + index), 'gauge');
   metrics.addTable(controlCounters, (index) => edge.dnsControlCounters.get(index), 'counter');
   metrics.addTable(raCounters, (index) => edge.raCounters.get(index), 'counter');
@@ -68,6 +82,30 @@ export function edgeMetrics(edge: Edge): Metrics {
     'gauge',
   );
   return metrics;
+}
+
+/** How long clients wait for DNS, and what each zone and upstream does. */
+function addDnsSlots(metrics: Metrics, { counters, dnsSettings }: Edge): void {
+  const from = (base: number): Slot['read'] => {
+    return (offset) => counters.counter(dnsCounterBase + base + offset);
+  };
+  const zones = (): Slot[] => [
+    ...[...dnsSettings.zones.slots].map(([zone, slot]) => ({ labels: { zone }, read: from(zoneCounterBase(slot)) })),
+    // Names of special use and of our ingress, and zones that have no slot.
+    { labels: { zone: '' }, read: from(zoneCounterBase(OTHER_ZONES)) },
+  ];
+  const upstreams = (offset: number) => (): Slot[] =>
+    [...dnsSettings.upstreams.slots].map(([upstream, slot]) => ({
+      labels: { upstream },
+      read: from(upstreamCounterBase(slot) + offset),
+    }));
+  metrics.addSlots(zoneCounterSpecs, ['zone'], zones, 'counter');
+  metrics.addSlots(upstreamCounterSpecs, ['upstream'], upstreams(0), 'counter');
+  metrics.addHistogram(upstreamRttSpec, ['upstream'], upstreams(UPSTREAM.RTT));
+  metrics.addHistogram(waitSpec, ['source'], () => [
+    { labels: { source: waits[0] }, read: from(LOCAL_WAIT) },
+    { labels: { source: waits[1] }, read: from(FORWARDED_WAIT) },
+  ]);
 }
 
 type Base = (slot: number) => number;

@@ -2,11 +2,12 @@
  * Prometheus text from the engines' counter tables. Nothing is copied between scrapes: a scrape reads the shared counters
  * as they are. Metrics of several sources (engines, threads, slots) may share a name; labels tell them apart.
  */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
 import type { MetricSpec } from '../core/counters.ts';
 import { assert } from '../core/errors.ts';
+import { histogramSum, latencyBounds } from '../core/histogram.ts';
 
-export type MetricType = 'counter' | 'gauge';
+export type MetricType = 'counter' | 'gauge' | 'histogram';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -14,6 +15,8 @@ export type Labels = Readonly<Record<string, string>>;
 export interface Sample {
   readonly labels: Labels;
   readonly value: number;
+  /** The name of its line, where that is not the metric's: a part of a histogram. */
+  readonly metricName?: string;
 }
 
 /** A listener's or member's place in a table of slots, and what it is called. */
@@ -72,6 +75,22 @@ export class Metrics {
     this.#add(spec, type, labelNames, samples);
   }
 
+  /** Adds a histogram of latencies (core/histogram.ts), one for each slot. */
+  addHistogram(spec: MetricSpec, labelNames: readonly string[], slots: () => Iterable<Slot>): void {
+    const { name } = spec;
+    this.#add(spec, 'histogram', labelNames, function* () {
+      for (const { labels, read } of slots()) {
+        let count = 0;
+        for (const [offset, bound] of [...latencyBounds, '+Inf'].entries()) {
+          count += read(offset);
+          yield { labels: { ...labels, le: String(bound) }, value: count, metricName: `${name}_bucket` };
+        }
+        yield { labels, value: read(histogramSum), metricName: `${name}_sum` };
+        yield { labels, value: count, metricName: `${name}_count` };
+      }
+    });
+  }
+
   /** Every metric in Prometheus' text format. */
   async text(): Promise<string> {
     for (const [name, family] of this.#families) {
@@ -101,6 +120,12 @@ export class Metrics {
   #build(name: string, { help, type, labelNames, sources }: Family): void {
     this.#built.add(name);
     const settings = { name, help, labelNames: [...labelNames], registers: [this.#registry] };
+    if (type === 'histogram') {
+      // prom-client's own observes values one by one; a registry takes whatever gives it samples.
+      const get = async () => ({ name, help, type, aggregator: 'sum', values: sources.flatMap((each) => [...each()]) });
+      this.#registry.registerMetric({ name, help, type, get } as unknown as Metric);
+      return;
+    }
     if (type === 'counter') {
       new Counter({
         ...settings,

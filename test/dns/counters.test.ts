@@ -1,6 +1,16 @@
 import t from 'tap';
-import { COUNT, dnsCounters, dnsGauges, GAUGE, responseCounter } from '../../src/dns/counters.ts';
-import { RCODE } from '../../src/dns/wire/types.ts';
+import { COUNT, dnsCounters, dnsGauges, GAUGE, questionCounter, responseCounter } from '../../src/dns/counters.ts';
+import {
+  dnsCounterCount,
+  OTHER_ZONES,
+  upstreamCounterBase,
+  upstreamSlotSize,
+  upstreamSlots,
+  zoneCounter,
+  zoneCounterBase,
+  zoneSlotSize,
+} from '../../src/dns/slot-counters.ts';
+import { RCODE, TYPE } from '../../src/dns/wire/types.ts';
 
 /** What each index must be labelled; names without a label stand for themselves. */
 const meant: Record<keyof typeof COUNT, string> = {
@@ -42,6 +52,7 @@ const meant: Record<keyof typeof COUNT, string> = {
   TCP_ACCEPTED: 'tcp_accepted',
   TCP_REJECTED: 'tcp_rejected',
   TCP_TIMEOUT: 'tcp_timeouts',
+  QUESTIONS: 'questions type=A',
 };
 
 function textOf(index: number): string {
@@ -53,7 +64,8 @@ function textOf(index: number): string {
 t.test('every index is that of its counter, every counter has one', async (t) => {
   for (const [name, index] of Object.entries(COUNT)) t.equal(textOf(index), meant[name as keyof typeof COUNT], name);
   const responses = dnsCounters.filter(({ name }) => name === 'v6edge_dns_responses_total').length;
-  t.equal(dnsCounters.length, Object.keys(COUNT).length + responses - 1);
+  const types = dnsCounters.filter(({ name }) => name === 'v6edge_dns_questions_total').length;
+  t.equal(dnsCounters.length, Object.keys(COUNT).length + responses - 1 + types - 1);
   t.equal(new Set(dnsCounters.map((_, index) => textOf(index))).size, dnsCounters.length, 'no two alike');
   t.equal(dnsGauges[GAUGE.TCP_CONNECTIONS]!.name, 'v6edge_dns_tcp_connections');
   t.equal(dnsGauges[GAUGE.IN_FLIGHT]!.name, 'v6edge_dns_in_flight');
@@ -64,4 +76,20 @@ t.test('response codes', async (t) => {
     t.equal(textOf(responseCounter(RCODE[name])), `responses rcode=${name}`);
   }
   for (const rcode of [11, 15]) t.equal(textOf(responseCounter(rcode)), 'responses rcode=OTHER');
+});
+
+t.test('types of questions', async (t) => {
+  for (const name of ['A', 'AAAA', 'PTR', 'HTTPS', 'ANY', 'CAA'] as const) {
+    t.equal(textOf(questionCounter(TYPE[name])), `questions type=${name}`);
+  }
+  for (const type of [0, TYPE.LOC, 511, 512, 65535]) t.equal(textOf(questionCounter(type)), 'questions type=OTHER');
+});
+
+t.test('slots lie behind the table and do not overlap', async (t) => {
+  t.ok(zoneCounterBase(0) >= dnsCounters.length);
+  t.equal(zoneCounterBase(1), zoneCounterBase(0) + zoneSlotSize);
+  t.equal(zoneCounter(2, RCODE.NXDOMAIN), zoneCounterBase(2) + 1);
+  t.equal(zoneCounter(2, RCODE.SERVFAIL), zoneCounter(2, RCODE.REFUSED));
+  t.equal(zoneCounterBase(OTHER_ZONES) + zoneSlotSize, upstreamCounterBase(0));
+  t.equal(upstreamCounterBase(upstreamSlots - 1) + upstreamSlotSize, dnsCounterCount);
 });

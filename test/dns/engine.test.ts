@@ -6,7 +6,16 @@ import fc from 'fast-check';
 import t from 'tap';
 import { formatEndpoint, parseAddress, parseCidr } from '../../src/core/address.ts';
 import { FakeClock } from '../../src/core/clock.ts';
-import { COUNT, responseCounter } from '../../src/dns/counters.ts';
+import { histogramSize, histogramSum } from '../../src/core/histogram.ts';
+import { COUNT, questionCounter, responseCounter } from '../../src/dns/counters.ts';
+import {
+  FORWARDED_WAIT,
+  LOCAL_WAIT,
+  OTHER_ZONES,
+  UPSTREAM,
+  upstreamCounterBase,
+  zoneCounter,
+} from '../../src/dns/slot-counters.ts';
 import type { HandoffRequest } from '../../src/dns/snapshot.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
@@ -297,6 +306,48 @@ t.test('rate limit: the rate is answered, then every second comes back truncated
   clock.advance(1000);
   t.equal((await bench.ask('a.own.test')).answers.length, 1);
   t.match(await dig(bench, '+tcp', '+short', 'a.own.test', 'AAAA'), /2001:db8::1/, 'TCP is not limited');
+});
+
+t.test('what is counted: by type, by zone, by upstream, and how long it took', async (t) => {
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 1)] }),
+  );
+  const name = `127.0.0.1:${upstream.port}`;
+  const slots = { zones: { 'own.test': 3 }, upstreams: { [name]: 5 } };
+  const bench = await Bench.start(t, { upstreams: [upstream.config], settings: { slots } });
+  bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1)]));
+  const get = (index: number) => bench.counters.get(index);
+  const waited = (base: number) =>
+    Array.from({ length: histogramSize - 1 }, (_, i) => get(base + i)).reduce((a, b) => a + b);
+  const asked: [string, number?][] = [
+    ['a.own.test'],
+    ['a.own.test'],
+    ['b.own.test'],
+    ['a.own.test', TYPE.SRV],
+    ['x.localhost', TYPE.A],
+  ];
+  for (const [each, type = TYPE.AAAA] of asked) await bench.ask(each, { type });
+  t.equal(get(questionCounter(TYPE.AAAA)), 3);
+  t.equal(get(questionCounter(TYPE.SRV)), 1);
+  t.equal(get(zoneCounter(3, RCODE.NOERROR)), 3, 'made, cached, and NODATA');
+  t.equal(get(zoneCounter(3, RCODE.NXDOMAIN)), 1);
+  t.equal(get(zoneCounter(OTHER_ZONES, RCODE.NOERROR)), 1, 'special-use names');
+  t.equal(waited(LOCAL_WAIT), 5);
+  t.equal(waited(FORWARDED_WAIT), 0);
+  await bench.ask('a.test');
+  t.equal(waited(FORWARDED_WAIT), 1);
+  t.ok(get(FORWARDED_WAIT + histogramSum) > 0);
+  const base = upstreamCounterBase(5);
+  t.strictSame([get(base + UPSTREAM.SENT), get(base + UPSTREAM.ANSWERED), waited(base + UPSTREAM.RTT)], [1, 1, 1]);
+  upstream.behaviour = ({ message }) => reply(message, { rcode: RCODE.SERVFAIL });
+  await bench.ask('b.test');
+  t.equal(get(base + UPSTREAM.ERROR), 1);
+  bench.engine.apply(settings({ upstreams: [upstream.config] }));
+  await bench.ask('a.own.test');
+  await bench.ask('c.test');
+  t.equal(get(zoneCounter(3, RCODE.NOERROR)), 3, 'without a slot it counts with the others');
+  t.equal(get(zoneCounter(OTHER_ZONES, RCODE.NOERROR)), 2);
+  t.equal(get(base + UPSTREAM.SENT), 2);
 });
 
 t.test('cookies (RFC 7873): given to who asks, and who shows one is not limited', async (t) => {

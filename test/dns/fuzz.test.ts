@@ -17,7 +17,7 @@ import { SeededRandom } from '../../src/core/random.ts';
 import { WireCache } from '../../src/dns/cache.ts';
 import { ClientFilter } from '../../src/dns/client-filter.ts';
 import { CookieJar } from '../../src/dns/cookies.ts';
-import { dnsCounters, dnsGauges } from '../../src/dns/counters.ts';
+import { dnsGauges } from '../../src/dns/counters.ts';
 import { EDE } from '../../src/dns/extended-error.ts';
 import { readAnswer } from '../../src/dns/forwarder/answer.ts';
 import type { Forwarder, ForwardWaiter } from '../../src/dns/forwarder/forwarder.ts';
@@ -26,6 +26,7 @@ import { Hairpin } from '../../src/dns/hairpin.ts';
 import { OwnCookies } from '../../src/dns/own-cookies.ts';
 import { QueryView } from '../../src/dns/query-view.ts';
 import { type Origin, type ReplySink, Responder } from '../../src/dns/responder.ts';
+import { dnsCounterCount } from '../../src/dns/slot-counters.ts';
 import { signRequest } from '../../src/dns/tsig.ts';
 import { readUint16 } from '../../src/dns/wire/bytes.ts';
 import { encodeMessage, type Message, type ParsedMessage, parseMessage } from '../../src/dns/wire/message.ts';
@@ -257,7 +258,7 @@ class Server implements Origin {
     this.#responder = new Responder({
       clock: systemClock,
       log: nullLogger,
-      counters: CounterStripe.alone(dnsCounters.length, dnsGauges.length),
+      counters: CounterStripe.alone(dnsCounterCount, dnsGauges.length),
       handoff: async () => [],
       filter: this.#filter,
       zones,

@@ -9,8 +9,9 @@ import { CounterStripe } from '../../src/core/counters.ts';
 import { MemoryLogger } from '../../src/core/logger.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import type { ForwardConfig, UpstreamConfig } from '../../src/dns/config.ts';
-import { dnsCounters, dnsGauges } from '../../src/dns/counters.ts';
+import { dnsGauges } from '../../src/dns/counters.ts';
 import { DnsEngine } from '../../src/dns/engine.ts';
+import { dnsCounterCount } from '../../src/dns/slot-counters.ts';
 import type { DnsSettings, Handoff, ZoneData } from '../../src/dns/snapshot.ts';
 import { encodeMessage, type Message, parseMessage, type ResourceRecord } from '../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
@@ -250,6 +251,7 @@ export function settings(options: EngineOptions): DnsSettings {
     forward,
     dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
     hairpin: { ingressDomains: [], addresses: [] },
+    slots: { zones: {}, upstreams: {} },
     cookieSecret: Buffer.from('e5e973e5a6b2a43f48e7dc849e37bfcf', 'hex'),
     ...options.settings,
   };
@@ -258,7 +260,7 @@ export function settings(options: EngineOptions): DnsSettings {
 /** An engine on a port of 127.0.0.1, and a client of it. */
 export class Bench {
   readonly engine: DnsEngine;
-  readonly counters = CounterStripe.alone(dnsCounters.length, dnsGauges.length);
+  readonly counters = CounterStripe.alone(dnsCounterCount, dnsGauges.length);
   readonly log = new MemoryLogger();
   readonly reactor = new Reactor();
   readonly #client = dgram.createSocket('udp4');

@@ -2,7 +2,9 @@ import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { CounterTable, type MetricSpec } from '../../src/core/counters.ts';
+import { histogramSize, observe } from '../../src/core/histogram.ts';
 import { Metrics } from '../../src/edge/metrics.ts';
+import { NamedSlots } from '../../src/edge/named-slots.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -100,4 +102,54 @@ t.test('the tables of all engines: names, and no two samples alike', async (t) =
       }
     }
   }
+});
+
+t.test('histograms are cumulative, with sum and count', async (t) => {
+  const table = new CounterTable({ threads: 2, counters: histogramSize, gauges: 0 });
+  const [a, b] = [table.stripe(0), table.stripe(1)];
+  observe(a, 0, 0.05);
+  observe(a, 0, 0.06, 3);
+  observe(b, 0, 2500);
+  observe(b, 0, 60_000);
+  const metrics = new Metrics();
+  metrics.addHistogram({ name: 'v6edge_wait_seconds', help: 'h' }, ['source'], () => [
+    { labels: { source: 'x' }, read: (offset) => table.counter(offset) },
+  ]);
+  const text = await metrics.text();
+  t.match(text, '# TYPE v6edge_wait_seconds histogram');
+  const lines = (await samples(metrics)).filter(
+    (line) => !line.includes('_bucket') || /le="(0.00005|0.0001|1|2.5|.Inf)"/.test(line),
+  );
+  t.strictSame(lines, [
+    'v6edge_wait_seconds_bucket{source="x",le="+Inf"} 6',
+    'v6edge_wait_seconds_bucket{source="x",le="0.00005"} 1',
+    'v6edge_wait_seconds_bucket{source="x",le="0.0001"} 4',
+    'v6edge_wait_seconds_bucket{source="x",le="1"} 4',
+    'v6edge_wait_seconds_bucket{source="x",le="2.5"} 5',
+    'v6edge_wait_seconds_count{source="x"} 6',
+    'v6edge_wait_seconds_sum{source="x"} 62.50023',
+  ]);
+});
+
+t.test('names keep their slots, freed ones are given on from zero', (t) => {
+  const cleared: number[] = [];
+  const slots = new NamedSlots(2, (slot) => cleared.push(slot));
+  slots.apply(['a', 'b', 'c', 'a']);
+  t.strictSame(
+    [...slots.slots],
+    [
+      ['a', 0],
+      ['b', 1],
+    ],
+  );
+  slots.apply(['c', 'b']);
+  t.strictSame(
+    [...slots.slots],
+    [
+      ['b', 1],
+      ['c', 0],
+    ],
+  );
+  t.strictSame(cleared, [0, 1, 0]);
+  t.end();
 });

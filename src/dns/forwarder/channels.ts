@@ -5,7 +5,7 @@ import { type NameKey, nameFromText, nameKey, nameKeyAt } from '../wire/name.ts'
 import { type Flight, triesOf } from './flight.ts';
 import type { StreamExchange } from './stream-exchange.ts';
 import type { UdpExchange } from './udp-exchange.ts';
-import { Upstream } from './upstream.ts';
+import { Upstream, upstreamName } from './upstream.ts';
 import type { UpstreamCookie } from './upstream-cookie.ts';
 
 /** An upstream and what leads to it. */
@@ -92,7 +92,7 @@ export class Channels {
   }
 
   #take(config: UpstreamConfig, before: ReadonlyMap<string, Channel>): Channel {
-    const { name } = new Upstream(config);
+    const name = upstreamName(config);
     let channel = this.#byName.get(name) ?? before.get(name);
     channel ??= this.#open(new Upstream(config));
     this.#byName.set(name, channel);

@@ -9,6 +9,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { CounterStripe } from '../../core/counters.ts';
+import { observe } from '../../core/histogram.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Random } from '../../core/random.ts';
 import type { Reactor } from '../../linux/reactor.ts';
@@ -17,6 +18,7 @@ import type { ForwardConfig } from '../config.ts';
 import { COUNT, GAUGE } from '../counters.ts';
 import { EDE } from '../extended-error.ts';
 import { HEADER_LENGTH } from '../query-view.ts';
+import { UPSTREAM, upstreamCounterBase } from '../slot-counters.ts';
 import { FLAG, RCODE } from '../wire/types.ts';
 import { type ForwardAnswer, readAnswer } from './answer.ts';
 import { type Channel, Channels } from './channels.ts';
@@ -82,7 +84,8 @@ export class Forwarder implements AttemptHandler {
   #config: ForwardConfig;
   #closed = false;
 
-  constructor(context: ForwarderContext, config: ForwardConfig) {
+  /** @param slots of the upstreams' counters, by name */
+  constructor(context: ForwarderContext, config: ForwardConfig, slots: Readonly<Record<string, number>> = {}) {
     this.#context = context;
     this.#config = config;
     const batch = new UdpBatch({ count: 32, receiveBytes: MAX_REPLY, sendBytes: 0 });
@@ -97,10 +100,11 @@ export class Forwarder implements AttemptHandler {
     }));
     this.#probes = new Probes(clock, random, this.#channels, (channel) => this.#probe(channel));
     this.#channels.apply(config);
+    this.#assign(slots);
   }
 
   /** Takes other settings: upstreams that stay are as they were, questions under way go on with those there are now. */
-  apply(config: ForwardConfig): void {
+  apply(config: ForwardConfig, slots: Readonly<Record<string, number>> = {}): void {
     this.#config = config;
     for (const gone of this.#channels.apply(config)) {
       for (const [attempt, flight] of [...this.#flightOf]) {
@@ -111,6 +115,7 @@ export class Forwarder implements AttemptHandler {
       }
       this.#closeChannel(gone);
     }
+    this.#assign(slots);
   }
 
   get status(): UpstreamStatus[] {
@@ -165,6 +170,8 @@ export class Forwarder implements AttemptHandler {
       return;
     }
     counters.add(COUNT.UPSTREAM_ANSWERED);
+    this.#note(upstream, UPSTREAM.ANSWERED);
+    if (upstream.counters !== undefined) observe(counters, upstream.counters + UPSTREAM.RTT, now - attempt.sentAt);
     if (!stream) upstream.sawCase(repeatsCase(reply, attempt.question));
     if (upstream.answered(now - attempt.sentAt)) log.info({ upstream: upstream.name }, 'upstream is up again');
     this.#drop(attempt);
@@ -199,6 +206,7 @@ export class Forwarder implements AttemptHandler {
       }
     }
     counters.add(COUNT.UPSTREAM_ERROR);
+    this.#note(upstream, UPSTREAM.ERROR);
     // What the upstream says of it (a signature that does not verify, say) is more than we know.
     const told = options?.extendedError ?? EDE.NONE;
     flight.error = told === EDE.NONE ? EDE.NETWORK_ERROR : told;
@@ -213,6 +221,7 @@ export class Forwarder implements AttemptHandler {
     this.#context.counters.add(COUNT.UPSTREAM_REFUSED);
     const certain = failure === 'refused';
     const { upstream } = attempt;
+    this.#note(upstream, UPSTREAM.FAILED);
     const reason = certain ? 'connection refused' : (detail ?? 'connection closed');
     if (upstream.failed(reason, certain)) this.#wentDown(upstream, reason);
     if (flight.probes !== undefined) {
@@ -235,6 +244,17 @@ export class Forwarder implements AttemptHandler {
     this.#probes.close();
     for (const flight of [...this.#flights.values()]) this.#settle(flight, undefined);
     for (const channel of this.#channels.all()) this.#closeChannel(channel);
+  }
+
+  #assign(slots: Readonly<Record<string, number>>): void {
+    for (const { upstream } of this.#channels.all()) {
+      const slot = slots[upstream.name];
+      upstream.counters = slot === undefined ? undefined : upstreamCounterBase(slot);
+    }
+  }
+
+  #note({ counters }: Upstream, offset: number): void {
+    if (counters !== undefined) this.#context.counters.add(counters + offset);
   }
 
   #closeChannel({ probe, udp, stream }: Channel): void {
@@ -301,6 +321,7 @@ export class Forwarder implements AttemptHandler {
     if (!(stream ? channel.stream : channel.udp).send(attempt, query)) return false;
     upstream.sent++;
     counters.add(COUNT.UPSTREAM_SENT);
+    this.#note(upstream, UPSTREAM.SENT);
     flight.attempts.push(attempt);
     this.#flightOf.set(attempt, flight);
     // A connection takes round trips of its own to set up.
@@ -318,6 +339,7 @@ export class Forwarder implements AttemptHandler {
     const { clock, counters } = this.#context;
     const { upstream } = attempt;
     counters.add(COUNT.UPSTREAM_TIMEOUT);
+    this.#note(upstream, UPSTREAM.TIMEOUT);
     if (upstream.timedOut()) this.#wentDown(upstream, 'no answers');
     if (flight.probes !== undefined) {
       this.#end(flight);

@@ -36,9 +36,17 @@ export interface UpstreamStatus {
   readonly reason: string | undefined;
 }
 
+/** What an upstream is called: as it stands in the configuration, port and all. */
+export function upstreamName({ transport, endpoint, serverName }: UpstreamConfig): string {
+  const server = serverName === undefined ? '' : `#${serverName}`;
+  return (transport === 'udp' ? '' : `${transport}://`) + formatEndpoint(endpoint) + server;
+}
+
 export class Upstream {
   readonly config: UpstreamConfig;
   readonly name: string;
+  /** Where its counters begin; undefined: it has none of its own. */
+  counters: number | undefined;
   state: UpstreamState = 'unknown';
   reason: string | undefined;
   sent = 0;
@@ -58,8 +66,7 @@ export class Upstream {
 
   constructor(config: UpstreamConfig) {
     this.config = config;
-    const server = config.serverName === undefined ? '' : `#${config.serverName}`;
-    this.name = (config.transport === 'udp' ? '' : `${config.transport}://`) + formatEndpoint(config.endpoint) + server;
+    this.name = upstreamName(config);
   }
 
   get status(): UpstreamStatus {
