@@ -59,13 +59,13 @@ export class Server {
     return this.#output;
   }
 
-  /** Resolves when `probe` says yes; fails when the process ends first or 15 s pass. */
-  async ready(probe: () => boolean | Promise<boolean>): Promise<this> {
+  /** Resolves when `probe`, asked every `pauseMs`, says yes; fails when the process ends first or 15 s pass. */
+  async ready(probe: () => boolean | Promise<boolean>, pauseMs = 50): Promise<this> {
     const deadline = performance.now() + 15_000;
     while (!(await probe())) {
       if (this.#exited) throw new Error(`${this.name} ended at start:\n${this.#output}`);
       if (performance.now() > deadline) throw new Error(`${this.name} was not ready in 15 s:\n${this.#output}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     return this;
   }

@@ -17,7 +17,7 @@ import { markdown, Results } from './table.ts';
 const usage = `usage: npm run bench -- [proxy] [dns] [all] [options]
 
   proxy             the TCP proxy beside HAProxy, nginx and a relay in C
-  dns               the DNS server beside BIND and others
+  dns               the DNS server beside BIND, Unbound, Knot and dnsmasq
   all               both (the default)
 
   --runs N          runs that count, after one that warms up; the figures are their medians (5)
@@ -48,10 +48,18 @@ const parts: Readonly<Record<string, Part>> = {
     run: benchProxy,
   },
   dns: {
-    needs: { taskset: 'util-linux', dnsperf: 'dnsperf', named: 'bind9' },
+    needs: {
+      cc: 'gcc libc6-dev',
+      taskset: 'util-linux',
+      dnsperf: 'dnsperf',
+      named: 'bind9',
+      nsupdate: 'bind9-dnsutils',
+    },
     peers: [
       { name: 'bind', command: ['named', '-v'], version: /BIND (\S+)/ },
       { name: 'unbound', command: ['unbound', '-V'], version: /Version (\S+)/ },
+      { name: 'knot', command: ['knotd', '--version'], version: /version (\S+)/ },
+      { name: 'dnsmasq', command: ['dnsmasq', '--version'], version: /version (\S+)/i },
     ],
     run: benchDns,
   },

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseDnsperf } from '../../bench/dns.ts';
+import { parseDnsperf } from '../../bench/dns/queries.ts';
 import { markdown, median, Results } from '../../bench/table.ts';
 
 t.test('median', (t) => {
