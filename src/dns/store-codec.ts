@@ -1,10 +1,36 @@
-/** Values of the zone store: RRsets and changes as bytes. */
+/** Values of the zone store as bytes: RRsets, changes, leases, and the checksum before each. */
+import { crc32 } from 'node:zlib';
 import { assert } from '../core/errors.ts';
 import type { LeaseSet } from './leases.ts';
 import type { RRsetChange } from './overlay.ts';
 import type { OwnedRRset, RRset } from './snapshot.ts';
 import { concatBytes, copyBytes, readUint16, readUint32, writeUint16, writeUint32 } from './wire/bytes.ts';
 import type { Name } from './wire/name.ts';
+
+/** One commit of the journal. */
+export interface JournalEntry {
+  readonly fromSerial: number;
+  readonly toSerial: number;
+  readonly changes: readonly RRsetChange[];
+}
+
+/** CRC-32 of key and value, before each value. */
+export const CHECKSUM_OCTETS = 4;
+
+/** A value as it is stored under a key. */
+export function seal(key: Buffer, value: Uint8Array): Buffer {
+  const sealed = Buffer.alloc(CHECKSUM_OCTETS + value.length);
+  sealed.set(value, CHECKSUM_OCTETS);
+  sealed.writeUInt32BE(crc32(value, crc32(key)), 0);
+  return sealed;
+}
+
+/** The value; undefined if its checksum is wrong. */
+export function unseal(key: Buffer, sealed: Buffer): Uint8Array | undefined {
+  const value = sealed.subarray(CHECKSUM_OCTETS);
+  if (sealed.length < CHECKSUM_OCTETS || sealed.readUInt32BE(0) !== crc32(value, crc32(key))) return undefined;
+  return value;
+}
 
 /** Reads forward through a value whose checksum was right: a length that does not fit is our own fault. */
 export class ByteReader {
@@ -113,4 +139,21 @@ export function decodeLeases(reader: ByteReader): LeaseSet {
     return { expiresAt, seconds, rdata: reader.bytes(reader.uint16()) };
   });
   return { owner, type, leases };
+}
+
+/** Serial before and after, then the changes. */
+export function encodeJournal(fromSerial: number, toSerial: number, changes: readonly RRsetChange[]): Uint8Array {
+  const serials = new Uint8Array(8);
+  writeUint32(serials, 0, fromSerial);
+  writeUint32(serials, 4, toSerial);
+  return concatBytes([serials, ...changes.map(encodeChange)]);
+}
+
+export function decodeJournal(value: Uint8Array): JournalEntry {
+  const reader = new ByteReader(value);
+  const fromSerial = reader.uint32();
+  const toSerial = reader.uint32();
+  const changes: RRsetChange[] = [];
+  while (!reader.done) changes.push(decodeChange(reader));
+  return { fromSerial, toSerial, changes };
 }

@@ -3,7 +3,7 @@
  *
  * - `records`: one entry an RRset; key = zone name + owner name (lower-cased wire form, which ends itself) + type.
  * - `journal`: one entry a commit, key = zone name + 48-bit sequence number; what each RRset was before and after, so
- *   that a secondary can be told the differences (RFC 1995). The newest `journalLength` of each zone are kept.
+ *   that a secondary can be told the differences (RFC 1995). The newest of each zone are kept, up to a number and a size.
  * - `leases`: one entry an RRset in which records have leases: which, and until when. Keys as in `records`.
  * - `meta`: the format's version, and for each zone its serial, the number of its RRsets, and what it was seeded from.
  *
@@ -14,26 +14,28 @@
  * synchronous write, and only then does the promise of `commit` resolve. Everything of one call to `commit` is one LMDB
  * transaction: all of it is there after a crash, or none.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readSync, statSync, truncateSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { closeSync, fsyncSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { assert, errorMessage, V6edgeError } from '../core/errors.ts';
-import { tryLock } from '../linux/flock.ts';
+import { assert, errorMessage } from '../core/errors.ts';
 import type { LeaseSet } from './leases.ts';
 import type { RRsetChange } from './overlay.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import {
   ByteReader,
-  decodeChange,
+  CHECKSUM_OCTETS,
+  decodeJournal,
   decodeLeases,
   decodeRRset,
-  encodeChange,
+  encodeJournal,
   encodeLeases,
   encodeRRset,
+  type JournalEntry,
+  seal,
+  unseal,
 } from './store-codec.ts';
-import { concatBytes, writeUint32 } from './wire/bytes.ts';
+import { cannotOpen, completeFile, DATA_FILE, lockDirectory, readableStore, StoreError } from './store-files.ts';
 import { type Name, type NameKey, nameFromKey, nameKey, nameToText } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
 
@@ -41,20 +43,12 @@ const FORMAT = 1;
 const FORMAT_KEY = Buffer.from('format');
 /** In `leases`: no zone's key begins so, a label is no longer than 63. */
 const STOPPED_KEY = Buffer.from('stopped');
-/** Meta pages of an LMDB data file: page header 24, magic 4, version 4, address 8, map size 8, two trees of 48, … */
-const META_MAGIC = 24;
-const META_PAGE_SIZE = META_MAGIC + 4 + 4 + 8 + 8;
-const META_LAST_PAGE = META_PAGE_SIZE + 2 * 48;
-const META_END = META_LAST_PAGE + 8 + 8;
-const LMDB_MAGIC = 0xbeefc0de;
-const MAX_FILE_LENGTH = 2 ** 40;
-const DEFAULT_JOURNAL_LENGTH = 1000;
+const DEFAULT_JOURNAL = { entries: 1000, bytes: 64 * 1024 ** 2 };
 /** Longer than any label: sorts after every key that begins with the zone's name. */
 const AFTER_LABELS = Uint8Array.of(0xff);
 const SEQUENCE_OCTETS = 6;
 
-/** A store that cannot be used. Codes: V6_STORE_DAMAGED, V6_STORE_VERSION, V6_STORE_OPEN, V6_STORE_LOCKED, V6_STORE_WRITE. */
-export class StoreError extends V6edgeError {}
+export type { JournalEntry } from './store-codec.ts';
 
 /** What a zone was when it was stored. */
 export interface StoredZone {
@@ -74,13 +68,6 @@ export interface ZoneCommit {
   readonly leases?: readonly LeaseSet[];
 }
 
-/** One commit of the journal. */
-export interface JournalEntry {
-  readonly fromSerial: number;
-  readonly toSerial: number;
-  readonly changes: readonly RRsetChange[];
-}
-
 interface ZoneMeta {
   readonly serial: number;
   readonly rrsets: number;
@@ -88,9 +75,29 @@ interface ZoneMeta {
   /** Sequence numbers of the oldest journal entry and of the next one. */
   readonly journalFrom: number;
   readonly journalNext: number;
+  /** Octets of the journal's values. */
+  readonly journalBytes?: number | undefined;
+}
+
+/** How much of a zone's journal is kept. */
+export interface JournalLimit {
+  readonly entries: number;
+  readonly bytes: number;
 }
 
 type Table = Database<Buffer, Buffer>;
+
+/** The store's directory in the state directory. */
+const STORE = 'zones';
+const SETTINGS = {
+  noSubdir: false,
+  maxDbs: 8,
+  cache: false,
+  encoding: 'binary',
+  // Of a batch that lmdb makes by itself nobody sees the promise: when the disk is full, it would end the process.
+  eventTurnBatching: false,
+  overlappingSync: false,
+} as const;
 
 /** The zones on disk. One process has them open at a time. */
 export class ZoneStore {
@@ -100,44 +107,84 @@ export class ZoneStore {
   readonly #records: Table;
   readonly #journal: Table;
   readonly #leases: Table;
-  readonly #journalLength: number;
-  /** The directory, open and locked. */
-  readonly #lock: number;
+  readonly #journalLimit: JournalLimit;
+  /** Lets go of lock or copy. */
+  readonly #release: () => void;
   #writing = false;
 
-  private constructor(path: string, lock: number, root: RootDatabase<Buffer, Buffer>, journalLength: number) {
+  private constructor(
+    path: string,
+    root: RootDatabase<Buffer, Buffer>,
+    journalLimit: JournalLimit,
+    release: () => void,
+  ) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
     this.#path = path;
-    this.#lock = lock;
+    this.#release = release;
     this.#root = root;
     this.#meta = root.openDB({ ...binary, name: 'meta' });
     this.#records = root.openDB({ ...binary, name: 'records' });
     this.#journal = root.openDB({ ...binary, name: 'journal' });
     this.#leases = root.openDB({ ...binary, name: 'leases' });
-    this.#journalLength = journalLength;
+    this.#journalLimit = journalLimit;
   }
 
   /**
    * Opens the store below a state directory; both are made if missing.
    * @throws {StoreError}
    */
-  static async open(stateDir: string, journalLength = DEFAULT_JOURNAL_LENGTH): Promise<ZoneStore> {
-    const path = join(stateDir, 'zones');
+  static async open(stateDir: string, journalLimit = DEFAULT_JOURNAL): Promise<ZoneStore> {
+    const path = join(stateDir, STORE);
     const lock = lockDirectory(stateDir, path);
-    let root: RootDatabase<Buffer, Buffer> | undefined;
-    try {
-      if (readdirSync(path).includes('data.mdb')) checkFile(join(path, 'data.mdb'));
-      // Of a batch that lmdb makes by itself nobody sees the promise: when the disk is full, it would end the process.
-      const own = { eventTurnBatching: false, overlappingSync: false };
-      root = open({ path, noSubdir: false, maxDbs: 8, cache: false, encoding: 'binary', ...own });
-      const store = new ZoneStore(path, lock, root, journalLength);
+    const release = () => closeSync(lock);
+    const prepare = (): RootDatabase<Buffer, Buffer> => {
+      if (readdirSync(path).includes(DATA_FILE)) completeFile(join(path, DATA_FILE));
+      return open({ path, ...SETTINGS });
+    };
+    return await ZoneStore.#start(path, prepare, release, journalLimit, async (store) => {
       await store.#checkFormat();
       // LMDB syncs what is in its files, not that they are there.
       fsyncSync(lock);
+    });
+  }
+
+  /**
+   * Opens the store below a state directory for reading alone: whether a daemon has it open or not, nothing is written.
+   * @throws {StoreError}
+   */
+  static async openReadOnly(stateDir: string): Promise<ZoneStore> {
+    const path = join(stateDir, STORE);
+    const readable = readableStore(path);
+    const prepare = (): RootDatabase<Buffer, Buffer> => open({ path: readable.path, ...SETTINGS, readOnly: true });
+    return await ZoneStore.#start(
+      path,
+      prepare,
+      () => readable.dispose(),
+      DEFAULT_JOURNAL,
+      async (store) => {
+        // lmdb gives no table where there is none.
+        if (store.#meta === undefined) throw store.#damaged('it has no zones');
+        await store.#checkFormat();
+      },
+    );
+  }
+
+  static async #start(
+    path: string,
+    prepare: () => RootDatabase<Buffer, Buffer>,
+    release: () => void,
+    journalLimit: JournalLimit,
+    check: (store: ZoneStore) => Promise<void>,
+  ): Promise<ZoneStore> {
+    let root: RootDatabase<Buffer, Buffer> | undefined;
+    try {
+      root = prepare();
+      const store = new ZoneStore(path, root, journalLimit, release);
+      await check(store);
       return store;
     } catch (error) {
       await root?.close();
-      closeSync(lock);
+      release();
       if (error instanceof StoreError) throw error;
       if (root === undefined) throw cannotOpen(path, error);
       throw new StoreError('V6_STORE_DAMAGED', `the zone store ${path} does not read: ${errorMessage(error)}`, {
@@ -154,7 +201,7 @@ export class ZoneStore {
       if (!empty) throw this.#damaged('it has no format version');
       await this.#meta.put(FORMAT_KEY, Buffer.from(String(FORMAT)));
     } else if (format !== String(FORMAT)) {
-      const text = `the zone store ${this.#path} has format ${JSON.stringify(format)}, this version reads ${FORMAT}`;
+      const text = `the zone store ${this.#path} has format ${JSON.stringify(format)}, this version reads ${FORMAT}: install the version that wrote it, or restore a backup`;
       throw new StoreError('V6_STORE_VERSION', text);
     }
   }
@@ -233,17 +280,23 @@ export class ZoneStore {
     const meta = this.#readMeta(zone);
     if (meta === undefined) return undefined;
     const entries: JournalEntry[] = [];
-    const prefix = nameFromKey(zone);
-    // Entry 0 brought the zone into being: no serial leads up to it.
-    for (let n = meta.journalNext - 1; n >= Math.max(meta.journalFrom, 1); n--) {
-      const key = bytes(prefix, encodeSequence(n));
-      const value = this.#journal.get(key);
-      if (value === undefined) throw this.#damaged(`journal entry ${n} is missing`, zone);
-      const entry = this.#guard(zone, () => decodeJournal(this.#unseal(zone, key, value)));
+    for (const entry of this.#journalEntries(zone, meta)) {
       entries.unshift(entry);
       if (entry.fromSerial === fromSerial) return entries;
     }
     return undefined;
+  }
+
+  /** The newest first. */
+  *#journalEntries(zone: NameKey, { journalFrom, journalNext }: ZoneMeta): Generator<JournalEntry> {
+    const prefix = nameFromKey(zone);
+    // Entry 0 brought the zone into being: no serial leads up to it.
+    for (let n = journalNext - 1; n >= Math.max(journalFrom, 1); n--) {
+      const key = bytes(prefix, encodeSequence(n));
+      const value = this.#journal.get(key);
+      if (value === undefined) throw this.#damaged(`journal entry ${n} is missing`, zone);
+      yield this.#guard(zone, () => decodeJournal(this.#unseal(zone, key, value)));
+    }
   }
 
   /** The names of all zones that are stored, configured or not. */
@@ -251,10 +304,29 @@ export class ZoneStore {
     return [...this.#meta.getKeys()].filter((key) => !key.equals(FORMAT_KEY)).map((key) => Uint8Array.from(key));
   }
 
+  /**
+   * Reads all that is kept of a zone.
+   * @throws {StoreError} V6_STORE_DAMAGED
+   */
+  verify(zone: NameKey): { readonly rrsets: number; readonly serial: number; readonly journal: number } {
+    const stored = this.load(zone);
+    if (stored === undefined) throw this.#damaged('it is not there', zone);
+    this.leases(zone);
+    let journal = 0;
+    for (const _ of this.#journalEntries(zone, this.#readMeta(zone)!)) journal++;
+    return { rrsets: stored.rrsets.length, serial: stored.serial, journal };
+  }
+
+  /** Makes a directory with a copy of the store as it is at this moment; what commits come meanwhile is not in it. */
+  async copyTo(directory: string): Promise<void> {
+    mkdirSync(directory, { mode: 0o700 });
+    await this.#root.backup(directory, true);
+  }
+
   /** Waits for commits under way and closes the files. */
   async close(): Promise<void> {
     await this.#root.close();
-    closeSync(this.#lock);
+    this.#release();
   }
 
   #nextMeta(commit: ZoneCommit): { before: ZoneMeta | undefined; after: ZoneMeta } {
@@ -265,9 +337,9 @@ export class ZoneStore {
       rrsets += Number(change.rrset !== undefined) - Number(change.before !== undefined);
       if (change.type === TYPE.SOA && change.rrset !== undefined) serial = soaSerial(change.rrset.rdata[0]!);
     }
-    const journalNext = (before?.journalNext ?? 0) + 1;
-    const journalFrom = Math.max(before?.journalFrom ?? 0, journalNext - this.#journalLength);
-    return { before, after: { serial, rrsets, seed: commit.seed ?? before?.seed ?? '', journalFrom, journalNext } };
+    const { journalFrom, journalNext, journalBytes } = before ?? { journalFrom: 0, journalNext: 0, journalBytes: 0 };
+    const seed = commit.seed ?? before?.seed ?? '';
+    return { before, after: { serial, rrsets, seed, journalFrom, journalNext, journalBytes } };
   }
 
   #write(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): void {
@@ -277,12 +349,24 @@ export class ZoneStore {
       if (rrset === undefined) this.#records.removeSync(key);
       else this.#put(this.#records, key, encodeRRset(owner, rrset));
     }
-    const journalKey = bytes(prefix, encodeSequence(after.journalNext - 1));
-    this.#put(this.#journal, journalKey, encodeJournal(before?.serial ?? 0, after.serial, commit.changes));
-    for (let n = before?.journalFrom ?? 0; n < after.journalFrom; n++) {
-      this.#journal.removeSync(bytes(prefix, encodeSequence(n)));
+    const entry = encodeJournal(before?.serial ?? 0, after.serial, commit.changes);
+    this.#put(this.#journal, bytes(prefix, encodeSequence(after.journalNext)), entry);
+    const meta = { ...after, ...this.#trimJournal(prefix, after, entry.length) };
+    this.#put(this.#meta, Buffer.from(prefix), Buffer.from(JSON.stringify(meta)));
+  }
+
+  /** Drops the oldest entries of a journal that has grown by one; the newest always stays. */
+  #trimJournal(prefix: Name, { journalFrom, journalNext, journalBytes = 0 }: ZoneMeta, added: number) {
+    const next = journalNext + 1;
+    let from = journalFrom;
+    let octets = journalBytes + added;
+    const { entries, bytes: most } = this.#journalLimit;
+    for (; from < journalNext && (next - from > entries || octets > most); from++) {
+      const key = bytes(prefix, encodeSequence(from));
+      octets -= Math.max(0, (this.#journal.get(key)?.length ?? 0) - CHECKSUM_OCTETS);
+      this.#journal.removeSync(key);
     }
-    this.#put(this.#meta, Buffer.from(prefix), Buffer.from(JSON.stringify(after)));
+    return { journalFrom: from, journalNext: next, journalBytes: Math.max(0, octets) };
   }
 
   #writeLeases({ zone, leases = [] }: ZoneCommit): void {
@@ -295,17 +379,12 @@ export class ZoneStore {
   }
 
   #put(table: Table, key: Buffer, value: Uint8Array): void {
-    const sealed = Buffer.alloc(4 + value.length);
-    sealed.set(value, 4);
-    sealed.writeUInt32BE(crc32(value, crc32(key)), 0);
-    table.putSync(key, sealed);
+    table.putSync(key, seal(key, value));
   }
 
   #unseal(zone: NameKey, key: Buffer, sealed: Buffer): Uint8Array {
-    const value = sealed.subarray(4);
-    if (sealed.length < 4 || sealed.readUInt32BE(0) !== crc32(value, crc32(key))) {
-      throw this.#damaged('a checksum is wrong', zone);
-    }
+    const value = unseal(key, sealed);
+    if (value === undefined) throw this.#damaged('a checksum is wrong', zone);
     return value;
   }
 
@@ -328,69 +407,6 @@ export class ZoneStore {
     const where = zone === undefined ? '' : `, zone ${nameToText(nameFromKey(zone))}`;
     const advice = 'restore it from a backup, or move it away to start from the configuration';
     return new StoreError('V6_STORE_DAMAGED', `the zone store ${this.#path} is damaged${where}: ${what}; ${advice}`);
-  }
-}
-
-/** Makes and opens the store's directory, and takes its lock. @throws {StoreError} */
-function lockDirectory(stateDir: string, path: string): number {
-  let fd: number | undefined;
-  try {
-    const made = mkdirSync(path, { recursive: true, mode: 0o750 });
-    if (made !== undefined) syncDirectories(dirname(made), stateDir);
-    fd = openSync(path, 'r');
-    if (tryLock(fd)) return fd;
-  } catch (error) {
-    if (fd !== undefined) closeSync(fd);
-    throw cannotOpen(path, error);
-  }
-  closeSync(fd);
-  throw new StoreError('V6_STORE_LOCKED', `the zone store ${path} is in use by another process: is v6edge running?`);
-}
-
-/** Brings new directory entries to disk, from the deepest directory up to the highest that has one. */
-function syncDirectories(highest: string, deepest: string): void {
-  for (let path = resolve(deepest); ; path = dirname(path)) {
-    const fd = openSync(path, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    if (path === resolve(highest) || path === '/') return;
-  }
-}
-
-function cannotOpen(path: string, cause: unknown): StoreError {
-  return new StoreError('V6_STORE_OPEN', `cannot open the zone store ${path}: ${errorMessage(cause)}`, { cause });
-}
-
-/**
- * Looks at a data file before LMDB maps it: memory beyond the end of a cut file would end the process (SIGBUS).
- * LMDB may leave free pages at the end unwritten, so a short file can be sound; made as long as its meta pages say, with
- * a hole, it reads as what it is: LMDB and the checksums find the pages that are missing.
- */
-function checkFile(path: string): void {
-  const size = statSync(path).size;
-  const damaged = (what: string): StoreError =>
-    new StoreError('V6_STORE_DAMAGED', `the zone store ${path} is damaged: ${what}; restore it or move it away`);
-  const head = Buffer.alloc(META_END);
-  const file = openSync(path, 'r');
-  try {
-    if (readSync(file, head, 0, META_END, 0) < META_END) throw damaged('it is cut');
-    if (head.readUInt32LE(META_MAGIC) !== LMDB_MAGIC) throw damaged('it is no LMDB file');
-    const pageSize = head.readUInt32LE(META_PAGE_SIZE);
-    if (pageSize < 512 || pageSize > 65536 || size < 2 * pageSize) throw damaged('it is cut');
-    // Two meta pages; the newer one holds.
-    const other = Buffer.alloc(META_END);
-    readSync(file, other, 0, META_END, pageSize);
-    const lastPage = [head, other]
-      .map((page) => ({ last: page.readBigUInt64LE(META_LAST_PAGE), transaction: page.readBigUInt64LE(META_END - 8) }))
-      .reduce((a, b) => (b.transaction > a.transaction ? b : a)).last;
-    const length = (Number(lastPage) + 1) * pageSize;
-    if (length > MAX_FILE_LENGTH) throw damaged('its length is not possible');
-    if (size < length) truncateSync(path, length);
-  } finally {
-    closeSync(file);
   }
 }
 
@@ -418,20 +434,4 @@ function encodeSequence(n: number): Uint8Array {
   const bytes = Buffer.alloc(SEQUENCE_OCTETS);
   bytes.writeUIntBE(n, 0, SEQUENCE_OCTETS);
   return bytes;
-}
-
-function encodeJournal(fromSerial: number, toSerial: number, changes: readonly RRsetChange[]): Uint8Array {
-  const serials = new Uint8Array(8);
-  writeUint32(serials, 0, fromSerial);
-  writeUint32(serials, 4, toSerial);
-  return concatBytes([serials, ...changes.map(encodeChange)]);
-}
-
-function decodeJournal(value: Uint8Array): JournalEntry {
-  const reader = new ByteReader(value);
-  const fromSerial = reader.uint32();
-  const toSerial = reader.uint32();
-  const changes: RRsetChange[] = [];
-  while (!reader.done) changes.push(decodeChange(reader));
-  return { fromSerial, toSerial, changes };
 }

@@ -149,11 +149,15 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
       'records of a zone',
       (y) =>
         apiOptions(
-          y
+          configOption(y)
             .positional('zone', { type: 'string', demandOption: true })
             .option('name', { type: 'string', describe: 'of this owner alone' })
             .option('type', { type: 'string', describe: 'of this type alone' })
-            .option('export', { type: 'boolean', default: false, describe: 'as a zone file' }),
+            .option('export', {
+              type: 'boolean',
+              default: false,
+              describe: 'as a zone file; from the store that --config names when the daemon does not run',
+            }),
         ),
       async (args) => {
         const filter = new URLSearchParams();
@@ -168,8 +172,8 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
         }
         if (filter.size > 0 || args.json)
           throw new UsageError('records: --export writes the whole zone as a zone file');
-        const { callApi } = await import('./cli/client.ts');
-        context.stdout((await callApi(await target(args), path, { accept: 'text/dns' })).body);
+        const { exportZone } = await import('./cli/store.ts');
+        context.stdout(await exportZone(await target(args), path, args, context));
       },
     )
     .command(
@@ -262,6 +266,22 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
         )
         .demandCommand(1, 'key: say what to do, as in: v6edge key new NAME'),
     )
+    .command('store', 'the zone store in state.dir, whether the daemon runs or not', (y) =>
+      y
+        .command(
+          'check',
+          'read every zone whole and say what is there; exit 1 if something does not read',
+          (y) => storeOptions(y),
+          ({ config, json }) => checkStore(config, json, context),
+        )
+        .command(
+          'backup <file>',
+          'copy the store, as it is at this moment, to a file; to restore, put it at STATE-DIR/zones/data.mdb',
+          (y) => storeOptions(y.positional('file', { type: 'string', demandOption: true, describe: 'not there yet' })),
+          ({ file, config, json }) => backupStore(file, config, json, context),
+        )
+        .demandCommand(1, 'store: say what to do, as in: v6edge store check'),
+    )
     .command(
       'version',
       'print the version',
@@ -286,13 +306,17 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
     });
 }
 
-function configOption(parser: Argv) {
+function configOption<T>(parser: Argv<T>) {
   return parser.option('config', {
     type: 'string',
     default: defaultConfig,
     alias: 'c',
     describe: 'configuration file',
   });
+}
+
+function storeOptions<T>(parser: Argv<T>) {
+  return configOption(parser).option('json', { type: 'boolean', default: false, describe: 'print a list of zones' });
 }
 
 function apiOptions<T>(parser: Argv<T>) {
@@ -358,6 +382,16 @@ async function newKey(name: string, algorithm: TsigAlgorithm, context: CliContex
   context.stdout(formatKeyFile(generateKey(name, algorithm, cryptoRandom)));
 }
 
+async function checkStore(config: string, json: boolean, context: CliContext): Promise<void> {
+  const { checkStore, showStored, stateDirOf } = await import('./cli/store.ts');
+  showStored(await checkStore(stateDirOf(config)), json, context);
+}
+
+async function backupStore(file: string, config: string, json: boolean, context: CliContext): Promise<void> {
+  const { backupStore, showStored, stateDirOf } = await import('./cli/store.ts');
+  showStored(await backupStore(stateDirOf(config), file), json, context);
+}
+
 async function watchRa(
   { interface: name, json, count }: { interface: string | undefined; json: boolean; count: number | undefined },
   context: CliContext,
@@ -389,9 +423,10 @@ async function query(name: string, type: string, server: string, context: CliCon
 
 async function explain(error: unknown, context: CliContext): Promise<number> {
   const { ApiError } = await import('./cli/client.ts');
-  const { V6edgeError, ValueError, errorMessage, errorCode } = await import('../core/errors.ts');
-  if (error instanceof ApiError || (error instanceof V6edgeError && errorCode(error)?.startsWith('V6_INIT_'))) {
-    context.stderr(`v6edge: ${error.message}\n`);
+  const { V6edgeError, ValueError, errorCode, errorMessage } = await import('../core/errors.ts');
+  const told = error instanceof V6edgeError && /^V6_(INIT|STORE)_/.test(errorCode(error) ?? '');
+  if (error instanceof ApiError || told) {
+    context.stderr(`v6edge: ${errorMessage(error)}\n`);
     return 1;
   }
   if (error instanceof UsageError) {

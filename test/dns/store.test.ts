@@ -127,7 +127,7 @@ t.test('several zones in one commit', async (t) => {
 
 t.test('the journal keeps the newest commits', async (t) => {
   const dir = newDir(t);
-  const store = await ZoneStore.open(dir, 3);
+  const store = await ZoneStore.open(dir, { entries: 3, bytes: 1e9 });
   for (let i = 0; i < 6; i++) await store.commit([{ zone, changes: step(i) }]);
   t.same(
     store.journal(zone, 4)?.map(({ fromSerial, toSerial }) => [fromSerial, toSerial]),
@@ -145,6 +145,23 @@ t.test('the journal keeps the newest commits', async (t) => {
   await fresh.commit([{ zone, changes: step(0) }]);
   t.equal(fresh.journal(zone, 0), undefined, 'the commit that made the zone starts from nothing');
   await fresh.close();
+});
+
+t.test('the journal is bounded in octets as well; its newest entry stays', async (t) => {
+  const store = await ZoneStore.open(newDir(t), { entries: 1000, bytes: 600 });
+  for (let i = 0; i < 50; i++) await store.commit([{ zone, changes: step(i) }]);
+  const { journal } = store.verify(zone);
+  t.ok(journal > 1 && journal < 8, `${journal} entries are kept`);
+  t.equal(store.journal(zone, 50 - journal)?.length, journal);
+  t.equal(store.journal(zone, 49 - journal), undefined);
+  const owner = nameFromText('big.cluster.test');
+  const rdata = [new Uint8Array(5000)];
+  const big: RRsetChange = { owner, type: TYPE.TXT, rrset: { type: TYPE.TXT, ttl: 1, rdata }, before: undefined };
+  await store.commit([{ zone, changes: [...step(50).slice(0, 1), big] }]);
+  t.equal(store.verify(zone).journal, 1);
+  await store.commit([{ zone, changes: step(51) }]);
+  t.equal(store.verify(zone).journal, 1);
+  await store.close();
 });
 
 t.test('a store that does not read is an error, and stays as it is', async (t) => {
@@ -192,6 +209,16 @@ t.test('a store that does not read is an error, and stays as it is', async (t) =
         await store.close();
       }
     };
+    const look = async () => {
+      const store = await ZoneStore.openReadOnly(dir);
+      try {
+        store.verify(zone);
+      } finally {
+        await store.close();
+      }
+    };
+    await t.rejects(look(), { code, message: text }, `${name}, for reading`);
+    t.ok(readFileSync(path).equals(before), `${name}: as it was`);
     await t.rejects(attempt(), { code, message: text }, name);
     t.ok(readFileSync(path).subarray(0, size).equals(before), `${name}: not written to`);
   }

@@ -274,6 +274,7 @@ t.test('help of every command', async (t) => {
     'ra',
     'reload',
     'key',
+    'store',
     'version',
   ]) {
     const { stdout, status } = spawnSync(join(root, 'bin/v6edge'), [command, '--help'], { encoding: 'utf8' });

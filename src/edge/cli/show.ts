@@ -11,6 +11,7 @@ import type {
   StatusReport,
   ZoneReport,
 } from '../admin/source.ts';
+import type { StoredZoneReport } from './store.ts';
 import { type Colour, formatAge, formatBytes, formatTable, type Paint } from './table.ts';
 import { yamlOf } from './yaml.ts';
 
@@ -114,6 +115,20 @@ export function showZones(zones: readonly ZoneReport[], now: number, paint: Pain
   return formatTable(
     [{ title: 'ZONE' }, { title: 'SERIAL', right: true }, { title: 'RECORDS', right: true }, { title: 'LAST UPDATE' }],
     zones.map((each) => [each.name, String(each.serial), String(each.records), ago(each.lastUpdate, now)]),
+    paint,
+  );
+}
+
+export function showStoredZones(zones: readonly StoredZoneReport[], paint: Paint): string {
+  if (zones.length === 0) return 'the store has no zones\n';
+  return formatTable(
+    [
+      { title: 'ZONE' },
+      { title: 'SERIAL', right: true },
+      { title: 'RRSETS', right: true },
+      { title: 'CHANGES KEPT', right: true },
+    ],
+    zones.map((each) => [each.name, String(each.serial), String(each.rrsets), String(each.journal)]),
     paint,
   );
 }
