@@ -14,9 +14,9 @@ import type { LogConfig } from './config/types.ts';
 /** PIPE_BUF on Linux. */
 const pipeWriteBytes = 4096;
 const otherWriteBytes = 16_384;
-/** Gathered before a write; less waits for `flushEveryMs`. */
+/** Gathered before a write; less waits for `flushAfterMs`. */
 const gatherBytes = 2048;
-const flushEveryMs = 100;
+const flushAfterMs = 100;
 /** How long the end of a thread waits for a reader of the log. */
 const drainMs = 500;
 /** Lines kept for a reader that does not read. */
@@ -75,8 +75,20 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
     minLength: gatherBytes,
     maxWrite: fstatSync(fd).isFIFO() ? pipeWriteBytes : otherWriteBytes,
     maxLength: maxBufferedBytes,
-    periodicFlush: flushEveryMs,
   });
+  // A timer only while something waits: one that runs all the time would wake an idle thread ten times a second.
+  let waits = false;
+  const stream: pino.DestinationStream = {
+    write(line) {
+      destination.write(line);
+      if (waits) return;
+      waits = true;
+      setTimeout(() => {
+        waits = false;
+        destination.flush();
+      }, flushAfterMs).unref();
+    },
+  };
   destination.on('drop', () => {
     dropped++;
   });
@@ -102,7 +114,7 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
     flush();
   };
   process.once('exit', flush);
-  return { log: new PinoLogger(pino(settings, destination)), dropped: () => dropped, flush, drain };
+  return { log: new PinoLogger(pino(settings, stream)), dropped: () => dropped, flush, drain };
 }
 
 /** ISO time as pino wants it; the part above the second is made once a second. */
