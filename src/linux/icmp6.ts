@@ -13,7 +13,7 @@
 import type { Address } from '../core/address.ts';
 import { AF_INET6, EAGAIN, IPPROTO_ICMPV6, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW } from './constants.ts';
 import { check } from './errors.ts';
-import { addressOf, closeFd, kernelBuffer, libcCall, orErrno, setSocketBytes, setSocketInt } from './libc.ts';
+import { addressOf, closeFd, errno, kernelBuffer, libcCall, orErrno, setSocketBytes, setSocketInt } from './libc.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from './reactor.ts';
 import { SOCKADDR_IN6_BYTES } from './sockaddr.ts';
 
@@ -37,17 +37,20 @@ const IPV6_MREQ_BYTES = 16 + 4;
 /** The largest packet that IPv6 carries without a jumbogram. */
 const PACKET_BYTES = 65_536;
 const CONTROL_BYTES = 256;
+/** No advertisement on Ethernet is larger. */
+const MIN_SEND_BYTES = 1500;
 /** Packets read before other work of the thread gets its turn; epoll reports the rest again. */
 const packetsPerTurn = 64;
 
 const socketCall = libcCall<(family: number, type: number, protocol: number) => number>(
   'int socket(int family, int type, int protocol)',
 );
-const recvmsgCall = libcCall<(fd: number, message: Uint8Array, flags: number) => number>(
-  'int64 recvmsg(int fd, void *message, int flags)',
+// Addresses as numbers: koffi passes those on unseen, and a node waits for what these two do.
+const recvmsgCall = libcCall<(fd: number, message: number, flags: number) => number>(
+  'int64 recvmsg(int fd, size_t message, int flags)',
 );
-const sendmsgCall = libcCall<(fd: number, message: Uint8Array, flags: number) => number>(
-  'int64 sendmsg(int fd, void *message, int flags)',
+const sendmsgCall = libcCall<(fd: number, message: number, flags: number) => number>(
+  'int64 sendmsg(int fd, size_t message, int flags)',
 );
 
 /** An ICMPv6 message as it came in, from the type octet on. */
@@ -81,14 +84,10 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
   readonly #reactor: Reactor;
   readonly #handler: Icmp6Handler;
   readonly #packet = kernelBuffer(PACKET_BYTES);
-  readonly #name = kernelBuffer(SOCKADDR_IN6_BYTES);
-  readonly #control = kernelBuffer(CONTROL_BYTES);
-  readonly #iov = kernelBuffer(16);
-  readonly #message = kernelBuffer(MSGHDR_BYTES);
-  readonly #sendName = kernelBuffer(SOCKADDR_IN6_BYTES);
-  readonly #sendControl = kernelBuffer(CMSGHDR_BYTES + 24);
-  readonly #sendIov = kernelBuffer(16);
-  readonly #sendMessage = kernelBuffer(MSGHDR_BYTES);
+  readonly #in = new Message(this.#packet, CONTROL_BYTES);
+  /** Grows with what is sent. */
+  #sendData = kernelBuffer(MIN_SEND_BYTES);
+  readonly #out = new Message(this.#sendData, CMSGHDR_BYTES + 24);
   #closed = false;
 
   /**
@@ -115,7 +114,7 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
       for (const [name, option, value] of options) {
         check(setSocketInt(this.#fd, IPPROTO_IPV6, option, value), 'setsockopt', name);
       }
-      this.#linkMessages();
+      this.#prepare();
       reactor.add(this.#fd, EPOLLIN, this);
     } catch (error) {
       closeFd(this.#fd);
@@ -132,32 +131,32 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
   }
 
   send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign = false): number {
-    // A copy of its own: the caller's array may lie in Node's shared pool, whose address koffi could not vouch for.
-    const data = kernelBuffer(bytes.length);
-    data.set(bytes);
-    this.#sendName.writeUInt16LE(AF_INET6, 0);
-    this.#sendName.set(destination.bytes, 8);
-    this.#sendName.writeUInt32LE(ifindex, 24);
-    this.#sendControl.set(source.bytes, CMSGHDR_BYTES);
-    this.#sendControl.writeUInt32LE(ifindex, CMSGHDR_BYTES + 16);
-    this.#sendIov.writeBigUInt64LE(addressOf(data), 0);
-    this.#sendIov.writeBigUInt64LE(BigInt(data.length), 8);
-    if (!foreign) return orErrno(sendmsgCall(this.#fd, this.#sendMessage, 0));
+    if (bytes.length > this.#sendData.length) {
+      this.#sendData = kernelBuffer(bytes.length);
+      this.#out.data = this.#sendData;
+    }
+    // A copy: the caller's array may lie in Node's shared pool, whose address koffi could not vouch for.
+    this.#sendData.set(bytes);
+    const { name, control, iov, address } = this.#out;
+    name.set(destination.bytes, 8);
+    name.writeUInt32LE(ifindex, 24);
+    control.set(source.bytes, CMSGHDR_BYTES);
+    control.writeUInt32LE(ifindex, CMSGHDR_BYTES + 16);
+    iov.writeUInt32LE(bytes.length, 8);
+    if (!foreign) return orErrno(sendmsgCall(this.#fd, address, 0));
     setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
-    const result = orErrno(sendmsgCall(this.#fd, this.#sendMessage, 0));
+    const result = orErrno(sendmsgCall(this.#fd, address, 0));
     setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 0);
     return result;
   }
 
   onEvents(): void {
     for (let i = 0; i < packetsPerTurn && !this.#closed; i++) {
-      this.#message.writeUInt32LE(SOCKADDR_IN6_BYTES, 8);
-      this.#message.writeBigUInt64LE(BigInt(CONTROL_BYTES), 40);
-      const length = orErrno(recvmsgCall(this.#fd, this.#message, 0));
-      if (length === -EAGAIN) return;
+      this.#in.reset();
+      const length = recvmsgCall(this.#fd, this.#in.address, 0);
+      if (length >= 0) this.#deliver(length);
       // Any other failure is one packet's or the interface's; the next may be fine, and epoll tells whether there is one.
-      if (length < 0) continue;
-      this.#deliver(length);
+      else if (errno() === EAGAIN) return;
     }
   }
 
@@ -170,35 +169,67 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
   }
 
   #deliver(length: number): void {
-    const control = readControl(this.#control, Number(this.#message.readBigUInt64LE(40)));
+    const control = readControl(this.#in.control, this.#in.controlLength);
     if (control.destination === undefined) return;
     this.#handler({
       bytes: this.#packet.subarray(0, length),
-      source: { family: 6, bytes: Uint8Array.from(this.#name.subarray(8, 24)) },
+      source: { family: 6, bytes: copyOf(this.#in.name, 8, 16) },
       destination: { family: 6, bytes: control.destination },
       ifindex: control.ifindex,
       hopLimit: control.hopLimit,
     });
   }
 
-  #linkMessages(): void {
-    this.#iov.writeBigUInt64LE(addressOf(this.#packet), 0);
-    this.#iov.writeBigUInt64LE(BigInt(PACKET_BYTES), 8);
-    linkMessage(this.#message, this.#name, this.#iov, this.#control);
-    this.#sendControl.writeBigUInt64LE(BigInt(CMSGHDR_BYTES + PKTINFO_BYTES), 0);
-    this.#sendControl.writeUInt32LE(IPPROTO_IPV6, 8);
-    this.#sendControl.writeUInt32LE(IPV6_PKTINFO, 12);
-    linkMessage(this.#sendMessage, this.#sendName, this.#sendIov, this.#sendControl);
+  /** What is the same in every message that is sent. */
+  #prepare(): void {
+    const { name, control } = this.#out;
+    name.writeUInt16LE(AF_INET6, 0);
+    control.writeUInt32LE(CMSGHDR_BYTES + PKTINFO_BYTES, 0);
+    control.writeUInt32LE(IPPROTO_IPV6, 8);
+    control.writeUInt32LE(IPV6_PKTINFO, 12);
   }
 }
 
-function linkMessage(message: Buffer, name: Buffer, iov: Buffer, control: Buffer): void {
-  message.writeBigUInt64LE(addressOf(name), 0);
-  message.writeUInt32LE(name.length, 8);
-  message.writeBigUInt64LE(addressOf(iov), 16);
-  message.writeBigUInt64LE(1n, 24);
-  message.writeBigUInt64LE(addressOf(control), 32);
-  message.writeBigUInt64LE(BigInt(control.length), 40);
+/** A msghdr with one piece of data, and the memory that it points to. Lengths are below 2³², so their upper words stay 0. */
+class Message {
+  readonly name = kernelBuffer(SOCKADDR_IN6_BYTES);
+  readonly control: Buffer;
+  readonly iov = kernelBuffer(16);
+  readonly #header = kernelBuffer(MSGHDR_BYTES);
+  readonly address = Number(addressOf(this.#header));
+
+  constructor(data: Buffer, controlBytes: number) {
+    this.control = kernelBuffer(controlBytes);
+    this.data = data;
+    this.#header.writeBigUInt64LE(addressOf(this.name), 0);
+    this.#header.writeBigUInt64LE(addressOf(this.iov), 16);
+    this.#header.writeBigUInt64LE(1n, 24);
+    this.#header.writeBigUInt64LE(addressOf(this.control), 32);
+    this.reset();
+  }
+
+  /** The owner of the buffer keeps it referenced. */
+  set data(data: Buffer) {
+    this.iov.writeBigUInt64LE(addressOf(data), 0);
+    this.iov.writeBigUInt64LE(BigInt(data.length), 8);
+  }
+
+  /** Lengths back to what there is room for: the kernel has written what it used. */
+  reset(): void {
+    this.#header.writeUInt32LE(SOCKADDR_IN6_BYTES, 8);
+    this.#header.writeUInt32LE(this.control.length, 40);
+  }
+
+  get controlLength(): number {
+    return this.#header.readUInt32LE(40);
+  }
+}
+
+/** Bytes of their own (a Buffer's `slice` would share them). */
+function copyOf(buffer: Buffer, at: number, length: number): Uint8Array {
+  const copy = new Uint8Array(length);
+  for (let i = 0; i < length; i++) copy[i] = buffer[at + i]!;
+  return copy;
 }
 
 /** ICMP6_FILTER that passes only `types` (RFC 3542 §3.2). */
@@ -221,13 +252,14 @@ function readControl(
 ): { destination: Uint8Array | undefined; ifindex: number; hopLimit: number } {
   const found: ReturnType<typeof readControl> = { destination: undefined, ifindex: 0, hopLimit: -1 };
   for (let at = 0; at + CMSGHDR_BYTES <= length; ) {
-    const size = Number(control.readBigUInt64LE(at));
+    // Of a u64, whose upper word is zero in any message as short as this.
+    const size = control.readUInt32LE(at);
     if (size < CMSGHDR_BYTES || at + size > length) break;
     const value = at + CMSGHDR_BYTES;
     if (control.readUInt32LE(at + 8) === IPPROTO_IPV6) {
       const type = control.readUInt32LE(at + 12);
       if (type === IPV6_PKTINFO && size >= CMSGHDR_BYTES + PKTINFO_BYTES) {
-        found.destination = Uint8Array.from(control.subarray(value, value + 16));
+        found.destination = copyOf(control, value, 16);
         found.ifindex = control.readUInt32LE(value + 16);
       } else if (type === IPV6_HOPLIMIT && size >= CMSGHDR_BYTES + 4) {
         found.hopLimit = control.readInt32LE(value);

@@ -11,7 +11,7 @@ import { RaMemory } from './memory.ts';
 import type { RaInterfaceStatus } from './status.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from './wire/packet.ts';
 import { parseRouterAdvertisement } from './wire/router-advertisement.ts';
-import { parseRouterSolicitation } from './wire/router-solicitation.ts';
+import { checkRouterSolicitation } from './wire/router-solicitation.ts';
 
 /** How long all final advertisements take. */
 const fullGraceMs = (MAX_FINAL_RTR_ADVERTISEMENTS - 1) * MIN_DELAY_BETWEEN_RAS_MS;
@@ -133,7 +133,7 @@ export class RaControl {
     const type = packet.bytes[0];
     try {
       if (type === ROUTER_SOLICITATION) {
-        parseRouterSolicitation(packet.bytes, packet);
+        checkRouterSolicitation(packet.bytes, packet);
         on.solicited(packet.source);
       } else if (type === ROUTER_ADVERTISEMENT) {
         on.heard(packet.source, parseRouterAdvertisement(packet.bytes, packet));

@@ -34,7 +34,7 @@ import {
 import type { RaContext } from './context.ts';
 import { RaCounter, RaGauge } from './counters.ts';
 import { Farewell } from './farewell.ts';
-import { checkKernelSettings, restoreAcceptRa } from './kernel-settings.ts';
+import { KernelSettings } from './kernel-settings.ts';
 import type { InterfaceMemory, RaMemory } from './memory.ts';
 import { Replies } from './replies.ts';
 import { RouterWatch } from './router-watch.ts';
@@ -47,6 +47,7 @@ import {
   type RaInterfaceStatus,
   type RaState,
 } from './status.ts';
+import { type Outlet, Transmitter } from './transmitter.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
 /** What of DNS advertisements follow. */
@@ -62,6 +63,8 @@ export class RaInterface {
   readonly #memory: RaMemory;
   readonly #remembered: InterfaceMemory;
   readonly #farewell = new Farewell();
+  readonly #transmitter: Transmitter;
+  readonly #kernel: KernelSettings;
   readonly #counters: RaInterfaceCounters = {
     sentMulticast: 0,
     sentUnicast: 0,
@@ -73,6 +76,7 @@ export class RaInterface {
     otherAdvertisements: 0,
   };
   #config: RaInterfaceConfig;
+  #hasDeadlines: boolean;
   #state: RaState = 'missing';
   #told = false;
   #link: Link | undefined;
@@ -84,9 +88,7 @@ export class RaInterface {
   #advertisement: RouterAdvertisement | undefined;
   #encoded: readonly Uint8Array[] = [];
   #retryMs = retryMinMs;
-  #lastError: string | undefined;
-  #lastSent: { readonly at: number; readonly to: string } | undefined;
-  #lastSolicitation: { readonly at: number; readonly from: string } | undefined;
+  #lastSolicitation: { readonly at: number; readonly from: Address } | undefined;
   #ceased: (() => void) | undefined;
   #finalTimer: Timer | undefined;
 
@@ -94,11 +96,14 @@ export class RaInterface {
     this.name = config.interface;
     this.#context = { ...context, log: context.log.child({ interface: config.interface }) };
     this.#socket = socket;
+    this.#transmitter = new Transmitter(this.#context, socket, this.#counters);
     this.#memory = memory;
     this.#remembered = memory.of(this.name);
+    this.#kernel = new KernelSettings(this.#context, memory, this.name);
     this.#replies = new Replies(context.clock, (to) => this.#reply(to));
     this.#routers = new RouterWatch(this.#context, this.name);
     this.#config = config;
+    this.#hasDeadlines = hasDeadlines(config);
     this.#schedule = new MulticastSchedule(context.clock, context.random, config.interval, () => this.#sendPeriodic());
   }
 
@@ -144,32 +149,18 @@ export class RaInterface {
   configure(config: RaInterfaceConfig): void {
     const changed = JSON.stringify(config) !== JSON.stringify(this.#config);
     this.#config = config;
+    this.#hasDeadlines = hasDeadlines(config);
     this.#schedule.interval = config.interval;
     if (!this.#sendsUnsolicited) this.#schedule.stop();
     this.look();
     if (changed && this.#state === 'advertising' && this.#sendsUnsolicited) this.#schedule.begin();
   }
 
-  /** Answers a valid solicitation (§6.2.6). */
+  /** Answers a valid solicitation (§6.2.6). What is only for the books comes after: a node waits. */
   solicited(source: Address): void {
-    const { clock, random } = this.#context;
-    const from = formatAddress(source);
+    if (this.#state === 'advertising') this.#answer(source);
     this.#count('solicitations', RaCounter.solicitations);
-    this.#lastSolicitation = { at: clock.wall(), from };
-    if (this.#state !== 'advertising') return;
-    const delay = random.fraction() * this.#config.maxDelayMs;
-    const anonymous = isUnspecified(source);
-    const { clients, deny } = this.#config;
-    const isSource = (address: Address): boolean => equalAddress(address, source);
-    if ((clients.length > 0 && !clients.some(isSource)) || deny.some(isSource)) {
-      this.#count('notAClient', RaCounter.notAClient);
-    } else if (anonymous) {
-      // Nothing to send a unicast to, and no multicast wanted here.
-      if (this.#config.unicastOnly) this.#count('notAClient', RaCounter.notAClient);
-      else this.#schedule.within(delay);
-    } else {
-      this.#replyTo(source, from, delay);
-    }
+    this.#lastSolicitation = { at: this.#context.clock.wall(), from: source };
   }
 
   /** Counts a message that the checks of §6.1 discarded. */
@@ -189,7 +180,7 @@ export class RaInterface {
    * @param deprecateAll also prefixes that are not marked so: this interface's configuration is gone
    */
   async cease(deprecateAll: boolean, graceMs: number): Promise<void> {
-    this.#restoreKernel();
+    this.#kernel.end();
     if (this.#state !== 'advertising' || this.#advertisement === undefined) {
       this.stop();
       return;
@@ -234,19 +225,18 @@ export class RaInterface {
   status(): RaInterfaceStatus {
     const iso = (at: number): string => new Date(at).toISOString();
     const current = this.#current();
+    const { last, lastError } = this.#transmitter;
+    const asked = this.#lastSolicitation;
     return {
       interface: this.name,
       ifindex: this.#link?.index,
       state: this.#state,
       reason: stateReasons[this.#state],
       source: this.#source === undefined ? undefined : formatAddress(this.#source),
-      lastSent: this.#lastSent === undefined ? undefined : { at: iso(this.#lastSent.at), to: this.#lastSent.to },
+      lastSent: last && { at: iso(last.at), to: last.to },
       nextMulticastInMs: this.#schedule.nextInMs,
-      lastSolicitation:
-        this.#lastSolicitation === undefined
-          ? undefined
-          : { at: iso(this.#lastSolicitation.at), from: this.#lastSolicitation.from },
-      lastError: this.#lastError,
+      lastSolicitation: asked && { at: iso(asked.at), from: formatAddress(asked.from) },
+      lastError,
       advertisement: current === undefined ? undefined : advertisementJson(current),
       asConfig: current === undefined ? undefined : asConfig(current),
       withdrawn:
@@ -284,14 +274,14 @@ export class RaInterface {
   #packets(): readonly Uint8Array[] {
     const withdrawn = this.#remembered.told.withdrawn(this.#context.clock.wall());
     // The usual case, for which nodes should not wait.
-    if (withdrawn.length === 0 && this.#state === 'advertising' && !hasDeadlines(this.#config)) return this.#encoded;
+    if (withdrawn.length === 0 && this.#state === 'advertising' && !this.#hasDeadlines) return this.#encoded;
     const own = this.#current()!;
     return encodePackets({ ...own, options: [...own.options, ...withdrawn] }, this.#link!.mtu);
   }
 
   /** What we say at this moment: lifetimes that end at a set time are shorter each time. */
   #current(): RouterAdvertisement | undefined {
-    if (this.#state !== 'advertising' || !hasDeadlines(this.#config)) return this.#advertisement;
+    if (this.#state !== 'advertising' || !this.#hasDeadlines) return this.#advertisement;
     const wall = this.#context.clock.wall();
     return buildAdvertisement(this.#config, this.#link!, this.#addresses, { wall, ...this.#dns });
   }
@@ -306,27 +296,11 @@ export class RaInterface {
     const reason = stateReasons[state];
     if (state === 'advertising') {
       log.info({ source: formatAddress(this.#source!) }, 'router advertisements go out');
-      this.#checkKernel();
+      this.#kernel.begin(this.#config);
       for (const advice of adviceFor(this.#config, this.#link!)) log.warn({}, advice);
     } else if (state === 'stopped' || state === 'ceasing') log.info({ state }, reason);
     else log.warn({ state }, `no router advertisements: ${reason}`);
     emit({ kind: 'ra-state', interface: this.name, state, reason });
-  }
-
-  #checkKernel(): void {
-    const { sysctl, log } = this.#context;
-    const replaced = checkKernelSettings(sysctl, log, this.#config);
-    if (replaced === undefined) return;
-    this.#remembered.acceptRa = replaced;
-    this.#memory.changed();
-  }
-
-  #restoreKernel(): void {
-    const { acceptRa } = this.#remembered;
-    if (acceptRa === undefined) return;
-    restoreAcceptRa(this.#context.sysctl, this.#context.log, this.name, acceptRa);
-    this.#remembered.acceptRa = undefined;
-    this.#memory.changed();
   }
 
   /** Stops sending until `look` finds everything in place again. */
@@ -348,8 +322,21 @@ export class RaInterface {
     } else this.#joined = ifindex;
   }
 
-  #replyTo(source: Address, from: string, delay: number): void {
-    const verdict = this.#replies.ask(source, from, delay);
+  #answer(source: Address): void {
+    const { clients, deny, maxDelayMs, unicastOnly } = this.#config;
+    const isSource = (address: Address): boolean => equalAddress(address, source);
+    if ((clients.length > 0 && !clients.some(isSource)) || (deny.length > 0 && deny.some(isSource))) {
+      this.#count('notAClient', RaCounter.notAClient);
+      return;
+    }
+    const delay = maxDelayMs === 0 ? 0 : this.#context.random.fraction() * maxDelayMs;
+    if (isUnspecified(source)) {
+      // Nothing to send a unicast to, and no multicast wanted here.
+      if (unicastOnly) this.#count('notAClient', RaCounter.notAClient);
+      else this.#schedule.within(delay);
+      return;
+    }
+    const verdict = this.#replies.ask(source, delay);
     if (verdict !== 'reply') this.#count('rateLimited', RaCounter.rateLimited);
     if (verdict === 'multicast') this.#multicastWithin(delay);
   }
@@ -380,12 +367,10 @@ export class RaInterface {
     const { index, mtu } = this.#link!;
     const last = this.#farewell.next();
     if (last !== undefined) {
+      const packets = encodePackets(last.advertisement, mtu);
       const { clients } = this.#config;
-      for (const packet of encodePackets(last.advertisement, mtu)) {
-        for (const to of clients.length > 0 ? clients : [ALL_NODES]) {
-          const result = this.#socket.send(packet, to, index, last.source, true);
-          if (result < 0) this.#failed(-result);
-        }
+      for (const to of clients.length > 0 ? clients : [ALL_NODES]) {
+        this.#transmitter.sendForeign(packets, to, { ifindex: index, source: last.source });
       }
     }
     this.#farewell.spoke(index, this.#source!, this.#advertisement!);
@@ -399,27 +384,11 @@ export class RaInterface {
   }
 
   #transmit(destination: Address): boolean {
-    const multicast = destination === ALL_NODES;
-    for (const packet of this.#packets()) {
-      const result = this.#socket.send(packet, destination, this.#link!.index, this.#source!);
-      if (result < 0) {
-        this.#failed(-result);
-        return false;
-      }
-      if (multicast) this.#count('sentMulticast', RaCounter.sentMulticast);
-      else this.#count('sentUnicast', RaCounter.sentUnicast);
-    }
-    if (this.#lastError !== undefined) this.#context.log.info({}, 'router advertisements can be sent again');
-    this.#lastError = undefined;
-    this.#lastSent = { at: this.#context.clock.wall(), to: formatAddress(destination) };
-    return true;
+    return this.#transmitter.send(this.#packets(), destination, this.#outlet);
   }
 
-  #failed(errno: number): void {
-    this.#count('sendFailures', RaCounter.sendFailures);
-    const error = errnoName(errno);
-    if (this.#lastError !== error) this.#context.log.warn({ error }, 'a router advertisement could not be sent');
-    this.#lastError = error;
+  get #outlet(): Outlet {
+    return { ifindex: this.#link!.index, source: this.#source! };
   }
 
   #count(own: keyof RaInterfaceCounters, shared: number): void {

@@ -1,6 +1,37 @@
 import type { Logger } from '../core/logger.ts';
 import type { Sysctl } from '../linux/sysctl.ts';
 import type { RaInterfaceConfig } from './config.ts';
+import type { RaMemory } from './memory.ts';
+
+/** The kernel's settings of one interface while it advertises; what they were before outlives this process. */
+export class KernelSettings {
+  readonly #context: { readonly sysctl: Sysctl; readonly log: Logger };
+  readonly #memory: RaMemory;
+  readonly #name: string;
+
+  constructor(context: { readonly sysctl: Sysctl; readonly log: Logger }, memory: RaMemory, name: string) {
+    this.#context = context;
+    this.#memory = memory;
+    this.#name = name;
+  }
+
+  /** The interface begins to advertise. */
+  begin(config: RaInterfaceConfig): void {
+    const replaced = checkKernelSettings(this.#context.sysctl, this.#context.log, config);
+    if (replaced === undefined) return;
+    this.#memory.of(this.#name).acceptRa = replaced;
+    this.#memory.changed();
+  }
+
+  /** This host is no router there any more. */
+  end(): void {
+    const remembered = this.#memory.of(this.#name);
+    if (remembered.acceptRa === undefined) return;
+    restoreAcceptRa(this.#context.sysctl, this.#context.log, this.#name, remembered.acceptRa);
+    remembered.acceptRa = undefined;
+    this.#memory.changed();
+  }
+}
 
 /**
  * Looks at the kernel's settings of an interface that begins to advertise: switches accept_ra off, and tells what matters.

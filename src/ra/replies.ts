@@ -16,10 +16,11 @@ export class Replies {
   }
 
   /**
-   * Answers `source`, whose text is `from`, after `delayMs`, unless that is not to be. One that waits for its reply is not
-   * given another.
+   * Answers `source` after `delayMs`, unless that is not to be. One that waits for its reply is not given another.
    */
-  ask(source: Address, from: string, delayMs: number): Verdict {
+  ask(source: Address, delayMs: number): Verdict {
+    // Its bytes as text: written for people it would take longer, and a node waits.
+    const from = String.fromCharCode(...source.bytes);
     if (this.#waiting.has(from)) return 'reply';
     if (this.#waiting.size >= maxSources) return 'multicast';
     const verdict = this.#limit.ask(from, this.#clock.now());

@@ -23,6 +23,8 @@ export interface ToldJson {
   readonly withdrawn: readonly { readonly option: string; readonly since: number; readonly until: number }[];
 }
 
+const nothing: readonly NdOption[] = [];
+
 export class Told {
   /** What hosts hold by our last word, by item. */
   readonly #said = new Map<string, NdOption>();
@@ -71,7 +73,8 @@ export class Told {
   }
 
   /** What is to be taken back now, with lifetime 0. */
-  withdrawn(now: number): NdOption[] {
+  withdrawn(now: number): readonly NdOption[] {
+    if (this.#withdrawn.size === 0) return nothing;
     this.#forget(now);
     return [...this.#withdrawn.values()].map(({ option, since }) => {
       const form = withdrawOption(option)!;

@@ -8,7 +8,7 @@ function setUp() {
   const clock = new FakeClock();
   const sent: string[] = [];
   const replies = new Replies(clock, (to) => void sent.push(formatAddress(to)));
-  const ask = (from: string, delayMs: number) => replies.ask(parseAddress(from), from, delayMs);
+  const ask = (from: string, delayMs: number) => replies.ask(parseAddress(from), delayMs);
   return { clock, sent, replies, ask };
 }
 

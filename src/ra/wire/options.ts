@@ -73,13 +73,30 @@ export function parseOptions(bytes: Uint8Array, offset: number): NdOption[] {
   bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   const options: NdOption[] = [];
   for (let at = offset; at < bytes.length; ) {
-    if (bytes[at + 1] === 0) throw new WireError('V6_ND_OPTION_ZERO', `option ${bytes[at]} has length zero`);
-    const end = at + (bytes[at + 1] ?? 255) * 8;
-    if (end > bytes.length) throw new WireError('V6_ND_OPTION_LENGTH', `option ${bytes[at]} is cut off`);
+    const end = endOfOption(bytes, at);
     if (options.length < maxOptions) options.push(parseOption(bytes.subarray(at, end)));
     at = end;
   }
   return options;
+}
+
+/**
+ * Whether there is an option of a type, from `offset` to the end; whether they are well-formed is checked for all.
+ * @throws {WireError} as `parseOptions`
+ */
+export function checkOptions(bytes: Uint8Array, offset: number, type: number): boolean {
+  let found = false;
+  for (let at = offset; at < bytes.length; at = endOfOption(bytes, at)) {
+    if (bytes[at] === type) found = true;
+  }
+  return found;
+}
+
+function endOfOption(bytes: Uint8Array, at: number): number {
+  if (bytes[at + 1] === 0) throw new WireError('V6_ND_OPTION_ZERO', `option ${bytes[at]} has length zero`);
+  const end = at + (bytes[at + 1] ?? 255) * 8;
+  if (end > bytes.length) throw new WireError('V6_ND_OPTION_LENGTH', `option ${bytes[at]} is cut off`);
+  return end;
 }
 
 function parseOption(bytes: Uint8Array): NdOption {

@@ -1,6 +1,6 @@
 import { isUnspecified } from '../../core/address.ts';
 import { WireError } from '../../core/errors.ts';
-import { encodeOption, type NdOption, parseOptions } from './options.ts';
+import { checkOptions, encodeOption, type NdOption } from './options.ts';
 import { checkPacket, type PacketMeta, ROUTER_SOLICITATION } from './packet.ts';
 
 /** Router solicitation (RFC 4861 §4.1). */
@@ -9,6 +9,7 @@ export interface RouterSolicitation {
 }
 
 const HEADER_BYTES = 1 + 1 + 2 + 4;
+const SOURCE_LINK_LAYER_ADDRESS = 1;
 
 /** u8 type · u8 code = 0 · u16 checksum (the kernel's) · 4 reserved · options. */
 export function encodeRouterSolicitation(solicitation: RouterSolicitation): Uint8Array {
@@ -18,15 +19,15 @@ export function encodeRouterSolicitation(solicitation: RouterSolicitation): Uint
 }
 
 /**
- * Reads and validates a solicitation by RFC 4861 §6.1.1.
+ * Validates a solicitation by RFC 4861 §6.1.1. Its options are not read: nothing here follows from them, and a node waits
+ * for the answer.
  * @throws {WireError} V6_ND_HOP_LIMIT, V6_ND_LENGTH, V6_ND_CODE, V6_ND_OPTION_ZERO, V6_ND_OPTION_LENGTH, V6_ND_SOURCE
  */
-export function parseRouterSolicitation(bytes: Uint8Array, meta: PacketMeta): RouterSolicitation {
+export function checkRouterSolicitation(bytes: Uint8Array, meta: PacketMeta): void {
   checkPacket(bytes, meta, HEADER_BYTES);
-  const options = parseOptions(bytes, HEADER_BYTES);
+  const linkLayer = checkOptions(bytes, HEADER_BYTES, SOURCE_LINK_LAYER_ADDRESS);
   // By the type alone, so that an odd length makes no difference.
-  if (isUnspecified(meta.source) && options.some((option) => option.kind === 'source-link-layer-address')) {
+  if (linkLayer && isUnspecified(meta.source)) {
     throw new WireError('V6_ND_SOURCE', 'a link-layer address from the unspecified address');
   }
-  return { options };
 }

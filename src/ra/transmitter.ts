@@ -1,0 +1,76 @@
+/** Sends what an interface says, counts it, and remembers what came of it. */
+import { type Address, formatAddress } from '../core/address.ts';
+import { errnoName } from '../linux/errors.ts';
+import type { Icmp6Sender } from '../linux/icmp6.ts';
+import { ALL_NODES } from './constants.ts';
+import type { RaContext } from './context.ts';
+import { RaCounter } from './counters.ts';
+import type { RaInterfaceCounters } from './status.ts';
+
+/** Where packets go out, and what from. */
+export interface Outlet {
+  readonly ifindex: number;
+  readonly source: Address;
+}
+
+export class Transmitter {
+  readonly #context: RaContext;
+  readonly #socket: Icmp6Sender;
+  readonly #counters: RaInterfaceCounters;
+  #last: { readonly at: number; readonly to: Address } | undefined;
+  #lastError: string | undefined;
+
+  /** @param counters the interface's own, beside those of the engine */
+  constructor(context: RaContext, socket: Icmp6Sender, counters: RaInterfaceCounters) {
+    this.#context = context;
+    this.#socket = socket;
+    this.#counters = counters;
+  }
+
+  /** Sends the packets of one advertisement; stops at one that the kernel does not take, and returns whether it took all. */
+  send(packets: readonly Uint8Array[], to: Address, { ifindex, source }: Outlet): boolean {
+    for (const packet of packets) {
+      const result = this.#socket.send(packet, to, ifindex, source);
+      if (result < 0) {
+        this.#failed(-result);
+        return false;
+      }
+      if (to === ALL_NODES) this.#count('sentMulticast', RaCounter.sentMulticast);
+      else this.#count('sentUnicast', RaCounter.sentUnicast);
+    }
+    if (this.#lastError !== undefined) this.#context.log.info({}, 'router advertisements can be sent again');
+    this.#lastError = undefined;
+    this.#last = { at: this.#context.clock.wall(), to };
+    return true;
+  }
+
+  /** Sends from an address that this host has no more; nothing else waits for it. */
+  sendForeign(packets: readonly Uint8Array[], to: Address, { ifindex, source }: Outlet): void {
+    for (const packet of packets) {
+      const result = this.#socket.send(packet, to, ifindex, source, true);
+      if (result < 0) this.#failed(-result);
+    }
+  }
+
+  /** The last advertisement that left. */
+  get last(): { readonly at: number; readonly to: string } | undefined {
+    return this.#last === undefined ? undefined : { at: this.#last.at, to: formatAddress(this.#last.to) };
+  }
+
+  /** errno's name of the last send if that failed. */
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  #failed(errno: number): void {
+    this.#count('sendFailures', RaCounter.sendFailures);
+    const error = errnoName(errno);
+    if (this.#lastError !== error) this.#context.log.warn({ error }, 'a router advertisement could not be sent');
+    this.#lastError = error;
+  }
+
+  #count(own: keyof RaInterfaceCounters, shared: number): void {
+    this.#counters[own]++;
+    this.#context.counters.add(shared);
+  }
+}
