@@ -30,6 +30,8 @@ export function chooseCores(): Cores {
 
 export class Server {
   readonly name: string;
+  /** Its exit code, when it has ended; null after a signal. */
+  readonly exited: Promise<number | null>;
   readonly #child: ChildProcess;
   #output = '';
   #exited = false;
@@ -45,8 +47,11 @@ export class Server {
         if (this.#output.length < 100_000) this.#output += data.toString();
       });
     }
-    this.#child.on('exit', () => {
-      this.#exited = true;
+    this.exited = new Promise((resolve) => {
+      this.#child.on('exit', (code) => {
+        this.#exited = true;
+        resolve(code);
+      });
     });
   }
 
@@ -88,10 +93,10 @@ export class Server {
     return { rss: field('Rss'), uss, anonymous: field('Anonymous') };
   }
 
-  async stop(): Promise<void> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     if (this.#exited) return;
     const exit = new Promise<void>((resolve) => this.#child.once('exit', () => resolve()));
-    this.#child.kill('SIGTERM');
+    this.#child.kill(signal);
     const force = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
     await exit;
     clearTimeout(force);

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [proxy] [dns] [all] [--runs N] [--seconds S] [--only PATTERN]`: v6edge and its peers in one run, on one
+ * `npm run bench -- [proxy] [dns] [ra] [all] [--runs N] [--seconds S] [--only PATTERN]`: v6edge and its peers in one run, on one
  * core each in turn, and what it needs as a ratio of what they need. Writes bench/results/PART.{json,md}. docs/benchmarks.md
  * says what is compared.
  */
@@ -12,13 +12,15 @@ import { benchDns } from './dns.ts';
 import type { BenchOptions } from './options.ts';
 import { type Cores, chooseCores, hasProgram } from './process.ts';
 import { benchProxy } from './proxy.ts';
+import { benchRa } from './ra.ts';
 import { markdown, Results } from './table.ts';
 
-const usage = `usage: npm run bench -- [proxy] [dns] [all] [options]
+const usage = `usage: npm run bench -- [proxy] [dns] [ra] [all] [options]
 
   proxy             the TCP proxy beside HAProxy, nginx and a relay in C
   dns               the DNS server beside BIND, Unbound, Knot and dnsmasq
-  all               both (the default)
+  ra                router advertisements beside radvd's (root)
+  all               every one (the default)
 
   --runs N          runs that count, after one that warms up; the figures are their medians (5)
   --seconds S       length of a run (2)
@@ -62,6 +64,11 @@ const parts: Readonly<Record<string, Part>> = {
       { name: 'dnsmasq', command: ['dnsmasq', '--version'], version: /version (\S+)/i },
     ],
     run: benchDns,
+  },
+  ra: {
+    needs: { taskset: 'util-linux', radvd: 'radvd', tcpdump: 'tcpdump', tshark: 'tshark' },
+    peers: [{ name: 'radvd', command: ['radvd', '--version'], version: /Version: (\S+)/ }],
+    run: benchRa,
   },
 };
 

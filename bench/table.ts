@@ -53,11 +53,16 @@ export class Results {
       const ours = medians[us];
       const ratios = Object.fromEntries(
         Object.entries(medians)
-          .filter(([peer]) => peer !== us && ours !== undefined)
+          .filter(([peer, value]) => peer !== us && ours !== undefined && value !== 0)
           .map(([peer, value]) => [peer, ours! / value]),
       );
       const spread = Math.max(
-        ...group.flatMap(({ values }) => values.map((value) => Math.abs(value / median(values) - 1))),
+        // Of nothing there is no ratio: a peer that needed no time at all in most runs.
+        0,
+        ...group.flatMap(({ values }) => {
+          const middle = median(values);
+          return middle === 0 ? [] : values.map((value) => Math.abs(value / middle - 1));
+        }),
       );
       const { work, quantity, unit } = group[0]!;
       return { work, quantity, unit, medians, ratios, spread };

@@ -20,6 +20,16 @@ t.test('ratios are ours over theirs, of the medians', (t) => {
   t.end();
 });
 
+t.test('a peer that needed nothing has no ratio', (t) => {
+  const results = new Results();
+  results.add('at rest', 'CPU', '%', 'v6edge', 0.05);
+  results.add('at rest', 'CPU', '%', 'radvd', 0);
+  const [row] = results.rows();
+  t.strictSame(row?.ratios, {});
+  t.equal(row?.spread, 0);
+  t.end();
+});
+
 t.test('dnsperf output is read', (t) => {
   const output =
     '  Queries sent:         1000\n  Queries completed:    998 (99.80%)\n  Queries lost:         2 (0.20%)\n  Queries per second:   107127.123456\n';
