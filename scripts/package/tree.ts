@@ -59,7 +59,8 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
   put(`${doc}/copyright`, licenceList(npmPackages));
   put(`${doc}/changelog.gz`, gzip(readFileSync(join(root, 'CHANGELOG.md'), 'utf8')));
   // Not the examples' key and token: nobody should have those.
-  for (const file of ['reference.yaml', 'cluster.test.zone']) copy(`examples/${file}`, `${doc}/examples/${file}`);
+  for (const file of ['reference.yaml', 'cluster.test.zone', 'cluster-ca.crt'])
+    copy(`examples/${file}`, `${doc}/examples/${file}`);
   settle(tree, epoch);
 }
 

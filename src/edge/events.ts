@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../core/clock.ts';
 import type { ZoneEvent } from '../dns/control.ts';
-import type { MemberEvent } from '../proxy/control.ts';
+import type { MemberEvent, MemberWarning } from '../proxy/control.ts';
 import type { RaEvent } from '../ra/context.ts';
 
 /** A configuration was read again. */
@@ -18,6 +18,7 @@ export interface ReloadEvent {
 /** What is told, beside its number and time. */
 export type EdgeEvent =
   | MemberEvent
+  | MemberWarning
   | ({ readonly kind: 'zone-updated' } & Omit<ZoneEvent, 'type'>)
   | RaEvent
   | ReloadEvent;

@@ -30,6 +30,8 @@ export class Member implements Candidate {
   silentUntil = 0;
   /** When a failed connect was last reported. */
   reportedAt = Number.NEGATIVE_INFINITY;
+  /** When it was last reported that it may not read PROXY headers. */
+  suspectedAt = Number.NEGATIVE_INFINITY;
   readonly #gauge: number;
   readonly #counters: CounterStripe;
 

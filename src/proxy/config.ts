@@ -53,6 +53,10 @@ export interface ListenerConfig {
 export interface CheckConfig {
   readonly type: CheckType;
   readonly intervalMs: number;
+  /** While results contradict the state, and before the first (HAProxy `fastinter`). */
+  readonly fastIntervalMs: number;
+  /** While the member is down (`downinter`). */
+  readonly downIntervalMs: number;
   readonly timeoutMs: number;
   readonly rise: number;
   readonly fall: number;
@@ -61,8 +65,17 @@ export interface CheckConfig {
   readonly path: string;
   readonly host: string | undefined;
   readonly expect: readonly number[];
-  /** Check another port than the one traffic goes to. */
+  /** For tls and https; undefined: the name in `host`. */
+  readonly sni: string | undefined;
+  readonly verify: 'none' | 'required';
+  readonly caFile: string | undefined;
+  /** What `caFile` holds: certificates of the CAs to verify by, PEM; undefined: those Node.js trusts. */
+  readonly ca: string | undefined;
+  /** Check another address or port than traffic goes to. */
+  readonly address: string | undefined;
   readonly port: number | undefined;
+  /** Whether the PROXY header goes first; undefined: if traffic has one and goes where the check goes. */
+  readonly sendProxy: boolean | undefined;
 }
 
 export interface MemberConfig {

@@ -14,12 +14,12 @@ import { checkMember, checkWeight, type Server, sameServer } from './control/mem
 import { type Keep, Memory, type RemovedMember, type Saved, type SavedMember } from './control/memory.ts';
 import { newMembers, type Pool, poolSnapshot, poolStatus } from './control/pool.ts';
 import { SlotAllocator, type SlotUse } from './control/slots.ts';
-import type { AdminState, MemberEvent, MemberStatus, PoolStatus } from './control/status.ts';
+import type { AdminState, MemberEvent, MemberStatus, MemberWarning, PoolStatus } from './control/status.ts';
 import { listenerSlots, memberSlots } from './counters.ts';
 import { ProxyError } from './errors.ts';
 import type { ProxySnapshot } from './snapshot.ts';
 
-export type { AdminState, MemberEvent, MemberStatus, PoolStatus } from './control/status.ts';
+export type { AdminState, MemberEvent, MemberStatus, MemberWarning, PoolStatus } from './control/status.ts';
 
 /** How often a member that is being removed is looked at for sessions left. */
 const leavePollMs = 1000;
@@ -30,7 +30,7 @@ export interface ProxyControlContext {
   readonly random: Random;
   readonly log: Logger;
   readonly publish: (snapshot: ProxySnapshot) => void;
-  readonly emit: (event: MemberEvent) => void;
+  readonly emit: (event: MemberEvent | MemberWarning) => void;
   /** Use of the slots in the shared counters; without `busy` members to remove go at once, sessions or not. */
   readonly memberSlots?: SlotUse;
   readonly listenerSlots?: SlotUse;
@@ -209,6 +209,11 @@ export class ProxyControl {
   reportConnectFailure(pool: string, member: string, code: string): void {
     // Reports cross threads: the member may be gone by now.
     this.#pools.get(pool)?.members.get(member)?.connectFailed(code);
+  }
+
+  /** A session ended as one does whose member cannot read the PROXY header: the member is asked. */
+  reportHeaderSuspicion(pool: string, member: string): void {
+    this.#pools.get(pool)?.members.get(member)?.headerSuspected();
   }
 
   /** Ends all checks; nothing is published any more. */

@@ -27,6 +27,7 @@ import type { AddressSpan } from './wire/header.ts';
 /** What the control thread is told as it happens. */
 export type ProxyEvent =
   | { readonly kind: 'connect-failed'; readonly pool: string; readonly member: string; readonly code: string }
+  | { readonly kind: 'header-suspected'; readonly pool: string; readonly member: string }
   | { readonly kind: 'listening'; readonly listeners: readonly ListenerStatus[] };
 
 /** Keeps a thread's listening sockets for the process that follows this one. */
@@ -58,8 +59,12 @@ const pauseMs = 100;
 const reopenMs = 1000;
 /** How often the log says that descriptors have run out. */
 const warnMs = 10_000;
-/** A member's failed connects are reported this often at most. */
+/** A member's failed connects are reported this often at most, and so is its way with PROXY headers. */
 const reportMs = 1000;
+/** A TLS alert, record header included (RFC 8446 §5.1, §6). */
+const alertBytes = 5 + 2;
+/** Whoever cannot read a header says so at once. */
+const suspiciousMs = 5_000;
 
 export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly reactor: Reactor;
@@ -409,9 +414,19 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       last.index = session.index;
     }
     this.#sources.leave(session.sourcePlace);
+    if (session.connectedAt > 0 && session.upstream.bytes <= alertBytes) this.#suspectHeader(session);
     if (session.listener.log) logSession(this.#context.log, session, termination, this.now());
     if (this.#paused) this.#resume();
     for (const look of this.#onSessionEnd) look();
+  }
+
+  /** A member that got a PROXY header and bytes of the client's, and answered nothing or an alert: can it read the header? */
+  #suspectHeader({ backend, member, client, connectedAt }: Session): void {
+    if (backend?.settings.proxyProtocol === 'none' || member === undefined || client.bytes === 0) return;
+    const now = this.now();
+    if (now - connectedAt > suspiciousMs || now - member.suspectedAt < reportMs) return;
+    member.suspectedAt = now;
+    this.#context.report({ kind: 'header-suspected', pool: backend!.name, member: member.name });
   }
 }
 

@@ -6,12 +6,19 @@ import { MemoryLogger } from '../../src/core/logger.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import type { CheckResult, CheckTarget } from '../../src/proxy/check/result.ts';
 import type { CheckConfig, ListenerConfig, MemberConfig, PoolConfig, ProxyConfig } from '../../src/proxy/config.ts';
-import { type MemberEvent, ProxyControl, type ProxyControlContext } from '../../src/proxy/control.ts';
+import {
+  type MemberEvent,
+  type MemberWarning,
+  ProxyControl,
+  type ProxyControlContext,
+} from '../../src/proxy/control.ts';
 import type { MemberSnapshot, ProxySnapshot } from '../../src/proxy/snapshot.ts';
 
 const noCheck: CheckConfig = {
   type: 'none',
   intervalMs: 2000,
+  fastIntervalMs: 2000,
+  downIntervalMs: 2000,
   timeoutMs: 1000,
   rise: 2,
   fall: 3,
@@ -19,7 +26,13 @@ const noCheck: CheckConfig = {
   path: '/',
   host: undefined,
   expect: [200],
+  sni: undefined,
+  verify: 'none',
+  caFile: undefined,
+  ca: undefined,
+  address: undefined,
   port: undefined,
+  sendProxy: undefined,
 };
 const tcpCheck: CheckConfig = { ...noCheck, type: 'tcp' };
 
@@ -80,7 +93,7 @@ function setUp(more: Partial<ProxyControlContext> = {}) {
   const clock = new FakeClock();
   const log = new MemoryLogger();
   const snapshots: ProxySnapshot[] = [];
-  const events: MemberEvent[] = [];
+  const events: (MemberEvent | MemberWarning)[] = [];
   const healthy = new Map<string, boolean>();
   const targets: CheckTarget[] = [];
   const control = new ProxyControl({
@@ -120,7 +133,7 @@ t.test('the first snapshot is there at once; one check decides about each member
   t.strictSame(states(), { a: 'up', b: 'down' });
   t.strictSame(told(), ['info a member is up: connected', 'warn b member is down: connection refused']);
   t.strictSame(
-    events.map(({ pool, member, from, to, reason }) => [pool, member, from, to, reason]),
+    events.map((event) => event.kind === 'member' && [event.pool, event.member, event.from, event.to, event.reason]),
     [
       ['web', 'a', 'unknown', 'up', 'connected'],
       ['web', 'b', 'unknown', 'down', 'connection refused'],
@@ -369,13 +382,107 @@ t.test('the PROXY header of a check: as traffic has it, unless the check has a p
     config([
       pool('v2', [member('a')], { proxyProtocol: 'v2' }),
       pool('own', [member('a')], { proxyProtocol: 'v2', check: { ...tcpCheck, port: 10254 } }),
+      pool('elsewhere', [member('a')], { proxyProtocol: 'v2', check: { ...tcpCheck, address: 'fd00::99' } }),
+      pool('told to', [member('a')], { proxyProtocol: 'v1', check: { ...tcpCheck, port: 10254, sendProxy: true } }),
+      pool('told not to', [member('a')], { proxyProtocol: 'v2', check: { ...tcpCheck, sendProxy: false } }),
     ]),
   );
   t.match(targets, [
-    { proxyProtocol: 'v2', port: 80 },
-    { proxyProtocol: 'none', port: 10254 },
+    { proxyProtocol: 'v2', port: 80, address: 'fd00::1' },
+    { proxyProtocol: 'none', port: 10254, address: 'fd00::1' },
+    { proxyProtocol: 'none', port: 80, address: 'fd00::99' },
+    { proxyProtocol: 'v1', port: 10254 },
+    { proxyProtocol: 'none', port: 80 },
   ]);
   control.stop();
+  t.end();
+});
+
+t.test('checks are faster while the state changes, and slower while it is down', (t) => {
+  const { control, clock, healthy, states, targets } = setUp();
+  const check = { ...tcpCheck, intervalMs: 10_000, fastIntervalMs: 1000, downIntervalMs: 30_000, rise: 3, fall: 3 };
+  control.start(config([pool('web', [member('a')], { check })]));
+  /** Checks until `holds`, and the seconds they took. */
+  const until = (holds: () => boolean) => {
+    const [count, begun] = [targets.length, clock.now()];
+    while (!holds() && clock.now() - begun < 100_000) clock.advance(10);
+    return [targets.length - count, Math.round((clock.now() - begun) / 1000)];
+  };
+  t.strictSame(
+    until(() => states().a === 'up'),
+    [0, 0],
+    'the first decides',
+  );
+  healthy.set('fd00::1', false);
+  const [count, seconds] = until(() => states().a === 'down');
+  t.equal(count, 3);
+  t.ok(seconds! >= 10 && seconds! <= 14, `an interval and two fast ones: ${seconds} s`);
+  const before = targets.length;
+  clock.advance(25_000);
+  t.equal(targets.length, before, 'slow while it is down');
+  healthy.set('fd00::1', true);
+  const [, back] = until(() => states().a === 'up');
+  t.ok(back! <= 11, `the rest of a slow interval and two fast ones: ${back} s`);
+  control.stop();
+  t.end();
+});
+
+t.test('a member that refuses the PROXY header is told of in plain words, once', (t) => {
+  let refuses = true;
+  const words = 'answers the PROXY header with a TLS alert: it cannot read PROXY protocol';
+  const targets: CheckTarget[] = [];
+  const { control, clock, events, told } = setUp({
+    probe: (target, probeClock, done) => {
+      targets.push(target);
+      const bad = refuses && target.proxyProtocol !== 'none';
+      const ok = { ok: true, code: 'L4OK', reason: 'connected', durationMs: 1 } as const;
+      const result: CheckResult = bad ? { ...ok, ok: false, code: 'L6RSP', reason: words, refusesHeader: true } : ok;
+      const timer = probeClock.after(10, () => done(result));
+      return { cancel: () => timer.cancel() };
+    },
+  });
+  const pools = [
+    pool('checked', [member('a')], { proxyProtocol: 'v2' }),
+    pool('unchecked', [member('b')], { proxyProtocol: 'v2', check: noCheck }),
+    pool('elsewhere', [member('c')], { proxyProtocol: 'v2', check: { ...tcpCheck, port: 10254 } }),
+    pool('plain', [member('d')]),
+  ];
+  control.start(config(pools));
+  clock.advance(20_000);
+  t.strictSame(
+    told().filter((line) => line.startsWith('warn')),
+    [`warn a member refuses the PROXY header: ${words}`, `warn a member is down: ${words}`],
+  );
+  t.match(
+    events.filter(({ kind }) => kind === 'member-warning'),
+    [{ pool: 'checked', member: 'a', reason: words }],
+  );
+
+  const asked = targets.length;
+  for (const [name, one] of [
+    ['unchecked', 'b'],
+    ['elsewhere', 'c'],
+    ['plain', 'd'],
+    ['none', 'x'],
+  ] as const) {
+    for (let i = 0; i < 100; i++) control.reportHeaderSuspicion(name, one);
+  }
+  t.match(targets.slice(asked), [
+    { type: 'tcp', port: 80, proxyProtocol: 'v2' },
+    { type: 'tcp', port: 80, proxyProtocol: 'v2' },
+  ]);
+  clock.advance(10);
+  const warnings = () => control.pools().flatMap(({ members }) => members.map(({ warning }) => warning));
+  t.strictSame(warnings(), [words, words, words, undefined]);
+  t.equal(events.filter(({ kind }) => kind === 'member-warning').length, 3);
+  refuses = false;
+  clock.advance(10_000);
+  control.reportHeaderSuspicion('unchecked', 'b');
+  clock.advance(10);
+  control.apply(config(pools.map((each) => (each.name === 'elsewhere' ? { ...each, proxyProtocol: 'none' } : each))));
+  t.strictSame(warnings(), [undefined, undefined, undefined, undefined], 'set right');
+  control.stop();
+  t.equal(clock.pending, 0);
   t.end();
 });
 

@@ -77,7 +77,9 @@ function memberRow(pool: string, member: MemberReport, paint: Paint): string[] {
     formatAge(member.inStateMs),
     String(member.weight),
     String(member.active),
-    member.reason,
+    member.warning === undefined || member.warning === member.reason
+      ? member.reason
+      : `${member.reason}; ${member.warning}`,
   ];
 }
 

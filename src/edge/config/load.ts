@@ -1,4 +1,5 @@
 /** Reads a configuration file: every error of it at once, or a configuration that can run. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
@@ -8,7 +9,7 @@ import { errorCode, errorMessage, ValueError } from '../../core/errors.ts';
 import type { TsigKey, ZoneConfig } from '../../dns/config.ts';
 import { nameFromText } from '../../dns/wire/name.ts';
 import { readZoneFile, ZoneFileError } from '../../dns/zonefile.ts';
-import type { ListenerConfig } from '../../proxy/config.ts';
+import type { ListenerConfig, PoolConfig } from '../../proxy/config.ts';
 import { checkDns, key, zone } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
 import { inetEndpoint } from './fields.ts';
@@ -75,13 +76,16 @@ type Parsed = z.infer<typeof schema>;
 interface Secrets {
   readonly token: string | undefined;
   readonly keys: readonly TsigKey[];
+  /** CA certificates for the checks of pools, by pool. */
+  readonly cas: ReadonlyMap<string, string>;
 }
 
 /** Checks that span keys: they run on each part that parses by itself, whatever is wrong with the others. */
 function checkEntities(raw: Record<string, unknown>, folder: string, report: Report): Secrets {
   const listeners = entities(listener, at(raw, 'proxy', 'listeners'), ['proxy', 'listeners']);
   const zones = entities(zone, at(raw, 'dns', 'zones'), ['dns', 'zones']);
-  checkProxy(listeners, entities(pool, at(raw, 'proxy', 'pools'), ['proxy', 'pools']), report);
+  const pools = entities(pool, at(raw, 'proxy', 'pools'), ['proxy', 'pools']);
+  checkProxy(listeners, pools, report);
   const zoneNames = items(at(raw, 'dns', 'zones')).map(([, each]) => String(at(each, 'name')));
   checkDns(zones, zoneNames, report);
   checkRa(entities(raInterface, raw.ra, ['ra']), report);
@@ -93,7 +97,35 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
   return {
     token: parsedAdmin.success ? checkAdmin(parsedAdmin.data, folder, report) : undefined,
     keys: loadKeys(at(raw, 'dns', 'keys'), folder, report),
+    cas: loadCas(pools, folder, report),
   };
+}
+
+function loadCas(pools: readonly Located<Omit<PoolConfig, 'name'>>[], folder: string, report: Report) {
+  const cas = new Map<string, string>();
+  for (const { path, value } of pools) {
+    const { caFile } = value.check;
+    if (caFile === undefined) continue;
+    attempt([...path, 'check', 'caFile'], report, () => {
+      const text = readSmallFile(resolve(folder, caFile));
+      checkCertificates(text, caFile);
+      cas.set(String(path.at(-1)), text);
+    });
+  }
+  return cas;
+}
+
+/** @throws {ValueError} unless the text holds certificates, and nothing that is none between their lines */
+function checkCertificates(text: string, file: string): void {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw new ValueError(`${file} holds no certificate in PEM (BEGIN CERTIFICATE)`);
+  for (const [i, block] of blocks.entries()) {
+    try {
+      new X509Certificate(block);
+    } catch (cause) {
+      throw new ValueError(`${file}: certificate ${i + 1} cannot be read: ${errorMessage(cause)}`, { cause });
+    }
+  }
 }
 
 function loadKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
@@ -174,7 +206,13 @@ function complete(parsed: Parsed, folder: string, secrets: Secrets): EdgeConfig 
       tokenFile: tokenFile === undefined ? undefined : resolve(folder, tokenFile),
       token: secrets.token,
     },
-    proxy,
+    proxy: {
+      ...proxy,
+      pools: proxy.pools.map(({ check, ...rest }) => ({
+        ...rest,
+        check: { ...check, ca: secrets.cas.get(rest.name) },
+      })),
+    },
     dns: dns && {
       ...dns,
       forward: dns.forward,

@@ -1,4 +1,5 @@
 /** The `proxy` section: schema, defaults, and the checks that span keys. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
 import { ValueError } from '../../core/errors.ts';
@@ -103,6 +104,14 @@ const check = section({
     .prefault('tcp')
     .describe('what counts as healthy: a connect, a TLS handshake, an HTTP answer'),
   interval: milliseconds(100, 3_600_000).prefault('2s').describe('from one check to the next'),
+  fastInterval: milliseconds(100, 3_600_000)
+    .prefault('500ms')
+    .describe(
+      'the same while results contradict the state: on the way up or down (`fastinter`); never above `interval`',
+    ),
+  downInterval: milliseconds(100, 3_600_000)
+    .optional()
+    .describe('the same while the member is down (`downinter`); without it `interval`'),
   timeout: milliseconds(10, 3_600_000).prefault('1s').describe('longest wait for the whole check'),
   rise: integer(1, 1000).prefault(2).describe('good checks in a row that bring a member up'),
   fall: integer(1, 1000).prefault(3).describe('bad checks in a row that take it down'),
@@ -112,15 +121,43 @@ const check = section({
     .optional()
     .describe('Host header, and for tls and https the SNI name; without it the member’s address'),
   expect: list(integer(100, 599), 1).prefault([200]).describe('HTTP status codes that count as good'),
+  sni: parsed({ kind: 'server name' }, readServerName)
+    .optional()
+    .describe('SNI name for tls and https, if it is not `host` (`check-sni`)'),
+  verify: choice(['none', 'required'])
+    .prefault('none')
+    .describe('whether the certificate must be trusted, and of the SNI name or else the member’s address'),
+  caFile: text('path')
+    .optional()
+    .describe('CA certificates (PEM) to verify by, in place of the public ones; relative to the configuration file'),
+  address: parsed({ kind: 'address' }, (value) => {
+    parseAddress(value);
+    return value;
+  })
+    .optional()
+    .describe('check this address, not the one traffic goes to (`addr`)'),
   port: port().optional().describe('check this port, not the one traffic goes to'),
+  sendProxy: flag()
+    .optional()
+    .describe(
+      'whether the check begins with the pool’s PROXY header; without it: yes, unless `address` or `port` lead elsewhere (`check-send-proxy`)',
+    ),
 })
   .transform(
-    ({ interval, timeout, ...rest }): CheckConfig => ({
+    ({ interval, fastInterval, downInterval, timeout, ...rest }): CheckConfig => ({
       ...rest,
       intervalMs: interval,
+      fastIntervalMs: Math.min(fastInterval, interval),
+      downIntervalMs: downInterval ?? interval,
       timeoutMs: timeout,
       host: rest.host,
+      sni: rest.sni,
+      caFile: rest.caFile,
+      // Read by whoever knows the folder that it is relative to.
+      ca: undefined,
+      address: rest.address,
       port: rest.port,
+      sendProxy: rest.sendProxy,
     }),
   )
   .prefault({})
@@ -250,6 +287,9 @@ export function checkProxy(
     if (value.proxyV2Options.length > 0 && value.proxyProtocol !== 'v2') {
       report([...path, 'proxyV2Options'], 'needs `proxyProtocol: v2`: other headers have no room for them');
     }
+    if (value.check.caFile !== undefined && value.check.verify === 'none') {
+      report([...path, 'check', 'caFile'], 'needs `verify: required`: without it nothing is verified');
+    }
     const members = new Set<string>();
     const places = new Set<string>();
     for (const [i, member] of value.members.entries()) {
@@ -282,6 +322,13 @@ function readServerPattern(value: string): string {
   const name = readDomainName(value.replace(/^\*\./, '')).replace(/\.$/, '');
   if (name.includes('*')) throw new ValueError(`"${value}" is no pattern: a * stands alone, as the first label`);
   return (value.startsWith('*.') ? `*.${name}` : name).toLowerCase();
+}
+
+function readServerName(value: string): string {
+  const name = readDomainName(value).replace(/\.$/, '');
+  if (isIP(name) !== 0 || name.includes('*'))
+    throw new ValueError(`"${value}" is no server name: RFC 6066 §3 has DNS names alone`);
+  return name;
 }
 
 function readCheckPath(value: string): string {

@@ -1,232 +1,78 @@
 /**
- * One health check: connect, PROXY header if the pool sends one, TLS handshake for tls and https, one request for http
- * and https. It ends with one result, at the latest after its timeout, and closes in a way that costs the member no
- * connection reset: our FIN first, then whatever the member still sends is read and thrown away, within limits.
+ * How a member is checked. Where the pool sends PROXY headers, a check that fails after its header asks once more: a member that
+ * does without a header what it does not do with one cannot read it, which is the commonest mistake in a pool's setup and says
+ * nothing of itself (kube-apiserver closes the connection without a word).
  */
-import { type ClientRequest, type IncomingMessage, request } from 'node:http';
-import { connect, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
-import type { Clock, Timer } from '../../core/clock.ts';
-import { errorCode, errorMessage } from '../../core/errors.ts';
-import type { CheckCode, CheckResult, CheckTarget } from './result.ts';
-
-/** PROXY protocol v2, LOCAL command: signature, version 2 and command 0, unspecified family, no addresses (§2.2). */
-const localV2 = Buffer.from('0d0a0d0a000d0a515549540a' + '20' + '00' + '0000', 'hex');
-/** PROXY protocol v1 for connections that stand for no client (§2.1). */
-const localV1 = Buffer.from('PROXY UNKNOWN\r\n', 'latin1');
-
-/** Response headers beyond this are a failed check; kube-apiserver and nginx send well under 1 KiB. */
-const maxHeaderBytes = 16 * 1024;
-/** What is read and thrown away after the verdict; a member that sends more is cut off. */
-const maxDrainBytes = 64 * 1024;
-/** How long a member has to close after we did. */
-const lingerMs = 1000;
-
-type Layer = 'L4' | 'L6' | 'L7';
+import type { Clock } from '../../core/clock.ts';
+import { type Introduction, NetworkCheck, type Observed, type Reaction } from './network-check.ts';
+import type { CheckResult, CheckTarget } from './result.ts';
 
 /** Starts a check; `done` is called once, unless the check is cancelled before. */
 export type Probe = (target: CheckTarget, clock: Clock, done: (result: CheckResult) => void) => { cancel(): void };
 
 /** The real `Probe`, on the network. */
-export const networkProbe: Probe = (target, clock, done) => new NetworkCheck(target, clock, done);
+export const networkProbe: Probe = (target, clock, done) =>
+  target.proxyProtocol === 'none' ? new NetworkCheck(target, clock, done) : new GuardedCheck(target, clock, done);
 
-class NetworkCheck {
+const reactions: Readonly<Record<Reaction, string>> = {
+  alert: 'answers the PROXY header with a TLS alert',
+  http: 'answers the PROXY header with an HTTP error',
+  reset: 'resets the connection when it gets the PROXY header',
+  closed: 'closes the connection when it gets the PROXY header',
+};
+const advice = 'it cannot read PROXY protocol (kube-apiserver never can); set proxyProtocol: none';
+
+class GuardedCheck {
   readonly #target: CheckTarget;
   readonly #clock: Clock;
   readonly #done: (result: CheckResult) => void;
-  readonly #startedAt: number;
-  readonly #socket: Socket;
-  #tls: TLSSocket | undefined;
-  #request: ClientRequest | undefined;
-  #timer: Timer;
-  #layer: Layer = 'L4';
-  #settled = false;
-  #cancelled = false;
-  #drained = 0;
+  #running: NetworkCheck;
 
   constructor(target: CheckTarget, clock: Clock, done: (result: CheckResult) => void) {
     this.#target = target;
     this.#clock = clock;
     this.#done = done;
-    this.#startedAt = clock.now();
-    this.#timer = clock.after(target.timeoutMs, () => this.#onTimeout());
-    this.#socket = connect({ host: target.address, port: target.port, noDelay: true });
-    // An error may come at any time, also after the verdict: it must never be an uncaught one.
-    this.#socket.on('error', (error) => this.#onError(error));
-    this.#socket.on('close', () => this.#onClose());
-    this.#socket.on('connect', () => this.#onConnect());
+    this.#running = new NetworkCheck(target, clock, (result) => this.#judge(result));
   }
 
   cancel(): void {
-    this.#settled = true;
-    this.#cancelled = true;
-    this.#destroy();
+    this.#running.cancel();
   }
 
-  #onConnect(): void {
-    const { type, proxyProtocol } = this.#target;
-    if (proxyProtocol !== 'none') this.#socket.write(proxyProtocol === 'v1' ? localV1 : localV2);
-    if (type === 'tcp') {
-      this.#succeed('L4OK', 'connected');
-    } else if (type === 'http') {
-      this.#sendRequest(this.#socket);
-    } else {
-      this.#startTls();
-    }
-  }
-
-  #startTls(): void {
-    this.#layer = 'L6';
-    const { host, type } = this.#target;
-    const servername = serverName(host);
-    const tls = connectTls({
-      socket: this.#socket,
-      // A check asks whether the member answers, not who it is: cluster CAs are rarely known to the edge.
-      rejectUnauthorized: false,
-      ...(servername === undefined ? {} : { servername }),
-      ...(type === 'https' ? { ALPNProtocols: ['http/1.1'] } : {}),
-    });
-    this.#tls = tls;
-    tls.on('error', (error) => this.#onError(error));
-    tls.on('close', () => this.#onClose());
-    tls.on('secureConnect', () => {
-      if (this.#settled) return;
-      if (type === 'tls') this.#succeed('L6OK', `TLS handshake done (${tls.getProtocol()})`);
-      else this.#sendRequest(tls);
-    });
-  }
-
-  #sendRequest(stream: Socket): void {
-    this.#layer = 'L7';
-    const { address, port, host, method, path } = this.#target;
-    const literal = isIP(address) === 6 ? `[${address}]` : address;
-    try {
-      // Without an agent there is no keep-alive: the request carries `Connection: close`.
-      this.#request = request({
-        createConnection: () => stream,
-        method,
-        path,
-        headers: { Host: host ?? `${literal}:${port}`, 'User-Agent': 'v6edge-check', Accept: '*/*' },
-        setDefaultHeaders: true,
-        maxHeaderSize: maxHeaderBytes,
+  #judge(result: Observed): void {
+    const { reaction, ...told } = result;
+    if (reaction === 'alert' || reaction === 'http') this.#refused(told, reactions[reaction]);
+    else if (reaction !== undefined) this.#askAgain(told, reaction);
+    else if (result.ok || !/RSP$|STS$/.test(result.code)) this.#done(told);
+    else {
+      this.#run({ proxyProtocol: 'none' }, 'local', (plain) => {
+        if (plain.ok) this.#refused(told, 'passes the check without the PROXY header, and fails it with one');
+        else this.#done(told);
       });
-    } catch (error) {
-      this.#fail('SOCKERR', `the request cannot be made: ${errorMessage(error)}`);
-      return;
     }
-    this.#request.on('error', (error) => this.#onError(error));
-    this.#request.on('response', (response) => this.#onResponse(response));
-    this.#request.on('upgrade', (response, socket) => {
-      this.#onResponse(response);
-      socket.destroy();
-    });
-    this.#request.end();
   }
 
-  #onResponse(response: IncomingMessage): void {
-    const status = response.statusCode ?? 0;
-    const { expect, method, path } = this.#target;
-    const words = `${method} ${path} answered ${status}`;
-    if (expect.includes(status)) {
-      this.#settle(true, 'L7OK', words);
-    } else {
-      const hint = status === 400 ? this.#headerHint() : '';
-      this.#settle(false, 'L7STS', `${words}, expected ${expect.join(' or ')}${hint}`);
-    }
-    this.#drain(response);
-  }
-
-  #onTimeout(): void {
-    const what = { L4: 'no connection', L6: 'no TLS handshake', L7: 'no response' }[this.#layer];
-    this.#fail(`${this.#layer}TOUT`, `${what} within ${this.#target.timeoutMs} ms`);
-  }
-
-  #onError(error: Error): void {
-    if (this.#settled) return;
-    if (this.#layer === 'L4') this.#fail('L4CON', connectFailure(error));
-    else this.#fail(`${this.#layer}RSP`, `${responseFailure(error)}${this.#headerHint()}`);
-  }
-
-  #onClose(): void {
-    if (this.#settled) this.#destroy();
-    else if (this.#layer === 'L4') this.#fail('L4CON', 'connection closed');
-    else this.#fail(`${this.#layer}RSP`, `connection closed before the answer${this.#headerHint()}`);
-  }
-
-  /** A member that speaks no PROXY protocol answers the header with an error: the commonest mistake in a pool's setup. */
-  #headerHint(): string {
-    return this.#target.proxyProtocol === 'none'
-      ? ''
-      : '; the pool sends a PROXY header: does the member expect one (proxyProtocol)?';
-  }
-
-  /** Connected, and nothing more is wanted: our FIN goes out, through the TLS layer with its close_notify. */
-  #succeed(code: CheckCode, reason: string): void {
-    const stream = this.#tls ?? this.#socket;
-    this.#settle(true, code, reason);
-    this.#drain(stream);
-    stream.end();
-  }
-
-  /** Closing with bytes unread would send a reset: they are read until the member closes, within limits. */
-  #drain(stream: Socket | IncomingMessage): void {
-    this.#timer.cancel();
-    if (this.#cancelled) return;
-    this.#timer = this.#clock.after(lingerMs, () => this.#destroy());
-    stream.on('data', (chunk: Buffer) => {
-      this.#drained += chunk.length;
-      if (this.#drained > maxDrainBytes) this.#destroy();
+  /** A connection that ended: whoever ends one without a header as well has another reason, and no tcp check asks for it. */
+  #askAgain(told: CheckResult, reaction: Reaction): void {
+    const healthy: CheckResult = { ok: true, code: 'L4OK', reason: 'connected', durationMs: told.durationMs };
+    this.#run({ proxyProtocol: 'none' }, 'client', (plain) => {
+      if (!plain.ok) this.#done(healthy);
+      else if (reaction === 'reset') this.#refused(told, reactions.reset);
+      else {
+        // Some readers have no use for a connection that stands for no client, and close it.
+        this.#run({}, 'client', (client) => {
+          if (client.reaction === undefined) this.#done(healthy);
+          else this.#refused(told, reactions[client.reaction]);
+        });
+      }
     });
   }
 
-  #fail(code: CheckCode, reason: string): void {
-    this.#settle(false, code, reason);
-    this.#destroy();
+  #run(change: Partial<CheckTarget>, introduction: Introduction, done: (result: Observed) => void): void {
+    this.#running = new NetworkCheck({ ...this.#target, ...change }, this.#clock, done, introduction);
   }
 
-  #settle(ok: boolean, code: CheckCode, reason: string): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    // Hundredths: finer says nothing, and reads badly.
-    const durationMs = Math.round((this.#clock.now() - this.#startedAt) * 100) / 100;
-    this.#done({ ok, code, reason, durationMs });
+  #refused(told: CheckResult, how: string): void {
+    this.#done({ ...told, ok: false, reason: `${how}: ${advice}`, refusesHeader: true });
   }
-
-  #destroy(): void {
-    this.#timer.cancel();
-    this.#request?.destroy();
-    this.#tls?.destroy();
-    this.#socket.destroy();
-  }
-}
-
-/** The SNI name of a Host header: a DNS name without port, never an address (RFC 6066 §3). */
-function serverName(host: string | undefined): string | undefined {
-  const name = host?.replace(/:\d{1,5}$/, '');
-  return name !== undefined && /^[\w.-]+$/.test(name) && isIP(name) === 0 ? name : undefined;
-}
-
-const connectFailures: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'connection reset',
-  EHOSTUNREACH: 'no route to host',
-  ENETUNREACH: 'network unreachable',
-  ETIMEDOUT: 'connection timed out',
-};
-
-function connectFailure(error: Error): string {
-  return connectFailures[errorCode(error) ?? ''] ?? errorMessage(error);
-}
-
-/** Node's and OpenSSL's errors after the connect, in plain words. */
-function responseFailure(error: Error & { syscall?: string; reason?: string }): string {
-  const code = errorCode(error) ?? '';
-  if (code === 'ECONNRESET' && error.syscall !== undefined) return 'connection reset before the answer';
-  // Node gives an end before the answer the code of a reset, but no system call.
-  if (code === 'ECONNRESET' || code === 'EPIPE') return 'connection closed before the answer';
-  if (code === 'HPE_HEADER_OVERFLOW') return `response header larger than ${maxHeaderBytes} bytes`;
-  if (code.startsWith('HPE_')) return `no HTTP response (${errorMessage(error)})`;
-  // OpenSSL's own words stand in `reason`; its message is a dump.
-  if (error.reason !== undefined) return `TLS handshake failed: ${error.reason}`;
-  return errorMessage(error);
 }

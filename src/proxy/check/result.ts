@@ -21,6 +21,8 @@ export interface CheckResult {
   /** In plain words, for logs and the status page. */
   readonly reason: string;
   readonly durationMs: number;
+  /** The member cannot read the PROXY header that the pool sends. */
+  readonly refusesHeader?: true;
 }
 
 /** All that one check needs to know. */
@@ -34,5 +36,11 @@ export interface CheckTarget {
   readonly method: string;
   readonly path: string;
   readonly host: string | undefined;
+  /** Server name in the TLS hello; undefined: that of `host`, if it is a name. */
+  readonly sni: string | undefined;
+  /** Whether the certificate must be of a CA that is trusted, and of the server's name. */
+  readonly verify: boolean;
+  /** CA certificates, PEM; undefined: those that Node.js trusts. */
+  readonly ca: string | undefined;
   readonly expect: readonly number[];
 }

@@ -5,30 +5,30 @@ import type { CheckResult, CheckTarget } from './result.ts';
 
 /** Part of the interval by which checks are spread, so that members of a pool are not checked in step. */
 const jitter = 0.1;
-/** Checks that live traffic asks for start at least this part of the interval apart, however many connects fail. */
-const soonFraction = 0.1;
+/** Checks that live traffic asks for start at least this far apart, however many connects fail. */
+const soonMs = 200;
 
 interface ScheduleContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly probe: Probe;
   readonly onResult: (result: CheckResult) => void;
+  /** From the start of a check to that of the next; asked when a result has been told. */
+  readonly intervalMs: () => number;
 }
 
-/** Checks one member again and again: the first time at once, then every interval ±10 %, one check at a time. */
+/** Checks one member again and again: the first time at once, then after an interval ±10 %, one check at a time. */
 export class CheckSchedule {
   readonly #context: ScheduleContext;
   readonly #target: CheckTarget;
-  readonly #intervalMs: number;
   #timer: Timer | undefined;
   #running: { cancel(): void } | undefined;
   #startedAt = 0;
   #stopped = false;
 
-  constructor(context: ScheduleContext, target: CheckTarget, intervalMs: number) {
+  constructor(context: ScheduleContext, target: CheckTarget) {
     this.#context = context;
     this.#target = target;
-    this.#intervalMs = intervalMs;
   }
 
   /** Starts the first check. */
@@ -39,7 +39,7 @@ export class CheckSchedule {
   /** Live traffic saw a failure: the next check runs now, or shortly if one has only just run. */
   soon(): void {
     if (this.#stopped || this.#running !== undefined) return;
-    const earliest = this.#startedAt + this.#intervalMs * soonFraction;
+    const earliest = this.#startedAt + Math.min(soonMs, this.#context.intervalMs());
     this.#checkAfter(earliest - this.#context.clock.now());
   }
 
@@ -53,15 +53,17 @@ export class CheckSchedule {
 
   #check(): void {
     if (this.#stopped) return;
-    const { clock, random, probe, onResult } = this.#context;
+    const { clock, random, probe, onResult, intervalMs } = this.#context;
+    this.#timer = undefined;
     this.#startedAt = clock.now();
-    const nextAt = this.#startedAt + this.#intervalMs * (1 + jitter * (2 * random.fraction() - 1));
     this.#running = probe(this.#target, clock, (result) => {
       if (this.#stopped) return;
       this.#running = undefined;
-      // Set before the result is told: who hears it may ask for a check soon, or stop.
-      this.#checkAfter(nextAt - clock.now());
       onResult(result);
+      // Who heard it may have asked for a check soon, or stopped us.
+      if (this.#stopped || this.#timer !== undefined) return;
+      const nextAt = this.#startedAt + intervalMs() * (1 + jitter * (2 * random.fraction() - 1));
+      this.#checkAfter(nextAt - clock.now());
     });
   }
 

@@ -13,11 +13,13 @@ import { type Health, nextHealth, unknownHealth } from '../check/state.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import type { MemberSnapshot, MemberState } from '../snapshot.ts';
 import type { SavedMember } from './memory.ts';
-import type { AdminState, LastCheck, MemberEvent, MemberStatus } from './status.ts';
+import type { AdminState, LastCheck, MemberEvent, MemberStatus, MemberWarning } from './status.ts';
 
 /** Who named the member: the configuration, the admin API, or DNS. */
 export type MemberOrigin = 'config' | 'api' | 'discovered';
 
+/** How often live traffic may have a member asked whether it can read the PROXY header. */
+const inquiryMs = 10_000;
 /** Weight updates on the way from 0 to full during `slowStart`. */
 const rampSteps = 10;
 
@@ -26,7 +28,7 @@ export interface MemberContext {
   readonly random: Random;
   readonly log: Logger;
   readonly probe: Probe;
-  readonly emit: (event: MemberEvent) => void;
+  readonly emit: (event: MemberEvent | MemberWarning) => void;
   /** Something that stands in the snapshot has changed. */
   readonly changed: () => void;
 }
@@ -44,6 +46,9 @@ export class Member {
   #health: Health = unknownHealth;
   #schedule: CheckSchedule | undefined;
   #lastCheck: LastCheck | undefined;
+  #inquiry: { cancel(): void } | undefined;
+  #inquiredAt = Number.NEGATIVE_INFINITY;
+  #warning: string | undefined;
   #announced: MemberState | 'unknown' = 'unknown';
   #since: number;
   #reason = 'not checked yet';
@@ -112,9 +117,8 @@ export class Member {
       this.#update('no check is configured');
     } else if (this.#admin !== 'maint') {
       this.#schedule = new CheckSchedule(
-        { ...this.#context, onResult: (result) => this.#onResult(result) },
+        { ...this.#context, onResult: (result) => this.#onResult(result), intervalMs: () => this.#interval() },
         this.#target(),
-        check.intervalMs,
       );
       this.#schedule.start();
     }
@@ -122,6 +126,7 @@ export class Member {
 
   stop(): void {
     this.#schedule?.stop();
+    this.#inquiry?.cancel();
     this.#rampTimer?.cancel();
   }
 
@@ -137,6 +142,7 @@ export class Member {
     }
     const before = this.#target();
     const checkBefore = this.#pool.check;
+    if (pool.proxyProtocol !== this.#pool.proxyProtocol) this.#warning = undefined;
     this.#pool = pool;
     this.#config = config;
     if (!isDeepStrictEqual(checkBefore, pool.check) || !isDeepStrictEqual(before, this.#target())) this.start();
@@ -170,6 +176,19 @@ export class Member {
     this.#schedule.soon();
   }
 
+  /** A session ended as one does whose member cannot read the PROXY header, for that or another reason: the member is asked. */
+  headerSuspected(): void {
+    const { clock, probe } = this.#context;
+    const { proxyProtocol } = this.#pool;
+    if (proxyProtocol === 'none' || clock.now() - this.#inquiredAt < inquiryMs) return;
+    this.#inquiredAt = clock.now();
+    const { address, port } = this.#config;
+    this.#inquiry?.cancel();
+    this.#inquiry = probe({ ...this.#target(), type: 'tcp', address, port, proxyProtocol }, clock, (result) => {
+      this.#warn(result.refusesHeader === true ? result.reason : undefined);
+    });
+  }
+
   snapshot(): MemberSnapshot {
     const { name, address, port, maxConnections, backup } = this.#config;
     return { name, slot: this.slot, address, port, weight: this.#weight(), maxConnections, backup, state: this.state };
@@ -187,12 +206,23 @@ export class Member {
       inStateMs: Math.max(0, this.#context.clock.wall() - this.#since),
       reason: this.#reason,
       lastCheck: this.#lastCheck,
+      warning: this.#warning,
     };
+  }
+
+  /** HAProxy's rule of inter, fastinter and downinter. */
+  #interval(): number {
+    const { intervalMs, fastIntervalMs, downIntervalMs } = this.#pool.check;
+    const { status, streak } = this.#health;
+    if (status === 'unknown' || streak > 0) return fastIntervalMs;
+    return status === 'down' ? downIntervalMs : intervalMs;
   }
 
   #onResult(result: CheckResult): void {
     const { check } = this.#pool;
     this.#lastCheck = { ...result, at: this.#context.clock.wall() };
+    if (result.refusesHeader) this.#warn(result.reason);
+    else if (result.ok && this.#target().proxyProtocol !== 'none') this.#warn(undefined);
     this.#health = nextHealth(this.#health, result.ok, check);
     if (this.#health.streak > 0) {
       const of = result.ok ? check.rise : check.fall;
@@ -202,6 +232,16 @@ export class Member {
       );
     }
     this.#update(result.reason, result.code);
+  }
+
+  /** Tells what is wrong with the settings, once. */
+  #warn(reason: string | undefined): void {
+    if (reason === this.#warning) return;
+    this.#warning = reason;
+    if (reason === undefined) return;
+    this.#context.log.warn(this.#fields({ reason }), 'member refuses the PROXY header');
+    const { clock, emit } = this.#context;
+    emit({ kind: 'member-warning', pool: this.#pool.name, member: this.#config.name, reason, at: clock.wall() });
   }
 
   /** Tells of the state if it is another than was told last. */
@@ -259,19 +299,22 @@ export class Member {
 
   #target(): CheckTarget {
     const { check, proxyProtocol } = this.#pool;
-    const type = check.type === 'none' ? 'tcp' : check.type;
-    const { timeoutMs, method, path, host, expect } = check;
+    const { timeoutMs, method, path, host, expect, sni, ca } = check;
+    // HAProxy's rule for check-send-proxy: as traffic does, unless the check goes elsewhere.
+    const sendProxy = check.sendProxy ?? (check.address === undefined && check.port === undefined);
     return {
-      type,
-      address: this.#config.address,
+      type: check.type === 'none' ? 'tcp' : check.type,
+      address: check.address ?? this.#config.address,
       port: check.port ?? this.#config.port,
       timeoutMs,
-      // HAProxy's rule for check-send-proxy: as traffic does, unless the check goes to a port of its own.
-      proxyProtocol: check.port === undefined ? proxyProtocol : 'none',
+      proxyProtocol: sendProxy ? proxyProtocol : 'none',
       method,
       path,
       host,
       expect,
+      sni,
+      verify: check.verify === 'required',
+      ca,
     };
   }
 

@@ -26,6 +26,8 @@ export interface MemberStatus extends MemberSnapshot {
   /** Why the member is in its state, in plain words. */
   readonly reason: string;
   readonly lastCheck: LastCheck | undefined;
+  /** What is wrong with the member's settings, whatever its state; undefined: nothing that is known. */
+  readonly warning: string | undefined;
 }
 
 export interface PoolStatus {
@@ -45,6 +47,16 @@ export interface MemberEvent {
   readonly member: string;
   readonly from: MemberState | 'unknown';
   readonly to: MemberState;
+  readonly reason: string;
+  /** Wall-clock milliseconds. */
+  readonly at: number;
+}
+
+/** Something is wrong with a member's settings, in plain words. */
+export interface MemberWarning {
+  readonly kind: 'member-warning';
+  readonly pool: string;
+  readonly member: string;
   readonly reason: string;
   /** Wall-clock milliseconds. */
   readonly at: number;

@@ -34,6 +34,7 @@ const member: MemberReport = {
   inStateMs: 2,
   reason: 'check passed',
   lastCheck: undefined,
+  warning: undefined,
   active: 1,
   totals: { sessions: 3 },
 };

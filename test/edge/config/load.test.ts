@@ -199,6 +199,19 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     [/^4:44: proxy.pools.p.check.path: "readyz" is no path/],
   ],
   [
+    'check CA without verification',
+    proxy('log: true', '{ p: { check: { type: tls, caFile: /nonexistent/ca } } }'),
+    [
+      /^4:42: proxy.pools.p.check.caFile: needs `verify: required`/,
+      '4:42: proxy.pools.p.check.caFile: /nonexistent/ca does not exist',
+    ],
+  ],
+  [
+    'check server name',
+    proxy('log: true', '{ p: { check: { type: tls, sni: "192.0.2.1" } } }'),
+    [/^4:42: proxy.pools.p.check.sni: "192.0.2.1" is no server name/],
+  ],
+  [
     'discover both',
     proxy('log: true', '{ p: { discover: { srv: a.test, aaaa: b.test, port: 1 } } }'),
     [/^4:27: proxy.pools.p.discover: exactly one of srv, aaaa and a/],
@@ -589,6 +602,31 @@ t.test('relative paths begin at the file', (t) => {
   writeFileSync(join(folder, 'zone'), '');
   writeFileSync(join(folder, 'c.yaml'), `${text}admin: { tokenFile: token }\n`);
   t.match(loadConfig(join(folder, 'c.yaml')), { errors: [{ path: 'admin.tokenFile', message: /holds no token/ }] });
+  t.end();
+});
+
+t.test('CA certificates of checks', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'v6edge-config-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const good = readFileSync(join(root, 'examples/cluster-ca.crt'), 'utf8');
+  const file = join(folder, 'c.yaml');
+  const check = '{ type: https, interval: 300ms, verify: required, caFile: ca.crt }';
+  writeFileSync(file, proxy('log: true', `{ p: { check: ${check} }, q: {} }`));
+  for (const [text, message] of [
+    ['nothing', /^ca.crt holds no certificate in PEM/],
+    [good.replace(/^M.{9}/m, 'AAAAAAAAAA'), /^ca.crt: certificate 1 cannot be read/],
+    [`${good}${good.replace(/^M.{9}/m, 'AAAAAAAAAA')}`, /^ca.crt: certificate 2 cannot be read/],
+  ] as const) {
+    writeFileSync(join(folder, 'ca.crt'), text);
+    t.match(loadConfig(file), { errors: [{ path: 'proxy.pools.p.check.caFile', message }] });
+  }
+  writeFileSync(join(folder, 'ca.crt'), good);
+  const result = loadConfig(file);
+  t.ok('config' in result);
+  if (!('config' in result)) return;
+  const [p, q] = result.config.proxy.pools;
+  t.match(p!.check, { verify: 'required', ca: good, fastIntervalMs: 300, downIntervalMs: 300 });
+  t.match(q!.check, { verify: 'none', ca: undefined, fastIntervalMs: 500, downIntervalMs: 2000 });
   t.end();
 });
 

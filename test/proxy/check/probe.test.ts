@@ -55,6 +55,9 @@ function target(port: number, more: Partial<CheckTarget> = {}): CheckTarget {
     path: '/readyz',
     host: undefined,
     expect: [200],
+    sni: undefined,
+    verify: false,
+    ca: undefined,
     ...more,
   };
 }
@@ -233,12 +236,124 @@ t.test('tls: what is no TLS server', async (t) => {
   }
 });
 
-t.test('a TLS server that expects no PROXY header: the reason asks whether it does', async (t) => {
-  const server = createTls(tlsOptions);
+t.test('members that cannot read the PROXY header are told apart from those that can', async (t) => {
+  const refused = (how: RegExp) => ({ ok: false, reason: how, refusesHeader: true as const });
+  const says = (text: string) => (socket: Socket) => socket.once('data', () => socket.end(text, 'latin1'));
+  const isLocal = (chunk: Buffer) => chunk.toString('latin1').startsWith('PROXY UNKNOWN') || chunk[12] === 0x20;
+  const tls = createTls(tlsOptions).on('tlsClientError', () => {});
+  const https = createHttps(tlsOptions, (_, response) => response.end('ok')).on('tlsClientError', () => {});
+  const http = createHttp((_, response) => response.end('ok'));
+  const fine = { ok: true, code: 'L4OK', reason: 'connected' };
+  const cases: [name: string, type: CheckTarget['type'], behave: (socket: Socket) => void, expected: object][] = [
+    ['waits', 'tcp', (socket) => socket.resume(), fine],
+    ['greets', 'tcp', (socket) => socket.resume().write('220 mail.test ESMTP\r\n'), fine],
+    [
+      'a TLS alert',
+      'tcp',
+      says('\x15\x03\x01\x00\x02\x02\x46'),
+      refused(/^answers the PROXY header with a TLS alert: /),
+    ],
+    ['an HTTP error', 'tcp', says('HTTP/1.1 400 Bad Request\r\n\r\n'), refused(/with an HTTP error/)],
+    [
+      'a reset',
+      'tcp',
+      (socket) => socket.once('data', () => socket.resetAndDestroy()),
+      refused(/^resets the connection/),
+    ],
+    ['a close, as kube-apiserver', 'tcp', says(''), refused(/^closes the connection when it gets .*kube-apiserver/)],
+    [
+      'a close of connections that stand for no client',
+      'tcp',
+      (socket) => socket.once('data', (chunk) => isLocal(chunk) && socket.end()),
+      fine,
+    ],
+    ['a close whatever comes', 'tcp', (socket) => socket.resume().end(), fine],
+    ['a reset whatever comes', 'tcp', (socket) => socket.resetAndDestroy(), {}],
+    ['TLS of Node.js', 'tcp', (socket) => tls.emit('connection', socket), refused(/PROXY header/)],
+    [
+      'TLS of Node.js',
+      'tls',
+      (socket) => tls.emit('connection', socket),
+      refused(/^passes the check without the PROXY header/),
+    ],
+    ['HTTPS of Node.js', 'https', (socket) => https.emit('connection', socket), refused(/^passes the check without/)],
+    ['HTTP of Node.js', 'http', (socket) => http.emit('connection', socket), refused(/^passes the check without/)],
+    ['HTTP of Node.js', 'tcp', (socket) => http.emit('connection', socket), refused(/with an HTTP error/)],
+    [
+      'broken either way',
+      'https',
+      (socket) => socket.once('data', () => socket.end('no')),
+      { ok: false, code: 'L6RSP', reason: /^(TLS|connection closed)/ },
+    ],
+    ['broken either way', 'http', says('no'), { ok: false, code: 'L7RSP', reason: /^no HTTP response/ }],
+    [
+      'wrong status either way',
+      'http',
+      says('HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n'),
+      { ok: false, code: 'L7STS', reason: /answered 503, expected 200$/ },
+    ],
+  ];
+  for (const [name, type, behave, expected] of cases) {
+    for (const proxyProtocol of ['v1', 'v2'] as const) {
+      const port = await listen(createServer({ allowHalfOpen: true }, behave));
+      const result = await check(target(port, { type, proxyProtocol }));
+      t.match(result, expected, `${name}, ${type} ${proxyProtocol}`);
+      if (!('refusesHeader' in expected)) t.notOk(result.refusesHeader);
+    }
+  }
+});
+
+t.test('what asks a member again can be cancelled, too', async (t) => {
+  const server = createServer((socket) => socket.once('data', () => socket.end()));
+  const port = await listen(server);
+  const sockets: Socket[] = [];
+  const second = new Promise<Socket>((done) =>
+    server.on('connection', (socket) => sockets.push(socket) === 2 && done(socket)),
+  );
+  const running = networkProbe(target(port, { proxyProtocol: 'v2' }), systemClock, () =>
+    t.fail('a result after cancel'),
+  );
+  const closed = once(await second, 'close');
+  running.cancel();
+  await closed;
+});
+
+t.test('the certificate, where it is to be verified', async (t) => {
+  const make = (name: string, ...more: string[]) => {
+    const folder = mkdtempSync(join(tmpdir(), 'v6edge-ca-'));
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'key.pem'];
+    execFileSync(
+      'openssl',
+      ['req', '-x509', ...key, '-out', 'cert.pem', '-subj', `/CN=${name}`, '-days', '2', ...more],
+      {
+        cwd: folder,
+        stdio: 'ignore',
+      },
+    );
+    const [keyPem, cert] = ['key.pem', 'cert.pem'].map((file) => readFileSync(join(folder, file), 'utf8'));
+    rmSync(folder, { recursive: true });
+    return { key: keyPem!, cert: cert! };
+  };
+  const own = make('api', '-addext', 'subjectAltName=DNS:api.cluster.test,IP:::1');
+  const other = make('other');
+  const server = createTls(own);
+  server.on('secureConnection', (socket) => socket.on('error', () => {}).resume());
   server.on('tlsClientError', () => {});
   const port = await listen(server);
-  const result = await check(target(port, { type: 'https', proxyProtocol: 'v2' }));
-  t.match(result, { ok: false, code: 'L6RSP', reason: /does the member expect one/ });
+  const verify = { type: 'tls', verify: true } as const;
+  const cases: [name: string, more: Partial<CheckTarget>, ok: boolean, reason: RegExp][] = [
+    ['of a CA that nobody knows', {}, false, /^certificate not accepted: self-signed certificate/],
+    ['of another CA', { ca: other.cert }, false, /^certificate not accepted/],
+    ['of the CA, by address', { ca: own.cert }, true, /handshake done/],
+    ['of the CA, by host', { ca: own.cert, host: 'api.cluster.test:6443' }, true, /handshake done/],
+    ['of the CA, by SNI', { ca: own.cert, sni: 'api.cluster.test', host: 'else.test' }, true, /handshake done/],
+    ['of the CA, for another name', { ca: own.cert, sni: 'else.test' }, false, /not accepted: .*else.test/],
+    ['one of several CAs', { ca: other.cert + own.cert }, true, /handshake done/],
+    ['not verified', { verify: false, sni: 'else.test' }, true, /handshake done/],
+  ];
+  for (const [name, more, ok, reason] of cases) {
+    t.match(await check(target(port, { ...verify, ...more })), { ok, code: ok ? 'L6OK' : 'L6RSP', reason }, name);
+  }
 });
 
 t.test('http and https: the request', async (t) => {
@@ -299,13 +414,6 @@ t.test('http: answers', async (t) => {
     ['endless header', `${head}X: ${'x'.repeat(20_000)}\r\n\r\nok`, 'L7RSP', /larger than 16384 bytes/],
     ['endless body', `HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(1_000_000)}`, 'L7OK', /answered 200/],
     ['upgrade', 'HTTP/1.1 101 Sure\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n', 'L7STS', /answered 101/],
-    [
-      'a bad request behind a header',
-      'HTTP/1.1 400 Bad\r\n\r\n',
-      'L7STS',
-      /does the member expect one/,
-      { proxyProtocol: 'v1' },
-    ],
   ];
   for (const [name, answer, code, reason, more] of cases) {
     const server = createServer((socket) => socket.once('data', () => socket.end(answer, 'latin1')));

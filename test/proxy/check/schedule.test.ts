@@ -14,11 +14,15 @@ const target: CheckTarget = {
   path: '/',
   host: undefined,
   expect: [200],
+  sni: undefined,
+  verify: false,
+  ca: undefined,
 };
 const good: CheckResult = { ok: true, code: 'L4OK', reason: 'connected', durationMs: 0 };
 
 /** A schedule of 2 s whose checks end when `finish` is called, or after `takesMs`. */
 function setUp(takesMs?: number) {
+  let interval = 2000;
   const clock = new FakeClock();
   const starts: number[] = [];
   const begin = clock.now();
@@ -30,6 +34,7 @@ function setUp(takesMs?: number) {
       clock,
       random: new SeededRandom(7),
       onResult: () => results++,
+      intervalMs: () => interval,
       probe: (_target, _clock, done) => {
         starts.push(clock.now() - begin);
         finish = () => done(good);
@@ -38,9 +43,19 @@ function setUp(takesMs?: number) {
       },
     },
     target,
-    2000,
   );
-  return { clock, starts, schedule, finish: () => finish(), results: () => results, cancelled: () => cancelled };
+  const setInterval = (ms: number) => {
+    interval = ms;
+  };
+  return {
+    clock,
+    starts,
+    schedule,
+    setInterval,
+    finish: () => finish(),
+    results: () => results,
+    cancelled: () => cancelled,
+  };
 }
 
 t.test('the first check runs at once, the others every interval, give or take a tenth', (t) => {
@@ -113,16 +128,32 @@ t.test('whoever hears a result may stop the schedule', (t) => {
         results++;
         schedule.stop();
       },
+      intervalMs: () => 2000,
       probe: (_target, _clock, done) => {
         const timer = clock.after(10, () => done(good));
         return { cancel: () => timer.cancel() };
       },
     },
     target,
-    2000,
   );
   schedule.start();
   clock.advance(100_000);
   t.strictSame([results, clock.pending], [1, 0]);
+  t.end();
+});
+
+t.test('the interval is asked for after each result', (t) => {
+  const { clock, starts, schedule, setInterval } = setUp(10);
+  schedule.start();
+  setInterval(10_000);
+  clock.advance(8_900);
+  t.equal(starts.length, 1);
+  clock.advance(2_200);
+  t.equal(starts.length, 2);
+  setInterval(100);
+  clock.advance(6_800);
+  t.equal(starts.length, 2, 'this one was set before');
+  clock.advance(6_000);
+  t.ok(starts.length > 10, 'faster from now on');
   t.end();
 });

@@ -4,7 +4,7 @@ import { MemoryLogger } from '../../../src/core/logger.ts';
 import { SeededRandom } from '../../../src/core/random.ts';
 import type { MemberConfig, PoolConfig, ProxyConfig } from '../../../src/proxy/config.ts';
 import { parseSaved, type SavedMember } from '../../../src/proxy/control/memory.ts';
-import { type MemberEvent, ProxyControl } from '../../../src/proxy/control.ts';
+import { type MemberEvent, type MemberWarning, ProxyControl } from '../../../src/proxy/control.ts';
 
 const member = (name: string, more: Partial<MemberConfig> = {}): MemberConfig => ({
   name,
@@ -18,7 +18,8 @@ const member = (name: string, more: Partial<MemberConfig> = {}): MemberConfig =>
 });
 
 function config(members: readonly MemberConfig[], more: Partial<PoolConfig> = {}): ProxyConfig {
-  const check = { type: 'tcp', intervalMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, port: undefined };
+  const intervals = { intervalMs: 2000, fastIntervalMs: 2000, downIntervalMs: 2000 };
+  const check = { type: 'tcp', ...intervals, timeoutMs: 1000, rise: 2, fall: 3, port: undefined };
   const pool = {
     name: 'web',
     balance: 'leastconn',
@@ -59,7 +60,7 @@ function start(
   busy: readonly number[] = [],
 ) {
   const log = new MemoryLogger();
-  const events: MemberEvent[] = [];
+  const events: (MemberEvent | MemberWarning)[] = [];
   const control = new ProxyControl({
     clock,
     log,
