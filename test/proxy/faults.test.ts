@@ -324,11 +324,12 @@ for (const fault of faults) {
   t.test(fault.name, async (t) => {
     // The hole is the test's own and goes with it: opened before descriptors are counted.
     const hole = fault.member === 'black hole' ? await blackHole(t) : 0;
+    // Before the count: the first port draws a descriptor that holds the process's block of ports.
+    const port = await freePort();
     const before = openDescriptors();
     const clock = new FakeClock();
     const harness = new Harness(clock);
     const upstream = await new Upstream().listen();
-    const port = await freePort();
     const refusing = fault.member === 'refuses' ? await freePort() : 0;
     const maxConnections = fault.member === 'full' ? 1 : 0;
     const members = [member('m1', hole || refusing || upstream.port, { maxConnections })];

@@ -202,8 +202,8 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     'check CA without verification',
     proxy('log: true', '{ p: { check: { type: tls, caFile: /nonexistent/ca } } }'),
     [
-      /^4:42: proxy.pools.p.check.caFile: needs `verify: required`/,
-      '4:42: proxy.pools.p.check.caFile: /nonexistent/ca does not exist',
+      /^4:45: proxy.pools.p.check.caFile: needs `verify: required`/,
+      '4:45: proxy.pools.p.check.caFile: /nonexistent/ca does not exist',
     ],
   ],
   [
