@@ -241,11 +241,12 @@ export class WireCache {
     return (this.#words[(this.found >> 2) + FLAGS]! & FAILURE) !== 0;
   }
 
-  /** The found failure's lifetime in seconds, were it long past or not; 0 when the entry is none. */
-  get failureSeconds(): number {
+  /** The found failure's lifetime in seconds; 0 when the entry is none, or when it has been over for as long as it was. */
+  failureSeconds(now: number): number {
     const e = this.found >> 2;
     if (this.found < 0 || (this.#words[e + FLAGS]! & FAILURE) === 0) return 0;
-    return this.#words[e + EXPIRES_AT]! - this.#words[e + STORED_AT]!;
+    const life = this.#words[e + EXPIRES_AT]! - this.#words[e + STORED_AT]!;
+    return now - this.#words[e + EXPIRES_AT]! > life ? 0 : life;
   }
 
   /** Copies the found message to `out` (a multiple of four) of `target`, its TTLs counted down. Returns its length. */

@@ -1,5 +1,5 @@
 /**
- * Who may ask, and how much is answered to whom: the `allow` list, and response rate limiting.
+ * Who may ask, and how much is answered to whom: the `allow` list, response rate limiting, and a limit of what one client asks.
  *
  * Both need nothing but the client's address, so the verdict on an address is kept in a small table and costs a few
  * comparisons a datagram. Rate limiting is a token bucket for each client network (/24, /56) and answer, as BIND's: a
@@ -17,6 +17,9 @@ const CLIENT = 7;
 const ALLOWED = 1;
 const DENIED = 2;
 const BUCKETS = 16384;
+/** Clients whose queries are counted at one time; one that comes in the place of another begins anew. */
+const CLIENT_BITS = 12;
+const CLIENTS = 2 ** CLIENT_BITS;
 
 /** What to do with an answer. */
 export const SEND = 0;
@@ -30,6 +33,8 @@ export class ClientFilter {
   client = 0;
   /** Whether answers are limited at all. */
   limits = false;
+  /** Whether queries of each client are. */
+  limitsClients = false;
   readonly #seed: number;
   readonly #verdicts = new Int32Array(VERDICTS * VERDICT_WORDS);
   readonly #scratch = new Uint8Array(16);
@@ -38,7 +43,11 @@ export class ClientFilter {
   readonly #bucketTags = new Int32Array(BUCKETS);
   readonly #bucketTokens = new Float64Array(BUCKETS);
   readonly #bucketTimes = new Float64Array(BUCKETS);
+  readonly #clientTags = new Int32Array(CLIENTS);
+  readonly #clientTokens = new Float64Array(CLIENTS);
+  readonly #clientTimes = new Float64Array(CLIENTS);
   #allow: readonly Cidr[] = [];
+  #queriesPerSecond = 0;
   #perSecond = 0;
   #slip = 0;
   #limited = 0;
@@ -47,7 +56,13 @@ export class ClientFilter {
     this.#seed = random.below(2 ** 32) | 0;
   }
 
-  apply(allow: readonly Cidr[], rateLimit: { readonly responsesPerSecond: number; readonly slip: number }): void {
+  apply(
+    allow: readonly Cidr[],
+    rateLimit: { readonly responsesPerSecond: number; readonly slip: number },
+    clientLimit: { readonly queriesPerSecond: number } = { queriesPerSecond: 0 },
+  ): void {
+    this.#queriesPerSecond = clientLimit.queriesPerSecond;
+    this.limitsClients = clientLimit.queriesPerSecond > 0;
     this.#allow = allow;
     this.#perSecond = rateLimit.responsesPerSecond;
     this.#slip = rateLimit.slip;
@@ -80,6 +95,23 @@ export class ClientFilter {
     this.network = verdicts[slot + NETWORK]!;
     this.client = verdicts[slot + CLIENT]!;
     return verdicts[slot + VERDICT] === ALLOWED;
+  }
+
+  /** Takes a token for one query of the last checked client. False: it has asked too much. */
+  admits(nowMs: number): boolean {
+    const tag = this.client | 1;
+    // Addresses that differ in their last octet have hashes that differ in their upper bits alone.
+    const slot = Math.imul(this.client ^ (this.client >>> 15), 0x9e3779b1) >>> (32 - CLIENT_BITS);
+    const perSecond = this.#queriesPerSecond;
+    let tokens = perSecond;
+    if (this.#clientTags[slot] === tag) {
+      const earned = ((nowMs - this.#clientTimes[slot]!) * perSecond) / 1000;
+      tokens = Math.min(perSecond, this.#clientTokens[slot]! + earned);
+    }
+    this.#clientTags[slot] = tag;
+    this.#clientTimes[slot] = nowMs;
+    this.#clientTokens[slot] = tokens < 1 ? tokens : tokens - 1;
+    return tokens >= 1;
   }
 
   /** Takes a token for one answer (told by its hash) to the last checked client's network. */

@@ -95,10 +95,27 @@ export interface Dns64Config {
   readonly exempt: readonly string[];
 }
 
+export interface QueryLogConfig {
+  /** The share of queries that get a line, 0 to 1. */
+  readonly sample: number;
+  /** Lines a second that a data thread writes at most. */
+  readonly maxPerSecond: number;
+}
+
+export interface IdentityConfig {
+  /** What version.bind and version.server, hostname.bind and id.server say; empty = nothing. */
+  readonly version: string;
+  readonly id: string;
+}
+
 export interface DnsConfig {
   readonly listen: readonly InetEndpoint[];
   readonly allow: readonly Cidr[];
   readonly rateLimit: { readonly responsesPerSecond: number; readonly slip: number };
+  /** Queries of one client address that a data thread takes; 0 = no limit. */
+  readonly clientLimit: { readonly queriesPerSecond: number };
+  readonly queryLog: QueryLogConfig;
+  readonly identity: IdentityConfig;
   readonly forward: ForwardConfig | undefined;
   readonly dns64: Dns64Config;
   /** Names in these domains have these addresses, whatever the world says of them. */

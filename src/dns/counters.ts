@@ -97,6 +97,7 @@ export const dnsCounters: readonly MetricSpec[] = [
   { name: 'v6edge_dns_tcp_accepted_total', help: 'DNS over TCP connections accepted' },
   { name: 'v6edge_dns_tcp_rejected_total', help: 'DNS over TCP connections closed because there were too many' },
   { name: 'v6edge_dns_tcp_timeouts_total', help: 'DNS over TCP connections closed for silence' },
+  dropped('client_limit'),
   ...types.map((type) => ({
     name: 'v6edge_dns_questions_total',
     help: 'Questions of class IN from clients that may ask, by type',
@@ -153,7 +154,8 @@ export const COUNT = {
   TCP_ACCEPTED: firstAnswer + 26,
   TCP_REJECTED: firstAnswer + 27,
   TCP_TIMEOUT: firstAnswer + 28,
-  QUESTIONS: firstAnswer + 29,
+  CLIENT_LIMITED: firstAnswer + 29,
+  QUESTIONS: firstAnswer + 30,
 } as const;
 
 /** Indexes of `dnsGauges`. */

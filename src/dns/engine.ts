@@ -14,8 +14,10 @@ import { Dns64, type Dns64Status } from './dns64/dns64.ts';
 import { Forwarder, type ForwarderContext, QUEUED } from './forwarder/forwarder.ts';
 import type { UpstreamStatus } from './forwarder/upstream.ts';
 import { Hairpin } from './hairpin.ts';
+import { Identity } from './identity.ts';
 import { ipv4onlyZones, localZones } from './local-zones.ts';
 import { OwnCookies } from './own-cookies.ts';
+import { QueryLog } from './query-log.ts';
 import { RebindGuard } from './rebind.ts';
 import { Responder, type ResponderContext } from './responder.ts';
 import { OTHER_ZONES } from './slot-counters.ts';
@@ -93,6 +95,8 @@ export class DnsEngine {
       filter: this.#filter,
       zones: this.#zones,
       hairpin: this.#hairpin,
+      identity: new Identity(),
+      queryLog: new QueryLog(log, random),
       isSynthetic: (question) => this.#dns64.plan(question, 0) !== undefined,
       cookies: new CookieJar(random.fill(new Uint8Array(16))),
       ownCookies: new OwnCookies(random.fill(new Uint8Array(16)), random),
@@ -121,7 +125,9 @@ export class DnsEngine {
    */
   apply(settings: DnsSettings): void {
     assert(!this.#closed, 'apply after close');
-    this.#filter.apply(settings.allow, settings.rateLimit);
+    this.#filter.apply(settings.allow, settings.rateLimit, settings.clientLimit);
+    this.#shared.queryLog.apply(settings.queryLog);
+    this.#shared.identity.apply(settings.identity);
     this.#shared.cookies = new CookieJar(settings.cookieSecret);
     this.#shared.ownCookies = new OwnCookies(settings.cookieSecret, this.#context.random);
     this.#hairpin.apply(settings.hairpin);

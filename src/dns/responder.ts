@@ -3,9 +3,8 @@
  * the control thread. A cached answer takes no allocation; everything else leaves one behind.
  */
 import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
-import type { Clock, Timer } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
-import { errorMessage } from '../core/errors.ts';
 import { observe } from '../core/histogram.ts';
 import type { Logger } from '../core/logger.ts';
 import { FRESH, STALE, type WireCache } from './cache.ts';
@@ -14,13 +13,18 @@ import type { CookieJar } from './cookies.ts';
 import { COUNT, questionCounter, responseCounter } from './counters.ts';
 import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
-import { type Forwarder, type ForwardWaiter, LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './forwarder/forwarder.ts';
+import { type Forwarder, LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './forwarder/forwarder.ts';
 import type { Hairpin } from './hairpin.ts';
+import { Handoffs } from './handoffs.ts';
+import type { Identity } from './identity.ts';
+import { type Origin, Outstanding } from './origin.ts';
 import type { OwnCookies } from './own-cookies.ts';
+import { Pending } from './pending.ts';
+import type { AnswerSource, QueryLog } from './query-log.ts';
 import { HEADER_LENGTH, QueryView } from './query-view.ts';
 import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
 import { FORWARDED_WAIT, OTHER_ZONES, zoneCounter } from './slot-counters.ts';
-import type { Handoff, SendReplies } from './snapshot.ts';
+import type { Handoff } from './snapshot.ts';
 import { MessageWriter } from './wire/message.ts';
 import { nameToText } from './wire/name.ts';
 import { VERDICT } from './wire/query.ts';
@@ -28,8 +32,6 @@ import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
 import type { ZoneTable } from './zone.ts';
 import { ZoneReply } from './zone-reply.ts';
 
-/** Messages at the control thread at a time. */
-const MAX_HANDOFFS = 1024;
 /** Error answers of one client network share a bucket of the rate limit, whatever was asked. */
 const ERRORS = 0x5eed;
 /** After a failure a stale answer is given at once for so long (RFC 8767 §5). */
@@ -44,25 +46,6 @@ const MAX_MESSAGE = 65535;
 /** The longest question, 255 + 2 + 2, in whole words. */
 const QUESTION_BYTES = 260;
 
-/** Where a message came from; its fields hold while it is being answered. */
-export interface Origin {
-  readonly transport: 'udp' | 'tcp';
-  /** What a later answer is sent by. */
-  hold(): ReplySink;
-  client(): InetEndpoint;
-  local(): InetEndpoint;
-}
-
-/** The way back to a client. */
-export interface ReplySink {
-  /** Sends the `length` bytes at `start` of `bytes`. */
-  send(bytes: Buffer, start: number, length: number): void;
-  /** Resolves when there is room for more, with false when the client is gone. */
-  drained(): Promise<boolean>;
-  /** Called once, after the last `send`. */
-  done(): void;
-}
-
 /** What the responder needs from its thread; `cookies`, `ownCookies`, `cache` and `forwarder` may be replaced. */
 export interface ResponderContext {
   readonly clock: Clock;
@@ -72,43 +55,14 @@ export interface ResponderContext {
   readonly filter: ClientFilter;
   readonly zones: ZoneTable;
   readonly hairpin: Hairpin;
+  readonly identity: Identity;
+  readonly queryLog: QueryLog;
   /** Whether the reverse name asked for is of an address we make up ourselves (RFC 6147 §5.3.1). */
   readonly isSynthetic: (question: Uint8Array) => boolean;
   cookies: CookieJar;
   ownCookies: OwnCookies;
   cache: WireCache;
   forwarder: Forwarder | undefined;
-}
-
-/** A query that waits for an upstream. */
-class Pending implements ForwardWaiter {
-  readonly message: Uint8Array;
-  /** The server cookie it gets (RFC 7873). */
-  readonly cookie: Uint8Array | undefined;
-  readonly sink: ReplySink;
-  readonly transport: 'udp' | 'tcp';
-  /** The part our zones gave: an alias that leads out of them. */
-  readonly zoneReply: ZoneReply | undefined;
-  /** Runs out where a stale answer is better than none (RFC 8767 §5). */
-  patience: Timer | undefined;
-  answered = false;
-  /** When it came. */
-  readonly since: number;
-  readonly #responder: Responder;
-
-  constructor(responder: Responder, view: QueryView, origin: Origin, zoneReply: ZoneReply | undefined, since: number) {
-    this.#responder = responder;
-    this.since = since;
-    this.message = Uint8Array.from(view.message());
-    this.cookie = view.cookie === 0 ? undefined : Uint8Array.from(view.serverCookie);
-    this.sink = origin.hold();
-    this.transport = origin.transport;
-    this.zoneReply = zoneReply;
-  }
-
-  forwarded(answer: ForwardAnswer | undefined, error: number): void {
-    this.#responder.finish(this, answer, error);
-  }
 }
 
 export class Responder {
@@ -124,14 +78,17 @@ export class Responder {
     this.#questionBytes.byteOffset,
     QUESTION_BYTES >> 2,
   );
-  #handoffs = 0;
-  #outstanding = 0;
-  #whenIdle: (() => void) | undefined;
+  readonly #outstanding = new Outstanding();
+  readonly #handoffs: Handoffs;
+  /** Where the answer just written came from, and the code of one to what is no plain query: for the query log. */
+  #source: AnswerSource = 'none';
+  #specialRcode: number = RCODE.NOERROR;
   #loopToldAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(context: ResponderContext) {
     this.#context = context;
+    this.#handoffs = new Handoffs(context, this.#outstanding);
   }
 
   /** Whole seconds of the clock, as the cache counts. */
@@ -156,8 +113,9 @@ export class Responder {
     at: number,
     nowMs: number,
   ): number {
-    const { counters, cache, filter } = this.#context;
+    const { counters, cache, filter, queryLog } = this.#context;
     const verdict = view.read(start, length);
+    if (filter.limitsClients && !filter.admits(nowMs)) return this.#tooMuch(view, verdict, origin, out, at);
     const known = view.cookie !== 0 && this.#bakeCookie(view, origin.client().address.bytes);
     const udp = origin.transport === 'udp';
     const plain = allowed && verdict === RCODE.NOERROR && view.class === CLASS.IN;
@@ -182,16 +140,30 @@ export class Responder {
       const verdict = filter.limit(bucket, nowMs);
       if (verdict !== SEND) return this.#limited(verdict, view, out, at);
     }
-    counters.add(responseCounter(out[at + 3]! & 15));
+    const rcode = out[at + 3]! & 15;
+    counters.add(responseCounter(rcode));
+    // Of what is no plain query the upper bits of the code stand elsewhere.
+    if (queryLog.enabled && queryLog.takes(nowMs)) {
+      this.#logQuery(
+        view,
+        origin.transport,
+        origin.client(),
+        nowMs,
+        plain ? rcode : this.#specialRcode,
+        out,
+        at,
+        written,
+      );
+    }
     return written;
   }
 
   /** Sends the answer to a query that waited; without one the error (RFC 8914) tells why. */
-  finish(pending: Pending, answer: ForwardAnswer | undefined, error: number): void {
+  #finish(pending: Pending, answer: ForwardAnswer | undefined, error: number): void {
     if (this.#closed || pending.answered) return;
     pending.answered = true;
     pending.patience?.cancel();
-    const { clock, counters } = this.#context;
+    const { clock, counters, queryLog } = this.#context;
     const view = this.#later;
     const out = this.#scratch;
     view.bytes.set(pending.message, 0);
@@ -199,20 +171,26 @@ export class Responder {
     if (pending.cookie !== undefined) view.serverCookie.set(pending.cookie);
     const limit = pending.transport === 'udp' ? view.udpLimit : MAX_MESSAGE;
     let length: number;
-    if (pending.zoneReply !== undefined) {
+    if (pending.facts.zoneReply !== undefined) {
       counters.add(COUNT.ZONE);
-      length = this.#write(view, pending.zoneReply.continued(answer?.message, this.#writer), limit, out, 0);
-      counters.add(zoneCounter(pending.zoneReply.slot, out[3]! & 15));
+      this.#source = 'zone';
+      length = this.#write(view, pending.facts.zoneReply.continued(answer?.message, this.#writer), limit, out, 0);
+      counters.add(zoneCounter(pending.facts.zoneReply.slot, out[3]! & 15));
     } else if (answer !== undefined) {
       counters.add(COUNT.FORWARDED);
+      this.#source = 'forwarded';
       length = this.#write(view, answer.message, limit, out, 0);
     } else {
       length = this.#staleOrFailure(view, limit, out, 0, error);
     }
     counters.add(responseCounter(out[3]! & 15));
-    observe(counters, FORWARDED_WAIT, clock.now() - pending.since);
+    const now = clock.now();
+    observe(counters, FORWARDED_WAIT, now - pending.facts.since);
+    if (pending.facts.client !== undefined && queryLog.takes(now)) {
+      this.#logQuery(view, pending.transport, pending.facts.client, pending.facts.since, out[3]! & 15, out, 0, length);
+    }
     pending.sink.send(out, 0, length);
-    this.#settleOne(pending.sink);
+    this.#outstanding.settle(pending.sink);
   }
 
   /** Keeps what the forwarder learnt; called before those who wait are answered. */
@@ -233,7 +211,7 @@ export class Responder {
     if (found === STALE) {
       cache.noteFailedRefresh(now + STALE_RETRY_SECONDS);
     } else if (found !== FRESH) {
-      const ttl = Math.min(MAX_FAILURE_SECONDS, Math.max(FIRST_FAILURE_SECONDS, cache.failureSeconds * 2));
+      const ttl = Math.min(MAX_FAILURE_SECONDS, Math.max(FIRST_FAILURE_SECONDS, cache.failureSeconds(now) * 2));
       const lifetime = { ttl, authoritative: false, failure: true };
       cache.insert(failureMessage(question), question.length, [], key, now, lifetime);
     }
@@ -241,13 +219,13 @@ export class Responder {
 
   /** Calls `run` as soon as nobody waits for an answer. */
   whenIdle(run: () => void): void {
-    if (this.#outstanding === 0) run();
-    else this.#whenIdle = run;
+    this.#outstanding.whenIdle(run);
   }
 
   /** Answers nobody any more. */
   close(): void {
     this.#closed = true;
+    this.#handoffs.close();
   }
 
   /** Makes the reply's cookie. Returns whether the client showed the one it was given: it is where it says it is. */
@@ -264,19 +242,57 @@ export class Responder {
 
   /** Everything but an allowed query of class IN. */
   #special(view: QueryView, verdict: number, allowed: boolean, origin: Origin, out: Buffer, at: number): number {
-    const { counters } = this.#context;
+    const { counters, identity } = this.#context;
+    this.#source = 'none';
     if (verdict === VERDICT.DROP) {
       counters.add(view.faultCounter());
       return 0;
     }
     if (!allowed) counters.add(COUNT.NOT_ALLOWED);
-    else if (verdict === VERDICT.HANDOFF) return this.#handOff(view, origin);
-    else if (verdict === RCODE.FORMERR) counters.add(view.faultCounter());
-    // A class other than IN, the server's version in CH too, is nobody's business.
+    else if (verdict === VERDICT.HANDOFF) {
+      this.#handoffs.take(view, origin);
+      return 0;
+    } else if (verdict === RCODE.FORMERR) counters.add(view.faultCounter());
+    if (allowed && verdict === RCODE.NOERROR && view.class === CLASS.CH) {
+      const told = identity.answer(view.copyQuestion());
+      this.#specialRcode = RCODE.NOERROR;
+      if (told !== undefined) {
+        return this.#write(view, told, origin.transport === 'udp' ? view.udpLimit : MAX_MESSAGE, out, at);
+      }
+    }
+    // Any other class than IN is nobody's business.
     const rcode = !allowed || verdict === RCODE.NOERROR ? RCODE.REFUSED : verdict;
     if (!allowed) view.extendedError = EDE.PROHIBITED;
     else if (rcode === RCODE.NOTIMP || verdict === RCODE.NOERROR) view.extendedError = EDE.NOT_SUPPORTED;
+    this.#specialRcode = rcode;
     return writeRcode(view, rcode, this.#recursionAvailable, out, at);
+  }
+
+  /** The client has asked more than it may: by UDP there is no answer, which would go to whoever it is forged for. */
+  #tooMuch(view: QueryView, verdict: number, origin: Origin, out: Buffer, at: number): number {
+    const { counters } = this.#context;
+    counters.add(COUNT.CLIENT_LIMITED);
+    if (origin.transport === 'udp' || verdict === VERDICT.DROP) return 0;
+    view.extendedError = EDE.PROHIBITED;
+    if (view.cookie !== 0) this.#bakeCookie(view, origin.client().address.bytes);
+    counters.add(responseCounter(RCODE.REFUSED));
+    return writeRcode(view, RCODE.REFUSED, this.#recursionAvailable, out, at);
+  }
+
+  #logQuery(
+    view: QueryView,
+    transport: 'udp' | 'tcp',
+    client: InetEndpoint,
+    since: number,
+    rcode: number,
+    out: Buffer,
+    at: number,
+    size: number,
+  ): void {
+    const { clock, queryLog } = this.#context;
+    const truncated = (out[at + 2]! & (FLAG.TC >> 8)) !== 0;
+    const source = this.#source;
+    queryLog.write(view, { transport, client, rcode, source, ms: clock.now() - since, size, truncated });
   }
 
   #limited(verdict: number, view: QueryView, out: Buffer, at: number): number {
@@ -290,8 +306,10 @@ export class Responder {
     if (cache.authoritative) {
       counters.add(COUNT.ZONE);
       counters.add(cache.counter);
+      this.#source = 'zone';
     } else {
       counters.add(COUNT.CACHE_HIT);
+      this.#source = 'cache';
     }
     if (cache.wantsRefresh(now)) this.#refresh(view);
     if (cache.isFailure) view.extendedError = EDE.CACHED_ERROR;
@@ -311,7 +329,8 @@ export class Responder {
     now: number,
     stale: boolean,
   ): number {
-    const { zones, counters, forwarder, cache, filter } = this.#context;
+    const { zones, counters, forwarder, cache, filter, queryLog } = this.#context;
+    this.#source = 'zone';
     const synthetic = view.type === TYPE.PTR && this.#context.isSynthetic(view.copyQuestion());
     const reply =
       zones.size === 0 || synthetic
@@ -332,9 +351,11 @@ export class Responder {
         cache.insert(local, view.questionLength, [], view.key, now, lifetime);
         counters.add(COUNT.ZONE);
         counters.add(counter);
+        this.#source = 'local';
         return this.#write(view, local, limit, out, at);
       }
       if (!view.recursionDesired || forwarder === undefined) {
+        this.#source = 'none';
         view.extendedError = EDE.NOT_AUTHORITATIVE;
         return writeRcode(view, RCODE.REFUSED, this.#recursionAvailable, out, at);
       }
@@ -350,14 +371,16 @@ export class Responder {
       counters.add(zoneCounter(reply.slot, out[at + 3]! & 15));
       return written;
     }
-    const pending = new Pending(this, view, origin, reply, this.#context.clock.now());
+    const client = queryLog.enabled ? origin.client() : undefined;
+    const facts = { since: this.#context.clock.now(), zoneReply: reply, client };
+    const pending = new Pending(view, origin, facts, (...outcome) => this.#finish(...outcome));
     // A query with a cookie of ours went out to an upstream here, and came back.
     const looped = view.cookie !== 0 && this.#context.ownCookies.isOurs(view.bytes, view.cookie);
     const outcome = looped ? LOOPED : forwarder!.resolve(question, view.key, filter.client, pending);
     if (outcome === QUEUED) {
-      this.#outstanding++;
+      this.#outstanding.add();
       if (stale && reply === undefined) {
-        pending.patience = this.#context.clock.after(PATIENCE_MS, () => this.finish(pending, undefined, EDE.OTHER));
+        pending.patience = this.#context.clock.after(PATIENCE_MS, () => this.#finish(pending, undefined, EDE.OTHER));
       }
       return 0;
     }
@@ -365,6 +388,7 @@ export class Responder {
     if (outcome === OVERLOADED) counters.add(COUNT.OVERLOAD);
     if (outcome === LOOPED) this.#noteLoop(question, origin);
     if (stale && reply === undefined) return this.#stale(view, limit, out, words, at, now);
+    this.#source = 'none';
     view.extendedError = outcome === UNAVAILABLE ? EDE.NO_REACHABLE_AUTHORITY : EDE.OTHER;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
   }
@@ -401,6 +425,7 @@ export class Responder {
   #stale(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
     const { cache, counters } = this.#context;
     counters.add(COUNT.STALE);
+    this.#source = 'stale';
     const negative = (cache.bytes[cache.messageOffset + 3]! & 15) === RCODE.NXDOMAIN;
     view.extendedError = negative ? EDE.STALE_NXDOMAIN : EDE.STALE_ANSWER;
     if (cache.messageLength > roomFor(view, limit)) {
@@ -413,6 +438,7 @@ export class Responder {
     const now = this.#now;
     const found = this.#lookup(view.copyQuestion(), view.key, now);
     if (found === STALE) return this.#stale(view, limit, out, this.#scratchWords, at, now);
+    this.#source = 'none';
     view.extendedError = error;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
   }
@@ -441,56 +467,6 @@ export class Responder {
     const { forwarder, counters } = this.#context;
     const outcome = forwarder?.resolve(view.copyQuestion(), view.key, 0, undefined);
     if (outcome === QUEUED) counters.add(COUNT.PREFETCH);
-  }
-
-  #handOff(view: QueryView, origin: Origin): number {
-    const { counters, handoff, log } = this.#context;
-    counters.add(COUNT.HANDOFF);
-    if (this.#handoffs >= MAX_HANDOFFS) {
-      counters.add(COUNT.OVERLOAD);
-      return 0;
-    }
-    this.#handoffs++;
-    this.#outstanding++;
-    const sink = origin.hold();
-    const message = Uint8Array.from(view.message());
-    const request = { message, client: origin.client(), local: origin.local(), transport: origin.transport };
-    const partly: SendReplies = (replies) => {
-      if (this.#closed) return Promise.resolve(false);
-      this.#sendReplies(sink, replies);
-      return sink.drained();
-    };
-    void handoff(request, partly).then(
-      (replies) => this.#handedBack(sink, replies),
-      (error: unknown) => {
-        log.error({ error: errorMessage(error) }, 'the control thread could not answer');
-        this.#handedBack(sink, []);
-      },
-    );
-    return 0;
-  }
-
-  #handedBack(sink: ReplySink, replies: readonly Uint8Array[]): void {
-    this.#handoffs--;
-    if (this.#closed) return;
-    this.#sendReplies(sink, replies);
-    this.#settleOne(sink);
-  }
-
-  #sendReplies(sink: ReplySink, replies: readonly Uint8Array[]): void {
-    const { counters } = this.#context;
-    for (const reply of replies) {
-      if (reply.length < HEADER_LENGTH || reply.length > MAX_MESSAGE) continue;
-      counters.add(COUNT.HANDOFF_ANSWERED);
-      counters.add(responseCounter(reply[3]! & 15));
-      this.#scratch.set(reply);
-      sink.send(this.#scratch, 0, reply.length);
-    }
-  }
-
-  #settleOne(sink: ReplySink): void {
-    sink.done();
-    if (--this.#outstanding === 0) this.#whenIdle?.();
   }
 }
 

@@ -13,8 +13,8 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, type EventHandler } 
 import { decodeSockaddr } from '../linux/sockaddr.ts';
 import { acceptTcp, listenTcp, localAddress, Memory, receive, SockaddrSlot, send } from '../linux/tcp.ts';
 import { COUNT, GAUGE } from './counters.ts';
+import type { Origin, ReplySink } from './origin.ts';
 import { QueryView } from './query-view.ts';
-import type { Origin, ReplySink } from './responder.ts';
 import { LOCAL_WAIT } from './slot-counters.ts';
 import type { ServerContext } from './udp-server.ts';
 

@@ -9,8 +9,9 @@ import { UdpSocket } from '../linux/udp.ts';
 import { type ReturnPath, UdpBatch } from '../linux/udp-batch.ts';
 import type { ClientFilter } from './client-filter.ts';
 import { COUNT } from './counters.ts';
+import type { Origin, ReplySink } from './origin.ts';
 import { QueryView } from './query-view.ts';
-import type { Origin, ReplySink, Responder } from './responder.ts';
+import type { Responder } from './responder.ts';
 import { LOCAL_WAIT } from './slot-counters.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 

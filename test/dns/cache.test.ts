@@ -97,7 +97,9 @@ t.test('stale for as long as it may be, with a short TTL (RFC 8767 §4)', async 
   t.equal(look(cache, 'a.test', 160), MISS);
   put(cache, 'f.test', 0, 0, { ttl: 1, authoritative: false, failure: true });
   t.equal(look(cache, 'f.test', 0), FRESH);
-  t.equal(cache.failureSeconds, 1);
+  t.equal(cache.failureSeconds(0), 1);
+  t.equal(cache.failureSeconds(2), 1, 'it failed lately');
+  t.equal(cache.failureSeconds(3), 0, 'long ago');
   t.equal(look(cache, 'f.test', 1), MISS, 'failures do not go stale');
 });
 

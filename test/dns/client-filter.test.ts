@@ -87,6 +87,24 @@ t.test('a token bucket for each network and answer', async (t) => {
   t.strictSame(take(6, 1, 1e6), [SEND, SEND, SEND, SEND, SEND, DROP], 'no more than a second is saved up');
 });
 
+t.test('a limit of what one client asks, in a table of fixed size', async (t) => {
+  const filter = new ClientFilter(new SeededRandom(3));
+  filter.apply([parseCidr('::/0')], { responsesPerSecond: 0, slip: 0 }, { queriesPerSecond: 3 });
+  t.equal(filter.limitsClients, true);
+  const take = (text: string, count: number, now: number) => {
+    allows(filter, text);
+    return Array.from({ length: count }, () => filter.admits(now));
+  };
+  t.strictSame(take('2001:db8::1', 5, 0), [true, true, true, false, false]);
+  t.strictSame(take('2001:db8::2', 1, 0), [true], 'another address of its network has its own');
+  t.strictSame(take('2001:db8::1', 2, 334), [true, false], 'a third of a second later');
+  t.strictSame(take('2001:db8::1', 4, 1e6), [true, true, true, false], 'no more than a second is saved up');
+  for (let i = 0; i < 20_000; i++) take(`2001:db8:1::${i.toString(16)}`, 4, 1e6);
+  t.strictSame(take('2001:db8::1', 1, 1e6), [true], 'pushed out by many others it begins anew');
+  filter.apply([], { responsesPerSecond: 0, slip: 0 });
+  t.equal(filter.limitsClients, false);
+});
+
 t.test('slip 0: the rest is dropped, all of it', async (t) => {
   const filter = make(['::/0'], 1, 0);
   allows(filter, '::1');

@@ -52,6 +52,7 @@ const meant: Record<keyof typeof COUNT, string> = {
   TCP_ACCEPTED: 'tcp_accepted',
   TCP_REJECTED: 'tcp_rejected',
   TCP_TIMEOUT: 'tcp_timeouts',
+  CLIENT_LIMITED: 'dropped reason=client_limit',
   QUESTIONS: 'questions type=A',
 };
 

@@ -20,7 +20,20 @@ import type { HandoffRequest } from '../../src/dns/snapshot.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE } from '../../src/dns/wire/types.ts';
-import { aaaa, askedName, Bench, FakeUpstream, query, reply, settings, soa, txt, zone } from './peers.ts';
+import {
+  aaaa,
+  askedName,
+  Bench,
+  FakeUpstream,
+  frame,
+  query,
+  readFrames,
+  reply,
+  settings,
+  soa,
+  txt,
+  zone,
+} from './peers.ts';
 
 const run = promisify(execFile);
 
@@ -306,6 +319,40 @@ t.test('rate limit: the rate is answered, then every second comes back truncated
   clock.advance(1000);
   t.equal((await bench.ask('a.own.test')).answers.length, 1);
   t.match(await dig(bench, '+tcp', '+short', 'a.own.test', 'AAAA'), /2001:db8::1/, 'TCP is not limited');
+});
+
+t.test('a client that asks too much: dropped by UDP, refused by TCP', async (t) => {
+  const clock = new FakeClock();
+  const bench = await Bench.start(t, { clock, settings: { clientLimit: { queriesPerSecond: 2 } } });
+  bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1)]));
+  for (let i = 0; i < 2; i++) t.equal((await bench.ask('a.own.test')).answers.length, 1);
+  bench.send(query('a.own.test'));
+  const socket = await bench.connect(t);
+  const answer = new Promise<Buffer>((resolve) => readFrames(socket, (bytes) => resolve(Buffer.from(bytes))));
+  socket.write(frame(query('a.own.test', { edns: { udpSize: 1232 } })));
+  t.match(parseMessage(await answer), { rcode: RCODE.REFUSED, edns: { options: [{ code: 15 }] } });
+  t.equal(bench.counters.get(COUNT.CLIENT_LIMITED), 2);
+  clock.advance(1000);
+  t.equal((await bench.ask('a.own.test')).answers.length, 1);
+});
+
+t.test('version and identity: what is configured, to who may ask', async (t) => {
+  const bench = await Bench.start(t, { settings: { identity: { version: 'v6edge', id: '' } } });
+  const chaos = { class: CLASS.CH, type: TYPE.TXT };
+  const told = await bench.ask('VERSION.bind', { ...chaos, edns: { udpSize: 1232 } });
+  t.match(told, { rcode: RCODE.NOERROR, flags: FLAG.QR | FLAG.AA | FLAG.RD, answers: [{ class: CLASS.CH, ttl: 0 }] });
+  t.equal(Buffer.from(told.answers[0]!.rdata).toString('latin1'), '\x06v6edge');
+  t.equal((await bench.ask('version.server', { ...chaos, type: TYPE.ANY })).answers.length, 1);
+  t.match(await bench.ask('version.bind', { ...chaos, type: TYPE.A }), { rcode: RCODE.NOERROR, answers: [] });
+  t.equal((await bench.ask('id.server', chaos)).rcode, RCODE.REFUSED, 'not configured');
+  t.equal(
+    (await bench.ask('version.bind', { type: TYPE.TXT })).rcode,
+    RCODE.REFUSED,
+    'in class IN it is a name like others',
+  );
+  t.match(await dig(bench, '+short', 'version.bind', 'TXT', 'CH'), /^"v6edge"$/m);
+  bench.engine.apply(settings({ settings: { identity: { version: 'v6edge', id: 'edge-1' }, allow: [] } }));
+  t.equal((await bench.ask('id.server', chaos)).rcode, RCODE.REFUSED, 'nor to others');
 });
 
 t.test('what is counted: by type, by zone, by upstream, and how long it took', async (t) => {

@@ -23,9 +23,12 @@ import { readAnswer } from '../../src/dns/forwarder/answer.ts';
 import type { Forwarder, ForwardWaiter } from '../../src/dns/forwarder/forwarder.ts';
 import { ReplyOptions } from '../../src/dns/forwarder/reply-options.ts';
 import { Hairpin } from '../../src/dns/hairpin.ts';
+import { Identity } from '../../src/dns/identity.ts';
+import type { Origin, ReplySink } from '../../src/dns/origin.ts';
 import { OwnCookies } from '../../src/dns/own-cookies.ts';
+import { QueryLog } from '../../src/dns/query-log.ts';
 import { QueryView } from '../../src/dns/query-view.ts';
-import { type Origin, type ReplySink, Responder } from '../../src/dns/responder.ts';
+import { Responder } from '../../src/dns/responder.ts';
 import { dnsCounterCount } from '../../src/dns/slot-counters.ts';
 import { signRequest } from '../../src/dns/tsig.ts';
 import { readUint16 } from '../../src/dns/wire/bytes.ts';
@@ -263,6 +266,8 @@ class Server implements Origin {
       filter: this.#filter,
       zones,
       hairpin,
+      identity: new Identity(),
+      queryLog: new QueryLog(nullLogger, random),
       isSynthetic: () => false,
       cookies: new CookieJar(new Uint8Array(16)),
       ownCookies: new OwnCookies(new Uint8Array(16), random),

@@ -27,6 +27,7 @@ import {
   leaf,
   list,
   milliseconds,
+  number,
   parsed,
   readInetEndpoint,
   requireText,
@@ -237,6 +238,29 @@ export const dns = section({
   })
     .prefault({})
     .describe('response rate limiting'),
+  clientLimit: section({
+    queriesPerSecond: integer(0, 1_000_000)
+      .prefault(0)
+      .describe('of one address, in each data thread: more are dropped, by TCP refused; 0 = no limit'),
+  })
+    .prefault({})
+    .describe('limit of what one client asks'),
+  queryLog: section({
+    sample: number(0, 1)
+      .prefault(0)
+      .describe('share of queries that get a line: 0 = none, 1 = all, 0.01 = one in a hundred'),
+    maxPerSecond: integer(1, 100_000)
+      .prefault(1000)
+      .describe('lines a second of each data thread; what is more is counted'),
+  })
+    .prefault({})
+    .describe('a structured line a query, at level info'),
+  identity: section({
+    version: oneString().prefault('').describe('what version.bind and version.server say; empty = REFUSED'),
+    id: oneString().prefault('').describe('what hostname.bind and id.server say (RFC 4892); empty = REFUSED'),
+  })
+    .prefault({})
+    .describe('what this server says of itself to who may ask'),
   forward,
   dns64,
   hairpin: section({
@@ -252,6 +276,15 @@ export const dns = section({
   keys: z.record(z.string(), key).prefault({}).describe('TSIG keys (RFC 8945) by name'),
   zones: list(zone).prefault([]).describe('zones we are authoritative for'),
 }).describe('the DNS server; without this section there is none');
+
+/** A text that fits a character-string (RFC 1035 §3.3); unlike other texts it may be empty. */
+function oneString() {
+  return leaf({ kind: 'text', allowed: 'up to 255 octets' }, (value) => {
+    const read = value === '' ? '' : requireText(value);
+    if (Buffer.byteLength(read) > 255) throw new ValueError(`"${read}" is longer than 255 octets`);
+    return read;
+  });
+}
 
 /** What no single key shows about zones. */
 export function checkDns(zones: readonly Located<ZoneConfig>[], zoneNames: readonly string[], report: Report): void {

@@ -73,6 +73,15 @@ export function integer(min: number, max: number) {
   });
 }
 
+/** A number that need not be whole. */
+export function number(min: number, max: number) {
+  const allowed = `${min} to ${max}`;
+  return leaf({ kind: 'number', allowed }, (value) => {
+    if (typeof value === 'number' && value >= min && value <= max) return value;
+    throw new ValueError(`${show(value)} is no number in range (allowed: ${allowed})`);
+  });
+}
+
 export function flag() {
   return leaf({ kind: 'true or false' }, (value) => {
     if (typeof value !== 'boolean') throw new ValueError(`${show(value)} is not true or false`);

@@ -235,6 +235,8 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     dns('  hairpin: { ingressDomains: [a.test] }'),
     [/^3:12: dns.hairpin: `ingressDomains` without `addresses`/],
   ],
+  ['query log', dns('  queryLog: { sample: 2 }'), [/sample: 2 is no number in range \(allowed: 0 to 1\)/]],
+  ['identity', dns(`  identity: { version: ${'x'.repeat(256)} }`), [/longer than 255 octets/]],
   ['no upstream', dns('  forward: { upstreams: [] }'), ['3:25: dns.forward.upstreams: needs at least one entry']],
   [
     'cache size',

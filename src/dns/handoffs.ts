@@ -1,0 +1,74 @@
+/** Messages that only the control thread answers: passed up as bytes, its replies sent as they come back. */
+import { errorMessage } from '../core/errors.ts';
+import { COUNT, responseCounter } from './counters.ts';
+import type { Origin, Outstanding, ReplySink } from './origin.ts';
+import { HEADER_LENGTH, type QueryView } from './query-view.ts';
+import type { ResponderContext } from './responder.ts';
+import type { SendReplies } from './snapshot.ts';
+
+/** Messages at the control thread at a time. */
+const MAX_HANDOFFS = 1024;
+const MAX_MESSAGE = 65535;
+
+export class Handoffs {
+  readonly #context: ResponderContext;
+  readonly #outstanding: Outstanding;
+  readonly #scratch = Buffer.alloc(MAX_MESSAGE + 1);
+  #count = 0;
+  #closed = false;
+
+  constructor(context: ResponderContext, outstanding: Outstanding) {
+    this.#context = context;
+    this.#outstanding = outstanding;
+  }
+
+  /** Passes the view's message up. */
+  take(view: QueryView, origin: Origin): void {
+    const { counters, handoff, log } = this.#context;
+    counters.add(COUNT.HANDOFF);
+    if (this.#count >= MAX_HANDOFFS) {
+      counters.add(COUNT.OVERLOAD);
+      return;
+    }
+    this.#count++;
+    this.#outstanding.add();
+    const sink = origin.hold();
+    const message = Uint8Array.from(view.message());
+    const request = { message, client: origin.client(), local: origin.local(), transport: origin.transport };
+    const partly: SendReplies = (replies) => {
+      if (this.#closed) return Promise.resolve(false);
+      this.#send(sink, replies);
+      return sink.drained();
+    };
+    void handoff(request, partly).then(
+      (replies) => this.#handedBack(sink, replies),
+      (error: unknown) => {
+        log.error({ error: errorMessage(error) }, 'the control thread could not answer');
+        this.#handedBack(sink, []);
+      },
+    );
+  }
+
+  /** Sends nothing any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #handedBack(sink: ReplySink, replies: readonly Uint8Array[]): void {
+    this.#count--;
+    if (this.#closed) return;
+    this.#send(sink, replies);
+    this.#outstanding.settle(sink);
+  }
+
+  #send(sink: ReplySink, replies: readonly Uint8Array[]): void {
+    const { counters } = this.#context;
+    for (const reply of replies) {
+      if (reply.length < HEADER_LENGTH || reply.length > MAX_MESSAGE) continue;
+      counters.add(COUNT.HANDOFF_ANSWERED);
+      counters.add(responseCounter(reply[3]! & 15));
+      this.#scratch.set(reply);
+      sink.send(this.#scratch, 0, reply.length);
+    }
+  }
+}
