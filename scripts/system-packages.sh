@@ -23,6 +23,7 @@ nginx:nginx-light
 unbound:unbound
 kdig:knot-dnsutils
 knsupdate:knot-dnsutils
+nsd:nsd
 knotd:knot
 dnsmasq:dnsmasq-base
 tshark:tshark

@@ -24,6 +24,8 @@ export interface ZoneTransaction {
   readonly seed?: string;
   /** What is to be kept of leases; may stand without changes. */
   readonly leases?: readonly LeaseSet[];
+  /** As in `ZoneCommit`. */
+  readonly refreshed?: number;
 }
 
 interface Pending {
@@ -32,6 +34,7 @@ interface Pending {
   seed: string | undefined;
   /** The newest of each RRset counts. */
   readonly leases: LeaseSet[];
+  refreshed: number | undefined;
 }
 
 interface Waiter {
@@ -75,15 +78,16 @@ export class CommitQueue {
    * @throws {StoreError}
    */
   submit(transactions: readonly ZoneTransaction[]): Promise<void> {
-    for (const { zone, changes, seed, leases } of transactions) {
+    for (const { zone, changes, seed, leases, refreshed } of transactions) {
       let pending = this.#collecting.zones.get(zone.key);
       if (pending === undefined) {
-        pending = { zone, overlay: new Overlay(this.view(zone)), seed: undefined, leases: [] };
+        pending = { zone, overlay: new Overlay(this.view(zone)), seed: undefined, leases: [], refreshed: undefined };
         this.#collecting.zones.set(zone.key, pending);
       }
       pending.overlay.apply(changes);
       pending.seed = seed ?? pending.seed;
       if (leases !== undefined) pending.leases.push(...leases);
+      pending.refreshed = refreshed ?? pending.refreshed;
     }
     this.#running ??= this.#run();
     return wait(this.#collecting);
@@ -127,10 +131,16 @@ export class CommitQueue {
     const commits: (ZoneCommit & { pending: Pending })[] = [];
     for (const pending of group.zones.values()) {
       const changes = pending.overlay.changes();
-      const { seed, leases } = pending;
-      const commit = { zone: pending.zone.key, changes, leases, pending };
-      if (changes.length + leases.length === 0 && seed === undefined) continue;
-      commits.push(seed === undefined ? commit : { ...commit, seed });
+      const { seed, leases, refreshed } = pending;
+      if (changes.length + leases.length === 0 && seed === undefined && refreshed === undefined) continue;
+      commits.push({
+        zone: pending.zone.key,
+        changes,
+        leases,
+        pending,
+        ...(seed === undefined ? {} : { seed }),
+        ...(refreshed === undefined ? {} : { refreshed }),
+      });
     }
     await this.#options.store.commit(commits);
     const published: (void | Promise<void>)[] = [];

@@ -42,6 +42,18 @@ export interface SoaConfig {
   readonly minimumSeconds: number;
 }
 
+/** A zone that is copied from elsewhere. */
+export interface SecondaryConfig {
+  /** Asked in this order. */
+  readonly primaries: readonly InetEndpoint[];
+  /** Key name as in `keys`: signs what we ask; NOTIFY signed with it is believed wherever it comes from. */
+  readonly key: string | undefined;
+  /** Whose NOTIFY is heard beside the primaries'. */
+  readonly allowNotify: readonly Cidr[];
+  /** Whose updates are passed on to the primaries (RFC 2136 §6). */
+  readonly allowUpdateForwarding: readonly Cidr[];
+}
+
 export interface ZoneConfig {
   /** Absolute, lower case, without the final dot; the root is the empty string. */
   readonly name: string;
@@ -58,6 +70,8 @@ export interface ZoneConfig {
   readonly reverse: boolean;
   /** How long records of updates last that are not refreshed (RFC 9664); 0 = for ever, unless the client asks. */
   readonly leaseSeconds: number;
+  /** Set for a secondary zone: `ns`, `soa`, `ttl`, `file`, `update` and `reverse` mean nothing then. */
+  readonly secondary?: SecondaryConfig | undefined;
 }
 
 export interface UpstreamConfig {

@@ -46,6 +46,7 @@ export async function answerUpdate(
   };
   if (zoneSection!.class !== CLASS.IN) return refuse(RCODE.NOTIMP, 'the class is not IN');
   if (served === undefined) return refuse(RCODE.NOTAUTH, 'no zone of ours has this name');
+  if (served.secondary !== undefined) return refuse(RCODE.REFUSED, 'we are its secondary, and forward none from here');
   if (key === undefined) return refuse(RCODE.REFUSED, 'it is not signed');
   const { zone, policy, config } = served;
   const who = { key: nameKey(nameFromText(key.name)), address: request.client.address };

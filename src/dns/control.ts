@@ -21,26 +21,24 @@ import type { Lease } from './leases.ts';
 import { Notifier } from './notify.ts';
 import { Overlay } from './overlay.ts';
 import { UpdatePolicy } from './policy.ts';
+import { Secondaries } from './secondary/secondaries.ts';
+import type { Contact, SecondaryZone } from './secondary/secondary-zone.ts';
+import { type AskPrimary, primaryAsker } from './secondary/transfer-client.ts';
 import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
-import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData, ZoneDelta } from './snapshot.ts';
+import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData } from './snapshot.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
 import { Keyring, type TsigOutcome, verifyRequest } from './tsig.ts';
 import { finishChanges } from './update.ts';
 import { replaceRRset, withdrawRRset } from './update-apply.ts';
 import { type Message, type ParsedMessage, parseMessage } from './wire/message.ts';
-import { type Name, type NameKey, nameFromText, nameKey } from './wire/name.ts';
+import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
 import { CLASS, OPCODE, RCODE, TYPE } from './wire/types.ts';
-import { type Zone, ZoneTable } from './zone.ts';
+import { unavailableZone, Zone, ZoneTable } from './zone.ts';
+import type { ZoneEvent, ZonePublication } from './zone-events.ts';
 import { fileRecords, seedText, startZone } from './zone-seed.ts';
-import { type ZoneEvent, ZoneWriter } from './zone-writer.ts';
+import { ZoneWriter } from './zone-writer.ts';
 
-export type { ZoneEvent } from './zone-writer.ts';
-
-/** What goes to the data threads. */
-export type ZonePublication =
-  | { readonly kind: 'zone'; readonly data: ZoneData }
-  | { readonly kind: 'delta'; readonly delta: ZoneDelta }
-  | { readonly kind: 'zone-removed'; readonly name: Name };
+export type { ZoneEvent, ZonePublication } from './zone-events.ts';
 
 /** Looks at the RRsets that a change by hand is about, in the transaction that changes them; what it throws stops that. */
 export type CheckBefore = (before: readonly OwnedRRset[]) => void;
@@ -57,6 +55,8 @@ export interface DnsControlContext {
   /** May return a promise that resolves when data threads have it: replies wait for it, a short while. */
   readonly publish: (publication: ZonePublication) => void | Promise<void>;
   readonly emit: (event: ZoneEvent) => void;
+  /** How primaries of secondary zones are asked; tests have another. */
+  readonly askPrimary?: AskPrimary;
 }
 
 /** The control part of DNS; one for the process. */
@@ -65,6 +65,7 @@ export class DnsControl {
   readonly #log: Logger;
   readonly #notifier: Notifier;
   readonly #queries: ControlQueries;
+  readonly #secondaries: Secondaries;
   #store: ZoneStore | undefined;
   #writer: ZoneWriter | undefined;
   #keys = new Keyring([]);
@@ -78,6 +79,15 @@ export class DnsControl {
     this.#log = context.log;
     this.#notifier = new Notifier(context);
     this.#queries = new ControlQueries(context);
+    this.#secondaries = new Secondaries({
+      ...context,
+      ask: context.askPrimary ?? primaryAsker(context),
+      store: () => this.#store!,
+      writer: () => this.#writer!,
+      exclusive: (run) => this.#exclusive(run),
+      serve: (member, name, zone) => this.#serve(member, name, zone),
+      transferred: (zone, contact) => this.#transferred(zone, contact),
+    });
   }
 
   /**
@@ -108,14 +118,18 @@ export class DnsControl {
    * Takes over a changed configuration: keys, policies, zones. Zones that are gone stay in the store.
    * @throws {ValueError} and nothing has changed
    */
-  async apply(config: DnsConfig): Promise<void> {
-    // Updates wait meanwhile: what they would be worked out on may be about to be replaced.
+  apply(config: DnsConfig): Promise<void> {
+    return this.#exclusive(() => this.#applyIdle(config));
+  }
+
+  /** Runs while nothing is being written. Updates wait meanwhile: what they would be worked out on may be replaced. */
+  async #exclusive<T>(run: () => Promise<T>): Promise<T> {
     const { promise, resolve } = Promise.withResolvers<void>();
     while (this.#gate !== undefined) await this.#gate;
     this.#gate = promise;
     try {
       await this.#writer!.idle();
-      await this.#applyIdle(config);
+      return await run();
     } finally {
       this.#gate = undefined;
       resolve();
@@ -128,11 +142,23 @@ export class DnsControl {
     const fresh: Zone[] = [];
     /** Zones whose secondaries, or some of them, have not heard of the serial. */
     const untold: Zone[] = [];
+    /** What secondary zones do once the configuration holds. */
+    const follow: (() => void)[] = [];
     for (const zoneConfig of config.zones) {
       const key = nameKey(nameFromText(zoneConfig.name));
       const policy = new UpdatePolicy(key, zoneConfig.update);
       const transferKey = config.keys.find(({ name }) => name === zoneConfig.transfer.key);
       const old = this.#served.get(key);
+      if (zoneConfig.secondary !== undefined) {
+        const plan = this.#secondaries.plan(zoneConfig, config.keys, old, this.#store!);
+        const { zone, member: secondary } = plan;
+        served.set(key, { config: zoneConfig, zone, policy, transferKey, secondary, lastUpdate: old?.lastUpdate });
+        if (plan.commit !== undefined) commits.push(plan.commit);
+        if (plan.isNew) fresh.push(zone);
+        if (plan.isNew || notifyText(old!.config) !== notifyText(zoneConfig)) untold.push(zone);
+        follow.push(plan.follow);
+        continue;
+      }
       if (old !== undefined && seedText(old.config) === seedText(zoneConfig)) {
         served.set(key, { config: zoneConfig, zone: old.zone, policy, transferKey, lastUpdate: old.lastUpdate });
         if (notifyText(old.config) !== notifyText(zoneConfig)) untold.push(old.zone);
@@ -153,6 +179,9 @@ export class DnsControl {
     if (commits.length > 0) await this.#store!.commit(commits);
     const before = this.#served;
     const gone = [...before.values()].filter(({ zone }) => !served.has(zone.key));
+    for (const { secondary, zone } of before.values()) {
+      if (served.get(zone.key)?.secondary !== secondary) secondary?.stop();
+    }
     this.#keys = new Keyring(config.keys);
     this.#served = served;
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
@@ -161,6 +190,7 @@ export class DnsControl {
     for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toData() });
     await this.#writer!.apply({ served, zones: this.#zones }, before, fresh);
     for (const zone of untold) this.#notify(zone);
+    for (const step of follow) step();
   }
 
   /** Every zone whole, as data threads have them: for one that starts later. */
@@ -171,6 +201,9 @@ export class DnsControl {
   /** Waits for updates under way and closes the store. */
   async stop(): Promise<void> {
     this.#notifier.stop();
+    this.#secondaries.stop();
+    for (const { secondary } of this.#served.values()) secondary?.stop();
+    while (this.#gate !== undefined) await this.#gate;
     await this.#writer?.stop();
     await this.#store?.close();
     this.#writer = undefined;
@@ -183,6 +216,10 @@ export class DnsControl {
     if (message.length < 12 || (message[2]! & 0x80) !== 0) return [];
     const outcome = verifyRequest(message, this.#keys, this.#context.clock);
     const opcode = (message[2]! >> 3) & 15;
+    if (opcode === OPCODE.UPDATE) {
+      const replies = await this.#secondaries.forwardUpdate(request, outcome, this.#served);
+      if (replies !== undefined) return replies;
+    }
     if (outcome.kind === 'malformed' || outcome.kind === 'failed') return [this.#refuseSignature(request, outcome)];
     const inner = outcome.kind === 'verified' ? outcome.message : message;
     const sign = (reply: Uint8Array) => (outcome.kind === 'verified' ? outcome.signer.sign(reply) : reply);
@@ -206,8 +243,7 @@ export class DnsControl {
       case OPCODE.QUERY:
         return this.#queries.answer(inner, parsed, request, outcome, send);
       case OPCODE.NOTIFY:
-        // We are no secondary of any zone (RFC 1996 §3.10 speaks to those).
-        return [sign(replyTo(message, parsed, this.#zoneOf(parsed) === undefined ? RCODE.NOTAUTH : RCODE.REFUSED))];
+        return [sign(replyTo(message, parsed, this.#notified(parsed, request, outcome)))];
       default:
         return [sign(replyTo(message, parsed, RCODE.NOTIMP))];
     }
@@ -227,9 +263,11 @@ export class DnsControl {
    * The records of a zone, or those of a name or type in it.
    * @throws {ValueError} if there is no such zone
    */
-  records(zone: string, filter: { name?: Name; type?: number } = {}): OwnedRRset[] {
-    const served = this.#mustFind(zone);
-    const sets = filter.name === undefined ? [...served.zone.all()] : served.zone.rrsets(nameKey(filter.name));
+  records(name: string, filter: { name?: Name; type?: number } = {}): OwnedRRset[] {
+    const served = this.#mustFind(name);
+    const zone = served.secondary?.data ?? served.zone;
+    if (zone.unavailable) return [];
+    const sets = filter.name === undefined ? [...zone.all()] : zone.rrsets(nameKey(filter.name));
     return sets.filter(({ rrset }) => filter.type === undefined || rrset.type === filter.type);
   }
 
@@ -291,6 +329,7 @@ export class DnsControl {
   ): Promise<number> {
     while (this.#gate !== undefined) await this.#gate;
     const served = this.#mustFind(zone);
+    if (served.secondary !== undefined) throw new ValueError(`zone ${zone} is changed at its primary`);
     const view = this.#writer!.view(served.zone);
     const overlay = new Overlay(view);
     change(served.zone.key, overlay);
@@ -302,9 +341,49 @@ export class DnsControl {
   /** Tells the zone's secondaries what serial it has. */
   #notify(zone: Zone): void {
     const served = this.#served.get(zone.key);
-    if (served === undefined || served.config.transfer.notify.length === 0) return;
+    if (served === undefined || served.config.transfer.notify.length === 0 || zone.unavailable) return;
     const { notify: targets } = served.config.transfer;
     this.#notifier.notify({ zone: zone.name, soa: zone.soa.set, targets, key: served.transferKey });
+  }
+
+  /** A NOTIFY for a zone of ours; those that we are the primary of need none. */
+  #notified(message: ParsedMessage, { client }: HandoffRequest, outcome: TsigOutcome): number {
+    const served = this.#zoneOf(message);
+    if (served === undefined) return RCODE.NOTAUTH;
+    if (served.secondary === undefined) return RCODE.REFUSED;
+    const key = outcome.kind === 'verified' ? outcome.key : undefined;
+    return this.#secondaries.notified(message, client, key, served.secondary, served.config.secondary!);
+  }
+
+  /** Answers for a secondary zone from its data, or with SERVFAIL. */
+  async #serve(member: SecondaryZone, name: Name, data: Zone | undefined): Promise<void> {
+    const served = this.#served.get(nameKey(name));
+    if (served?.secondary !== member) return;
+    const zone = data ?? new Zone(unavailableZone(name));
+    // A zone that goes on gets its changes as they are made.
+    if (served.zone === zone) return;
+    served.zone = zone;
+    this.#zones.set(zone);
+    await this.#context.publish({ kind: 'zone', data: zone.toData() });
+    if (data !== undefined) return;
+    this.#context.emit({ type: 'zone-expired', zone: nameToText(name), serial: member.data?.serial ?? 0 });
+  }
+
+  /** A secondary zone has new content: its own secondaries are told. */
+  #transferred(zone: Zone, { kind, from, primary, octets }: Contact): void {
+    const served = this.#served.get(zone.key);
+    if (served === undefined || (kind !== 'axfr' && kind !== 'ixfr')) return;
+    served.lastUpdate = this.#context.clock.wall();
+    const event = {
+      zone: nameToText(zone.name),
+      serial: zone.serial,
+      from,
+      method: kind,
+      primary: formatEndpoint(primary),
+    };
+    this.#log.info({ ...event, octets }, 'secondary zone transferred');
+    this.#context.emit({ type: 'zone-transferred', ...event });
+    this.#notify(zone);
   }
 
   #refuseSignature(request: HandoffRequest, outcome: TsigOutcome & { kind: 'malformed' | 'failed' }): Uint8Array {

@@ -78,8 +78,8 @@ export class Overlay implements ZoneView {
   }
 }
 
-/** Octet for octet: another case of a name in the RDATA is a difference, another order is none. */
-function sameRRset(a: RRset | undefined, b: RRset | undefined): boolean {
+/** Whether two sets are equal, octet for octet: another case of a name in the RDATA is a difference, another order is none. */
+export function sameRRset(a: RRset | undefined, b: RRset | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   if (a === b) return true;
   if (a.ttl !== b.ttl || a.rdata.length !== b.rdata.length) return false;

@@ -10,6 +10,12 @@ export function soaSerial(rdata: Uint8Array): number {
   return readUint32(rdata, rdata.length - NUMBERS_LENGTH);
 }
 
+/** The SOA's timers, in seconds (RFC 1035 §3.3.13). */
+export function soaTimers(rdata: Uint8Array): { refresh: number; retry: number; expire: number } {
+  const at = rdata.length - NUMBERS_LENGTH;
+  return { refresh: readUint32(rdata, at + 4), retry: readUint32(rdata, at + 8), expire: readUint32(rdata, at + 12) };
+}
+
 /** A copy with another serial. */
 export function withSerial(rdata: Uint8Array, serial: number): Uint8Array {
   const copy = copyBytes(rdata);

@@ -56,6 +56,8 @@ export interface StoredZone {
   readonly serial: number;
   /** The text that the last commit with `seed` gave. */
   readonly seed: string;
+  /** Of a secondary zone: wall-clock milliseconds when a primary last confirmed it. */
+  readonly refreshed?: number | undefined;
 }
 
 /** The changes of one zone in one commit; its new SOA among them. */
@@ -66,12 +68,15 @@ export interface ZoneCommit {
   readonly seed?: string;
   /** What is to be kept of leases from now on. */
   readonly leases?: readonly LeaseSet[];
+  /** Wall-clock milliseconds when a primary confirmed that the zone is so: kept with it. */
+  readonly refreshed?: number;
 }
 
 interface ZoneMeta {
   readonly serial: number;
   readonly rrsets: number;
   readonly seed: string;
+  readonly refreshed?: number;
   /** Sequence numbers of the oldest journal entry and of the next one. */
   readonly journalFrom: number;
   readonly journalNext: number;
@@ -225,7 +230,7 @@ export class ZoneStore {
     if (rrsets.length !== meta.rrsets) {
       throw this.#damaged(`it has ${rrsets.length} RRsets, ${meta.rrsets} were written`, zone);
     }
-    return { rrsets, serial, seed: meta.seed };
+    return { rrsets, serial, seed: meta.seed, refreshed: meta.refreshed };
   }
 
   /** The leases in a zone. @throws {StoreError} V6_STORE_DAMAGED */
@@ -339,7 +344,9 @@ export class ZoneStore {
     }
     const { journalFrom, journalNext, journalBytes } = before ?? { journalFrom: 0, journalNext: 0, journalBytes: 0 };
     const seed = commit.seed ?? before?.seed ?? '';
-    return { before, after: { serial, rrsets, seed, journalFrom, journalNext, journalBytes } };
+    const refreshed = commit.refreshed ?? before?.refreshed;
+    const after = { serial, rrsets, seed, journalFrom, journalNext, journalBytes };
+    return { before, after: refreshed === undefined ? after : { ...after, refreshed } };
   }
 
   #write(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): void {
@@ -349,10 +356,16 @@ export class ZoneStore {
       if (rrset === undefined) this.#records.removeSync(key);
       else this.#put(this.#records, key, encodeRRset(owner, rrset));
     }
+    // A commit that changes no records is no step from one serial to another.
+    const trimmed = before === undefined || commit.changes.length > 0 ? this.#writeJournal(commit, before, after) : {};
+    this.#put(this.#meta, Buffer.from(prefix), Buffer.from(JSON.stringify({ ...after, ...trimmed })));
+  }
+
+  #writeJournal(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): Partial<ZoneMeta> {
+    const prefix = nameFromKey(commit.zone);
     const entry = encodeJournal(before?.serial ?? 0, after.serial, commit.changes);
     this.#put(this.#journal, bytes(prefix, encodeSequence(after.journalNext)), entry);
-    const meta = { ...after, ...this.#trimJournal(prefix, after, entry.length) };
-    this.#put(this.#meta, Buffer.from(prefix), Buffer.from(JSON.stringify(meta)));
+    return this.#trimJournal(prefix, after, entry.length);
   }
 
   /** Drops the oldest entries of a journal that has grown by one; the newest always stays. */

@@ -25,8 +25,14 @@ export interface ZoneStart {
   readonly seed: string;
 }
 
-/** The text by which a change of `ns`, `soa` or `ttl` is noticed. */
+/** The seed of a zone that came from its primaries. */
+export const SECONDARY_SEED = JSON.stringify({ secondary: true });
+/** Of one that is to come from primaries, while what is stored is still what it was before. */
+export const UNCONFIRMED_SEED = JSON.stringify({ secondary: false });
+
+/** The text by which a change of `ns`, `soa` or `ttl`, or of the zone's role, is noticed. */
 export function seedText(config: ZoneConfig): string {
+  if (config.secondary !== undefined) return SECONDARY_SEED;
   return JSON.stringify({ ns: config.ns, soa: config.soa, ttl: config.ttlSeconds });
 }
 

@@ -21,22 +21,11 @@ import { applyRecords } from './update-apply.ts';
 import { type NameKey, nameToText } from './wire/name.ts';
 import { CLASS, TYPE, typeToText } from './wire/types.ts';
 import type { Zone, ZoneTable } from './zone.ts';
-
-/** A zone changed: for the event stream. */
-export interface ZoneEvent {
-  readonly type: 'zone-updated';
-  readonly zone: string;
-  readonly serial: number;
-  /** Who: a key's name, `api`, or `lease` for records that were not refreshed. */
-  readonly by: string;
-  readonly client: string | undefined;
-  /** The RRsets that changed, `name type`. */
-  readonly changed: readonly string[];
-}
+import type { ZoneUpdated } from './zone-events.ts';
 
 /** Who changes a zone. */
 export interface Author {
-  /** As in `ZoneEvent`. */
+  /** As in `ZoneUpdated`. */
   readonly by: string;
   readonly client: string | undefined;
 }
@@ -46,7 +35,7 @@ export interface ZoneWriterContext {
   readonly log: Logger;
   /** Window for `controlCounters`. */
   readonly counters?: CounterStripe;
-  readonly emit: (event: ZoneEvent) => void;
+  readonly emit: (event: ZoneUpdated) => void;
   /** Hands a delta to the data threads; resolves when they have it. */
   readonly publish: (delta: ZoneDelta) => void | Promise<void>;
   /** Told of each zone that changed, for its secondaries. */
@@ -89,12 +78,15 @@ export class ZoneWriter {
    */
   async apply(writable: WritableZones, before: ReadonlyMap<NameKey, Served>, fresh: readonly Zone[]): Promise<void> {
     this.#writable = writable;
-    for (const key of before.keys()) if (!writable.served.has(key)) this.#leases.drop(key);
+    const own = (key: NameKey) => writable.served.has(key) && writable.served.get(key)!.secondary === undefined;
+    for (const key of before.keys()) if (!own(key)) this.#leases.drop(key);
     const alive = this.#store.stoppedAt;
-    const longer = fresh.map(({ key }) => {
-      const aliveAt = before.has(key) ? this.#context.clock.wall() : alive;
-      return { zone: key, changes: [], leases: this.#leases.load(key, this.#store.leases(key), aliveAt) };
-    });
+    const longer = fresh
+      .filter(({ key }) => own(key))
+      .map(({ key }) => {
+        const aliveAt = before.has(key) ? this.#context.clock.wall() : alive;
+        return { zone: key, changes: [], leases: this.#leases.load(key, this.#store.leases(key), aliveAt) };
+      });
     const commits = longer.filter(({ leases }) => leases.length > 0);
     if (commits.length > 0) await this.#store.commit(commits);
     await this.#seedReverse(before, fresh);
@@ -108,6 +100,11 @@ export class ZoneWriter {
   /** Resolves when nothing is left to write. */
   idle(): Promise<void> {
     return this.#queue.idle();
+  }
+
+  /** Brings what came from a primary to disk and into the zone. @throws {StoreError} */
+  takeOver(transaction: ZoneTransaction): Promise<void> {
+    return this.#queue.submit([transaction]);
   }
 
   /** Resolves when what was submitted so far is durable; undefined when it is. */
@@ -160,7 +157,7 @@ export class ZoneWriter {
     const served = this.#writable?.served.get(zone.key);
     if (served !== undefined) served.lastUpdate = this.#context.clock.wall();
     const soa = changes.find(({ type }) => type === TYPE.SOA);
-    const event: ZoneEvent = {
+    const event: ZoneUpdated = {
       type: 'zone-updated',
       zone: nameToText(zone.name),
       serial: soa?.rrset === undefined ? zone.serial : soaSerial(soa.rrset.rdata[0]!),
@@ -180,6 +177,7 @@ export class ZoneWriter {
   #reverse(changes: readonly PtrChange[]): ZoneTransaction[] {
     const transactions: ZoneTransaction[] = [];
     for (const [zone, ptrs] of ptrsByZone(changes, this.#writable!.zones)) {
+      if (this.#writable!.served.get(zone.key)?.secondary !== undefined) continue;
       const view = this.#queue.view(zone);
       const overlay = new Overlay(view);
       applyPtrChanges(ptrs, overlay);
@@ -210,7 +208,7 @@ export class ZoneWriter {
   async #expire(key: NameKey, sets: readonly ExpiredSet[]): Promise<void> {
     for (let gate = this.#context.gate(); gate !== undefined; gate = this.#context.gate()) await gate;
     const served = this.#writable?.served.get(key);
-    if (served === undefined) return;
+    if (served === undefined || served.secondary !== undefined) return;
     const view = this.#queue.view(served.zone);
     const overlay = new Overlay(view);
     const records = sets.flatMap(({ owner, type, rdata }) =>
@@ -226,6 +224,8 @@ export class ZoneWriter {
     this.#log.error({ err: error }, 'updates could not be stored');
     // The table has what was to be written.
     const now = this.#context.clock.wall();
-    for (const key of this.#writable?.served.keys() ?? []) this.#leases.load(key, this.#store.leases(key), now);
+    for (const [key, { secondary }] of this.#writable?.served ?? []) {
+      if (secondary === undefined) this.#leases.load(key, this.#store.leases(key), now);
+    }
   }
 }

@@ -106,7 +106,8 @@ export class Zone {
 
   /** The zone as plain data. */
   toData(): ZoneData {
-    return { name: this.name, rrsets: [...this.all()] };
+    const data = { name: this.name, rrsets: [...this.all()] };
+    return this.unavailable ? { ...data, unavailable: true } : data;
   }
 
   /**

@@ -45,7 +45,7 @@ import type { Discovery } from './discovery/discovery.ts';
 import { createDiscovery } from './discovery/engines.ts';
 import { DnsHealth, dnsCanServe } from './dns-health.ts';
 import { DnsSettingsMaker, noDns } from './dns-settings.ts';
-import { EventStream } from './events.ts';
+import { EventStream, zoneEvent } from './events.ts';
 import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
@@ -115,7 +115,7 @@ export class Edge {
         this.discovery.zoneChanged(publication);
         return this.threads.publish(publication);
       },
-      emit: ({ type, ...event }) => this.events.emit({ kind: type, ...event }),
+      emit: (event) => this.events.emit(zoneEvent(event)),
     });
     this.proxy = new ProxyControl({
       clock: this.clock,

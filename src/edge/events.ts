@@ -15,13 +15,13 @@ export interface ReloadEvent {
   readonly overridden: readonly string[];
 }
 
+/** A zone's event with its `type` as `kind`. */
+type ZoneEdgeEvent = {
+  [E in ZoneEvent as E['type']]: { readonly kind: E['type'] } & Omit<E, 'type'>;
+}[ZoneEvent['type']];
+
 /** What is told, beside its number and time. */
-export type EdgeEvent =
-  | MemberEvent
-  | MemberWarning
-  | ({ readonly kind: 'zone-updated' } & Omit<ZoneEvent, 'type'>)
-  | RaEvent
-  | ReloadEvent;
+export type EdgeEvent = MemberEvent | MemberWarning | ZoneEdgeEvent | RaEvent | ReloadEvent;
 
 /** An event as readers get it: numbers rise by one, also over what a reader missed. */
 export interface NumberedEvent {
@@ -70,4 +70,9 @@ export class EventStream {
     this.#readers.add(reader);
     return () => this.#readers.delete(reader);
   }
+}
+
+/** A zone's event as one of the stream. */
+export function zoneEvent({ type, ...event }: ZoneEvent): EdgeEvent {
+  return { kind: type, ...event } as ZoneEdgeEvent;
 }

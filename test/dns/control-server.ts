@@ -10,11 +10,12 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
 import { parseInetEndpoint } from '../../src/core/address.ts';
-import { systemClock } from '../../src/core/clock.ts';
+import { type Clock, systemClock } from '../../src/core/clock.ts';
+import type { CounterStripe } from '../../src/core/counters.ts';
 import { type Logger, nullLogger } from '../../src/core/logger.ts';
 import { cryptoRandom } from '../../src/core/random.ts';
 import type { DnsConfig, TsigKey, UpdateMatch, UpdateRule, ZoneConfig } from '../../src/dns/config.ts';
-import { DnsControl, type ZonePublication } from '../../src/dns/control.ts';
+import { DnsControl, type ZoneEvent, type ZonePublication } from '../../src/dns/control.ts';
 
 /** The key that `testConfig` grants everything. */
 export const testKey: TsigKey = {
@@ -80,6 +81,8 @@ export interface ControlServer {
   readonly control: DnsControl;
   readonly port: number;
   readonly published: ZonePublication[];
+  /** Resolves with the next event, after it was called, that has these fields. */
+  event(wanted: Partial<ZoneEvent> & Pick<ZoneEvent, 'type'>): Promise<ZoneEvent>;
   close(): Promise<void>;
 }
 
@@ -87,18 +90,24 @@ export async function startControlServer(
   stateDir: string,
   config = testConfig(),
   log: Logger = nullLogger,
+  options: { readonly port?: number; readonly clock?: Clock; readonly counters?: CounterStripe } = {},
 ): Promise<ControlServer> {
   const published: ZonePublication[] = [];
+  const waiting = new Set<(event: ZoneEvent) => void>();
+  const { port: wantedPort, ...context } = options;
   const control = new DnsControl({
     clock: systemClock,
     random: cryptoRandom,
     log,
     stateDir,
     publish: (publication) => void published.push(publication),
-    emit() {},
+    emit(event) {
+      for (const take of waiting) take(event);
+    },
+    ...context,
   });
   await control.start(config);
-  const { udp, tcp } = await listen();
+  const { udp, tcp } = await listen(wantedPort);
   const { port } = udp.address();
   const local = parseInetEndpoint(`[::1]:${port}`);
   udp.on('message', async (message, from) => {
@@ -108,6 +117,7 @@ export async function startControlServer(
       udp.send(reply, from.port, from.address);
     }
   });
+  let closed = false;
   const sockets = new Set<net.Socket>();
   tcp.on('connection', (socket) => {
     sockets.add(socket);
@@ -120,9 +130,13 @@ export async function startControlServer(
       while (held.length >= 2 && held.length >= 2 + held.readUInt16BE(0)) {
         const message = Uint8Array.from(held.subarray(2, 2 + held.readUInt16BE(0)));
         held = held.subarray(2 + message.length);
-        for (const reply of await control.handle({ message, client, local, transport: 'tcp' })) {
-          socket.write(Buffer.concat([Buffer.of(reply.length >> 8, reply.length), reply]));
-        }
+        const write = (replies: readonly Uint8Array[]) => {
+          for (const reply of replies) {
+            socket.write(Buffer.concat([Buffer.of(reply.length >> 8, reply.length), reply]));
+          }
+          return Promise.resolve(!socket.destroyed);
+        };
+        await write(await control.handle({ message, client, local, transport: 'tcp' }, write));
       }
     });
   });
@@ -130,7 +144,20 @@ export async function startControlServer(
     control,
     port,
     published,
+    event(wanted) {
+      return new Promise((resolve) => {
+        const take = (event: ZoneEvent) => {
+          const entries = Object.entries(wanted);
+          if (!entries.every(([key, value]) => event[key as keyof ZoneEvent] === value)) return;
+          waiting.delete(take);
+          resolve(event);
+        };
+        waiting.add(take);
+      });
+    },
     async close() {
+      if (closed) return;
+      closed = true;
       udp.close();
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => tcp.close(resolve));
@@ -140,10 +167,10 @@ export async function startControlServer(
 }
 
 /** Sockets of both transports on one free port: the one that the kernel gives for UDP may be taken for TCP. */
-async function listen(): Promise<{ udp: dgram.Socket; tcp: net.Server }> {
+async function listen(port = 0): Promise<{ udp: dgram.Socket; tcp: net.Server }> {
   for (let tries = 20; ; tries--) {
     const udp = dgram.createSocket('udp6');
-    udp.bind(0, '::1');
+    udp.bind(port, '::1');
     await once(udp, 'listening');
     const tcp = net.createServer();
     tcp.listen(udp.address().port, '::1');

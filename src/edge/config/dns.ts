@@ -184,6 +184,16 @@ const updateRule = section({
 /** One entry of `dns.zones`. */
 export const zone = section({
   name: domainName().describe('the zone’s apex'),
+  primaries: list(inetEndpoint(53), 1)
+    .optional()
+    .describe('makes us a secondary: the zone is copied from these servers, asked in this order (AXFR, IXFR)'),
+  key: text('key name').optional().describe('with `primaries`: signs what we ask of them'),
+  allowNotify: list(cidr())
+    .prefault([])
+    .describe('with `primaries`: whose NOTIFY is heard beside theirs; one signed with `key` always is'),
+  allowUpdateForwarding: list(cidr())
+    .prefault([])
+    .describe('with `primaries`: whose signed updates are passed on to them (RFC 2136 §6)'),
   ns: list(domainName()).prefault([]).describe('name servers; needed unless `file` brings them'),
   soa: soa.describe('start of authority; takes the place of the one in `file`, but for its serial'),
   ttl: seconds(0, maxTtl).prefault('5m').describe('of SOA and NS, and of records that come without'),
@@ -198,7 +208,7 @@ export const zone = section({
     key: text('key name').optional().describe('and must sign with this key'),
     notify: list(inetEndpoint(53)).prefault([]).describe('secondaries told of changes'),
   })
-    .transform((t) => ({ ...t, key: t.key?.toLowerCase().replace(/\.$/, '') }))
+    .transform((t) => ({ ...t, key: keyName(t.key) }))
     .prefault({})
     .describe('secondaries'),
   reverse: flag().prefault(false).describe('keep PTR records in our ip6.arpa zones in step with AAAA records here'),
@@ -207,11 +217,17 @@ export const zone = section({
     .describe(
       'records of updates that are not refreshed so long vanish (RFC 9664); clients may ask for less; 0s = they stay, unless a client asks for a lease',
     ),
-}).transform(
-  ({ soa, ttl, lease, ...rest }): ZoneConfig => ({
+}).transform(({ soa, ttl, lease, primaries, key, allowNotify, allowUpdateForwarding, ...rest }, ctx): ZoneConfig => {
+  const alone = key !== undefined || allowNotify.length > 0 || allowUpdateForwarding.length > 0;
+  if (primaries === undefined && alone) {
+    return issue(ctx, undefined, '`key`, `allowNotify` and `allowUpdateForwarding` go with `primaries`');
+  }
+  return {
     ...rest,
     leaseSeconds: lease,
     file: rest.file,
+    secondary:
+      primaries === undefined ? undefined : { primaries, key: keyName(key), allowNotify, allowUpdateForwarding },
     ttlSeconds: ttl,
     soa: {
       mname: soa.mname ?? rest.ns[0] ?? rest.name,
@@ -221,8 +237,13 @@ export const zone = section({
       expireSeconds: soa.expire,
       minimumSeconds: soa.minimum,
     } satisfies SoaConfig,
-  }),
-);
+  };
+});
+
+/** Key names are domain names: case and a final dot make no difference. */
+function keyName(name: string | undefined): string | undefined {
+  return name?.toLowerCase().replace(/\.$/, '');
+}
 
 /** The `dns` section. */
 export const dns = section({
@@ -293,6 +314,10 @@ export function checkDns(zones: readonly Located<ZoneConfig>[], zoneNames: reado
   for (const { path, value } of zones) {
     if (names.has(value.name)) report([...path, 'name'], `a zone "${value.name}" stands above already`);
     names.add(value.name);
+    if (value.secondary !== undefined) {
+      checkSecondary(path, value, report);
+      continue;
+    }
     if (value.ns.length === 0 && value.file === undefined) {
       report([...path, 'ns'], 'a zone needs a name server: give `ns`, or a `file` that has NS records');
     }
@@ -300,6 +325,19 @@ export function checkDns(zones: readonly Located<ZoneConfig>[], zoneNames: reado
     if (value.reverse && !hasReverse) {
       report([...path, 'reverse'], 'PTR records have no place: no ip6.arpa or in-addr.arpa zone is configured');
     }
+  }
+}
+
+/** What a secondary zone has comes from its primaries. */
+function checkSecondary(path: KeyPath, zone: ZoneConfig, report: Report): void {
+  const given = {
+    ns: zone.ns.length > 0,
+    file: zone.file !== undefined,
+    update: zone.update.length > 0,
+    reverse: zone.reverse,
+  };
+  for (const [key, set] of Object.entries(given)) {
+    if (set) report([...path, key], 'a zone with `primaries` is what they have: this belongs to the primary');
   }
 }
 

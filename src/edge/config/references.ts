@@ -21,6 +21,7 @@ export function checkReferences(raw: unknown, report: Report): void {
   const keys = Object.keys(record(at(raw, 'dns', 'keys')));
   for (const [i, zone] of items(at(raw, 'dns', 'zones'))) {
     const path = ['dns', 'zones', i];
+    checkReference(zone, 'key', path, keys, 'dns.keys', report);
     checkReference(at(zone, 'transfer'), 'key', [...path, 'transfer'], keys, 'dns.keys', report);
     for (const [j, rule] of items(at(zone, 'update'))) {
       checkKeys(at(rule, 'key'), [...path, 'update', j, 'key'], keys, report);

@@ -284,6 +284,25 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     dns('  zones: [{ name: a.test, ns: [n.test] }, { name: A.test., ns: [n.test] }]'),
     ['3:51: dns.zones[1].name: a zone "a.test" stands above already'],
   ],
+  [
+    'a secondary zone with what its primary has',
+    dns('  zones: [{ name: a.test, primaries: ["[::1]:53"], ns: [b.a.test], reverse: true, update: [] }]'),
+    [
+      /^3:\d+: dns.zones\[0\].ns: a zone with `primaries` is what they have/,
+      /^3:\d+: dns.zones\[0\].reverse: a zone with/,
+    ],
+  ],
+  ['no primary', dns('  zones: [{ name: a.test, primaries: [] }]'), [/^3:\d+: dns.zones\[0\].primaries: /]],
+  [
+    'a key for primaries that are none',
+    dns('  zones: [{ name: a.test, ns: [b.test], allowNotify: ["::1/128"] }]'),
+    [/^3:\d+: dns.zones\[0\]: `key`, `allowNotify` and `allowUpdateForwarding` go with `primaries`/],
+  ],
+  [
+    'an unknown key for primaries',
+    dns('  zones: [{ name: a.test, primaries: ["::1"], key: nope }]'),
+    [/^3:\d+: dns.zones\[0\].key: there is no "nope" in dns.keys/],
+  ],
   ['zone without ns', dns('  zones: [{ name: a.test }]'), [/^3:11: dns.zones\[0\].ns: a zone needs a name server/]],
   [
     'zone file missing',

@@ -1,0 +1,70 @@
+/** From what a transfer brought to the changes of the zone we have. */
+import { Overlay, type RRsetChange, sameRRset, type ZoneView } from '../overlay.ts';
+import type { OwnedRRset, RRset } from '../snapshot.ts';
+import type { ResourceRecord } from '../wire/message.ts';
+import { isSubdomainKey, type NameKey, nameKey } from '../wire/name.ts';
+import { equalRdata } from '../wire/rdata.ts';
+import { TYPE } from '../wire/types.ts';
+import type { Zone } from '../zone.ts';
+import type { DifferenceStep } from './transfer-reader.ts';
+
+/** What makes a zone (or nothing) the one that was transferred. */
+export function replaceZone(zone: Zone | undefined, rrsets: readonly OwnedRRset[]): RRsetChange[] {
+  const changes: RRsetChange[] = [];
+  /** Types by owner, to find what is no longer there. */
+  const there = new Map<NameKey, Set<number>>();
+  for (const { owner, rrset } of rrsets) {
+    const key = nameKey(owner);
+    const types = there.get(key);
+    if (types === undefined) there.set(key, new Set([rrset.type]));
+    else types.add(rrset.type);
+    const before = zone?.rrset(key, rrset.type);
+    if (!sameRRset(before?.rrset, rrset)) changes.push({ owner, type: rrset.type, rrset, before });
+  }
+  for (const before of zone?.all() ?? []) {
+    const { owner, rrset } = before;
+    if (there.get(nameKey(owner))?.has(rrset.type) === true) continue;
+    changes.push({ owner, type: rrset.type, rrset: undefined, before });
+  }
+  return changes;
+}
+
+/**
+ * What differences change; undefined where they do not fit the zone we have (a record to be deleted is not there, one to be
+ * added is): then only the whole zone can be right.
+ */
+export function applyDifferences(
+  zone: NameKey,
+  view: ZoneView,
+  steps: readonly DifferenceStep[],
+): RRsetChange[] | undefined {
+  const overlay = new Overlay(view);
+  for (const { deleted, newSoa, added } of steps) {
+    for (const record of deleted) if (!remove(overlay, record)) return undefined;
+    for (const record of added) if (!add(zone, overlay, record)) return undefined;
+    put(overlay, newSoa!, [newSoa!.rdata]);
+  }
+  return overlay.changes();
+}
+
+function remove(overlay: Overlay, record: ResourceRecord): boolean {
+  const set = overlay.rrset(nameKey(record.name), record.type);
+  if (set === undefined || record.type === TYPE.SOA) return false;
+  const left = set.rrset.rdata.filter((rdata) => !equalRdata(record.type, rdata, record.rdata));
+  if (left.length !== set.rrset.rdata.length - 1) return false;
+  overlay.set(set.owner, record.type, left.length === 0 ? undefined : { ...set.rrset, rdata: left });
+  return true;
+}
+
+function add(zone: NameKey, overlay: Overlay, record: ResourceRecord): boolean {
+  const key = nameKey(record.name);
+  if (!isSubdomainKey(key, zone) || record.type === TYPE.SOA) return false;
+  const rdata = overlay.rrset(key, record.type)?.rrset.rdata ?? [];
+  if (rdata.some((one) => equalRdata(record.type, one, record.rdata))) return false;
+  put(overlay, record, [...rdata, record.rdata]);
+  return true;
+}
+
+function put(overlay: Overlay, { name, type, ttl }: ResourceRecord, rdata: RRset['rdata']): void {
+  overlay.set(name, type, { type, ttl, rdata });
+}

@@ -1,0 +1,41 @@
+/** What the control part tells of zones: to data threads, and to the event stream. */
+import type { ZoneData, ZoneDelta } from './snapshot.ts';
+import type { Name } from './wire/name.ts';
+
+/** What goes to the data threads. */
+export type ZonePublication =
+  | { readonly kind: 'zone'; readonly data: ZoneData }
+  | { readonly kind: 'delta'; readonly delta: ZoneDelta }
+  | { readonly kind: 'zone-removed'; readonly name: Name };
+
+/** What happens to zones: for the event stream. */
+export type ZoneEvent = ZoneUpdated | ZoneTransferred | ZoneExpired;
+
+export interface ZoneUpdated {
+  readonly type: 'zone-updated';
+  readonly zone: string;
+  readonly serial: number;
+  /** Who: a key's name, `api`, or `lease` for records that were not refreshed. */
+  readonly by: string;
+  readonly client: string | undefined;
+  /** The RRsets that changed, `name type`. */
+  readonly changed: readonly string[];
+}
+
+/** A secondary zone has new content. */
+export interface ZoneTransferred {
+  readonly type: 'zone-transferred';
+  readonly zone: string;
+  readonly serial: number;
+  /** The serial before; undefined: it is the first time. */
+  readonly from: number | undefined;
+  readonly method: 'axfr' | 'ixfr';
+  readonly primary: string;
+}
+
+/** No primary has confirmed a secondary zone for its `expire` time: its names are answered with SERVFAIL. */
+export interface ZoneExpired {
+  readonly type: 'zone-expired';
+  readonly zone: string;
+  readonly serial: number;
+}

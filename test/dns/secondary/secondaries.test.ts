@@ -1,0 +1,316 @@
+/** A primary and a secondary of our own: transfers, NOTIFY, restarts, expiry, forwarded updates, changes of role. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { parseCidr, parseInetEndpoint } from '../../../src/core/address.ts';
+import { FakeClock, systemClock } from '../../../src/core/clock.ts';
+import { CounterStripe } from '../../../src/core/counters.ts';
+import { MemoryLogger } from '../../../src/core/logger.ts';
+import type { DnsConfig, TsigKey, ZoneConfig } from '../../../src/dns/config.ts';
+import { controlCounters, forwardedCounter, inboundCounter, notifyCounter } from '../../../src/dns/control-counters.ts';
+import { signRequest } from '../../../src/dns/tsig.ts';
+import { StreamVerifier } from '../../../src/dns/tsig-stream.ts';
+import { encodeMessage, type Message, parseMessage, type ResourceRecord } from '../../../src/dns/wire/message.ts';
+import { nameFromText } from '../../../src/dns/wire/name.ts';
+import { rdataFromText } from '../../../src/dns/wire/rdata.ts';
+import { locateTsig } from '../../../src/dns/wire/tsig.ts';
+import { CLASS, OPCODE, RCODE, rcodeToText, TYPE } from '../../../src/dns/wire/types.ts';
+import { writeZoneFile } from '../../../src/dns/zonefile.ts';
+import { freePort } from '../../free-port.ts';
+import { type ControlServer, startControlServer, testConfig, testKey, zoneConfig } from '../control-server.ts';
+import { rr, updateMessage } from '../dns-client.ts';
+
+const zone = 'cluster.test';
+const here = parseInetEndpoint('[::1]:9999');
+const strangeKey: TsigKey = { ...testKey, name: 'of-the-primary' };
+
+const at = (port: number) => parseInetEndpoint(`[::1]:${port}`);
+
+function newDir(t: Test): string {
+  const dir = mkdtempSync(join(tmpdir(), 'v6edge-secondary-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+function secondaryZone(port: number, more: Partial<NonNullable<ZoneConfig['secondary']>> = {}): ZoneConfig {
+  const secondary = { primaries: [at(port)], key: testKey.name, allowNotify: [], allowUpdateForwarding: [], ...more };
+  return zoneConfig(zone, { ns: [], update: [], secondary });
+}
+
+interface Pair {
+  readonly primary: ControlServer;
+  readonly secondary: ControlServer;
+  readonly counters: CounterStripe;
+  readonly log: MemoryLogger;
+  readonly dir: string;
+}
+
+/** A primary that tells its secondary of changes; the secondary has the zone. */
+async function startPair(
+  t: Test,
+  options: { secondary?: Parameters<typeof secondaryZone>[1]; primary?: Partial<ZoneConfig>; keys?: TsigKey[] } = {},
+): Promise<Pair> {
+  const port = await freePort('::1');
+  const transfer = { allow: [], key: testKey.name, notify: [at(port)] };
+  const keys = [testKey, ...(options.keys ?? [])];
+  const primary = await startControlServer(
+    newDir(t),
+    testConfig({ keys, zones: [zoneConfig(zone, { transfer, ...options.primary })] }),
+  );
+  t.teardown(() => primary.close());
+  const dir = newDir(t);
+  const counters = CounterStripe.alone(controlCounters.length, 0);
+  const log = new MemoryLogger();
+  const config = testConfig({ zones: [secondaryZone(primary.port, options.secondary)] });
+  const secondary = await startControlServer(dir, config, log, { port, counters });
+  t.teardown(() => secondary.close());
+  await loaded(secondary);
+  return { primary, secondary, counters, log, dir };
+}
+
+/** Waits until a secondary zone has come. */
+async function loaded(server: ControlServer): Promise<void> {
+  while (server.control.zone(zone)?.secondary?.lastRefresh === undefined) await turn();
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+function text(server: ControlServer): string {
+  return writeZoneFile({ name: nameFromText(zone), rrsets: server.control.records(zone) });
+}
+
+const txt = (name: string, value: string): ResourceRecord =>
+  rr(`${name}.${zone}`, CLASS.IN, TYPE.TXT, 60, rdataFromText(TYPE.TXT, `"${value}"`));
+
+let ids = 1;
+
+async function update(server: ControlServer, records: ResourceRecord[], key: TsigKey | null = testKey) {
+  const plain = encodeMessage(updateMessage(ids++, zone, [], records));
+  const message = key === null ? plain : signRequest(plain, key, systemClock);
+  const [reply] = await server.control.handle({ message, client: here, local: here, transport: 'udp' });
+  return { rcode: rcodeToText(parseMessage(reply!).rcode), reply: reply!, message };
+}
+
+async function ask(server: ControlServer, name: string): Promise<Message> {
+  const message = encodeMessage({
+    ...updateMessage(ids++, zone, [], []),
+    opcode: OPCODE.QUERY,
+    questions: [{ name: nameFromText(name), type: TYPE.TXT, class: CLASS.IN }],
+  });
+  const [reply] = await server.control.handle({ message, client: here, local: here, transport: 'udp' });
+  return parseMessage(reply!);
+}
+
+t.test('the whole zone first, then differences after NOTIFY, all signed', async (t) => {
+  const { primary, secondary, counters } = await startPair(t);
+  t.equal(text(secondary), text(primary));
+  t.equal(counters.get(inboundCounter('axfr')), 1);
+  const { serial } = primary.control.zone(zone)!;
+  const event = secondary.event({ type: 'zone-transferred' });
+  t.equal((await update(primary, [txt('a', 'one')])).rcode, 'NOERROR');
+  t.match(await event, { zone, serial: serial + 1, from: serial, method: 'ixfr', primary: `[::1]:${primary.port}` });
+  t.equal(text(secondary), text(primary));
+  t.equal(counters.get(notifyCounter('accepted')), 1);
+  t.equal((await ask(secondary, `a.${zone}`)).answers.length, 1, 'in answers');
+  t.match(
+    secondary.published.map(({ kind }) => kind),
+    ['zone', 'zone', 'delta'],
+    'data threads: nothing, all, what changed',
+  );
+  t.match(secondary.published[0], { data: { unavailable: true } });
+});
+
+t.test('many changes at once come as one transfer, a large zone in many messages', async (t) => {
+  const { primary, secondary } = await startPair(t);
+  const rounds = 8;
+  for (let i = 0; i < rounds; i++) {
+    const records = Array.from({ length: 400 }, (_, n) => txt(`h${i}-${n}`, 'x'.repeat(100)));
+    t.equal((await update(primary, records)).rcode, 'NOERROR');
+  }
+  while (secondary.control.zone(zone)!.serial !== primary.control.zone(zone)!.serial) await turn();
+  t.equal(text(secondary), text(primary));
+  const second = await startControlServer(newDir(t), testConfig({ zones: [secondaryZone(primary.port)] }));
+  t.teardown(() => second.close());
+  await loaded(second);
+  t.equal(text(second), text(primary), 'by AXFR');
+});
+
+t.test('a restart serves what is on disk before the primary is asked; what is too old is not served', async (t) => {
+  const pair = await startPair(t);
+  const whole = text(pair.secondary);
+  await pair.secondary.close();
+  await pair.primary.close();
+  const config = testConfig({ zones: [secondaryZone(pair.primary.port)] });
+  const clock = new FakeClock(Date.now() + 1000);
+  const again = await startControlServer(pair.dir, config, undefined, { clock });
+  t.equal(text(again), whole);
+  t.equal((await ask(again, `no.${zone}`)).rcode, RCODE.NXDOMAIN);
+  t.equal(again.control.zone(zone)!.secondary!.state, 'loaded');
+  const expired = again.event({ type: 'zone-expired' });
+  clock.advance(86_400_000);
+  await expired;
+  t.equal((await ask(again, `no.${zone}`)).rcode, RCODE.SERVFAIL, 'expired');
+  t.match(again.published.at(-1), { kind: 'zone', data: { unavailable: true } });
+  t.equal(again.control.zone(zone)!.secondary!.state, 'expired');
+  await again.close();
+  const late = await startControlServer(pair.dir, config, undefined, { clock: new FakeClock(Date.now() + 90_000_000) });
+  t.teardown(() => late.close());
+  t.equal((await ask(late, `no.${zone}`)).rcode, RCODE.SERVFAIL, 'expired while we were down');
+  t.match(late.published[0], { data: { unavailable: true } }, 'and not served for a moment');
+});
+
+t.test('NOTIFY: from whom', async (t) => {
+  const allowNotify = [parseCidr('fd00:1::/64')];
+  const { secondary, counters, primary } = await startPair(t, { secondary: { allowNotify } });
+  const notify = async (client: string, key?: TsigKey, parts: Partial<Message> = {}) => {
+    const questions = [{ name: nameFromText(zone), type: TYPE.SOA, class: CLASS.IN }];
+    const plain = encodeMessage({ ...updateMessage(ids++, zone, [], []), opcode: OPCODE.NOTIFY, questions, ...parts });
+    const message = key === undefined ? plain : signRequest(plain, key, systemClock);
+    const [reply] = await secondary.control.handle({
+      message,
+      client: parseInetEndpoint(client),
+      local: here,
+      transport: 'udp',
+    });
+    return rcodeToText(parseMessage(reply!).rcode);
+  };
+  const other = [{ name: nameFromText('other.test'), type: TYPE.SOA, class: CLASS.IN }];
+  t.equal(await notify('[::1]:5', undefined, { questions: [] }), 'NOTAUTH', 'no question');
+  t.equal(await notify('[::1]:5', undefined, { questions: other }), 'NOTAUTH', 'not our zone');
+  const [question] = other;
+  const wrongType = [{ ...question!, name: nameFromText(zone), type: TYPE.TXT }];
+  t.equal(await notify('[::1]:5', undefined, { questions: wrongType }), 'FORMERR', 'not the SOA');
+  t.equal(await notify('[fd00::9]:5'), 'REFUSED', 'a stranger');
+  t.equal(await notify('[fd00::9]:5', strangeKey), 'NOTAUTH', 'an unknown key');
+  t.equal(await notify('[fd00::9]:5', testKey), 'NOERROR', 'the key is enough');
+  t.equal(await notify('[fd00:1::9]:5'), 'NOERROR', 'allowNotify');
+  t.equal(await notify('[::1]:5'), 'NOERROR', 'the primary');
+  t.equal(counters.get(notifyCounter('accepted')), 3);
+  t.equal(counters.get(notifyCounter('refused')), 2);
+  const asked = counters.get(inboundCounter('current'));
+  const soa = primary.control.records(zone, { type: TYPE.SOA })[0]!;
+  const answers = [{ name: soa.owner, type: TYPE.SOA, class: CLASS.IN, ttl: 0, rdata: soa.rrset.rdata[0]! }];
+  await until(() => secondary.control.zone(zone)!.secondary!.asking === false);
+  const before = counters.get(inboundCounter('current'));
+  t.equal(await notify('[::1]:5', undefined, { answers }), 'NOERROR');
+  t.equal(secondary.control.zone(zone)!.secondary!.asking, false, 'a serial we have is no reason to ask');
+  t.equal(counters.get(inboundCounter('current')), before);
+  t.ok(before >= asked);
+});
+
+t.test('updates are forwarded as they are, and so are the answers', async (t) => {
+  const everything = {
+    match: 'zonesub',
+    name: undefined,
+    types: ['ANY'],
+    from: [],
+    maxRecords: 0,
+    leaseSeconds: undefined,
+  } as const;
+  const rules = [{ ...everything, keys: [testKey.name, strangeKey.name] }];
+  const { primary, secondary, counters, log } = await startPair(t, {
+    keys: [strangeKey],
+    primary: { update: rules },
+    secondary: { allowUpdateForwarding: [parseCidr('::1/128')] },
+  });
+  for (const key of [testKey, strangeKey]) {
+    const arrived = secondary.event({ type: 'zone-transferred' });
+    const { rcode, reply, message } = await update(secondary, [txt(`by-${key.name}`, 'x')], key);
+    t.equal(rcode, 'NOERROR', key.name);
+    const verifier = new StreamVerifier(key, locateTsig(message)!.record.mac, systemClock);
+    t.equal(verifier.check(reply), undefined, 'signed by the primary for the client');
+    await arrived;
+    t.equal(text(secondary), text(primary));
+  }
+  t.equal((await update(secondary, [txt('u', 'x')], null)).rcode, 'REFUSED', 'unsigned');
+  const wrong = { ...testKey, secret: new Uint8Array(32) };
+  t.equal((await update(secondary, [txt('u', 'x')], wrong)).rcode, 'NOTAUTH', 'a key we know, the wrong secret');
+  t.equal(
+    (await update(secondary, [txt('u', 'x')], { ...wrong, name: 'nobodys' })).rcode,
+    'NOTAUTH',
+    'BADKEY by the primary',
+  );
+  t.equal(counters.get(forwardedCounter('answered')), 3);
+  await primary.close();
+  t.equal((await update(secondary, [txt('u', 'x')])).rcode, 'SERVFAIL', 'no primary');
+  t.equal(counters.get(forwardedCounter('failed')), 1);
+  t.ok(log.lines.some(({ message }) => message === 'update could not be forwarded'));
+  await t.rejects(
+    secondary.control.setRRset(zone, nameFromText(`u.${zone}`), TYPE.TXT, 60, [rdataFromText(TYPE.TXT, 'x')]),
+    { message: /changed at its primary/ },
+  );
+});
+
+t.test('updates from elsewhere are not forwarded', async (t) => {
+  const { primary, secondary, counters } = await startPair(t, {
+    secondary: { allowUpdateForwarding: [parseCidr('fd00:1::/64')] },
+  });
+  const { serial } = primary.control.zone(zone)!;
+  t.equal((await update(secondary, [txt('u', 'x')])).rcode, 'REFUSED');
+  t.equal((await update(secondary, [txt('u', 'x')], strangeKey)).rcode, 'NOTAUTH');
+  t.equal(counters.get(forwardedCounter('refused')), 2);
+  t.equal(primary.control.zone(zone)!.serial, serial);
+});
+
+t.test('reload: primaries change, zones change their role and come back', async (t) => {
+  const { primary, secondary } = await startPair(t);
+  const apply = (zones: ZoneConfig[], more: Partial<DnsConfig> = {}) =>
+    secondary.control.apply(testConfig({ zones, ...more }));
+  const config = secondaryZone(primary.port);
+  secondary.published.length = 0;
+  await apply([config]);
+  t.same(secondary.published, [], 'the same again: nothing to tell');
+
+  const dead = await freePort('::1');
+  await apply([secondaryZone(dead)]);
+  await until(() => secondary.control.zone(zone)!.secondary!.lastError !== undefined);
+  t.match(secondary.control.zone(zone)!.secondary, { state: 'loaded', lastError: /cannot connect/ });
+  await apply([secondaryZone(dead, { primaries: [at(dead), at(primary.port)] })]);
+  await until(() => secondary.control.zone(zone)!.secondary!.lastError === undefined);
+  t.equal(secondary.control.zone(zone)!.secondary!.primary, `[::1]:${primary.port}`, 'the second one answers');
+
+  t.equal((await update(primary, [txt('kept', 'x')])).rcode, 'NOERROR');
+  await until(() => secondary.control.zone(zone)!.serial === primary.control.zone(zone)!.serial);
+  const { serial } = secondary.control.zone(zone)!;
+  await apply([zoneConfig(zone, { ns: ['new.test'] })]);
+  t.match(secondary.control.zone(zone), { serial: serial + 1, secondary: undefined }, 'promoted');
+  t.equal((await update(secondary, [txt('own', 'x')])).rcode, 'NOERROR');
+  t.match(text(secondary), /kept\.cluster\.test\..*own\.cluster\.test\./s, 'with all that it had');
+  t.match(text(secondary), /NS\tnew\.test\./);
+
+  // Its serial is ahead of the primary's now: what it has is not the primary's all the same.
+  await apply([config]);
+  t.equal(secondary.control.zone(zone)!.secondary!.state, 'loaded', 'served until the primary has answered');
+  await until(() => text(secondary) === text(primary));
+  t.equal(secondary.control.zone(zone)!.serial, serial, 'demoted');
+
+  await apply([]);
+  t.equal(secondary.control.zone(zone), undefined);
+  t.match(secondary.published.at(-1), { kind: 'zone-removed' });
+  await apply([config]);
+  t.equal(text(secondary), text(primary), 'back from the store at once');
+});
+
+t.test('a primary with another key, or none, gives nothing; a secondary that it lets in gets it', async (t) => {
+  const { primary } = await startPair(t);
+  const wrong = { ...testKey, secret: new Uint8Array(32) };
+  for (const [name, keys, key, error] of [
+    ['no key', [testKey], undefined, /it answers REFUSED/],
+    ['another secret', [wrong], testKey.name, /BADSIG/],
+    ['an unknown key', [strangeKey], strangeKey.name, /BADKEY/],
+  ] as const) {
+    const config = testConfig({ keys, zones: [secondaryZone(primary.port, { key })] });
+    const server = await startControlServer(newDir(t), config);
+    await until(() => server.control.zone(zone)!.secondary!.lastError !== undefined);
+    t.match(server.control.zone(zone)!.secondary, { state: 'missing', lastError: error }, name);
+    t.match(await ask(server, zone), { rcode: RCODE.SERVFAIL });
+    t.same(server.control.records(zone), []);
+    await server.close();
+  }
+});
+
+/** Resolves when the condition holds, looked at once a turn. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
