@@ -260,6 +260,16 @@ export class DnsControl {
   }
 
   /**
+   * Asks the primaries of a secondary zone now; `whole` takes all of it over, whatever its serial.
+   * @throws {ValueError} if there is no such zone, or we are its primary
+   */
+  refresh(zone: string, whole: boolean): void {
+    const { secondary } = this.#mustFind(zone);
+    if (secondary === undefined) throw new ValueError(`zone ${zone} has no primaries: we are its primary`);
+    secondary.refresh({ whole });
+  }
+
+  /**
    * The records of a zone, or those of a name or type in it.
    * @throws {ValueError} if there is no such zone
    */

@@ -145,6 +145,24 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
         show<ZoneReport[]>(args, context, '/v1/zones', (z, paint, { showZones }) => showZones(z, Date.now(), paint)),
     )
     .command(
+      'refresh <zone>',
+      'ask the primaries of a secondary zone now',
+      (y) =>
+        apiOptions(
+          y
+            .positional('zone', { type: 'string', demandOption: true })
+            .option('whole', { type: 'boolean', default: false, describe: 'take all of it over, whatever its serial' }),
+        ),
+      (args) =>
+        show<{ zone: string }>(
+          args,
+          context,
+          `/v1/zones/${encodeURIComponent(args.zone)}/refresh`,
+          (answer) => `${answer.zone}: its primaries are being asked; v6edge zones shows what came of it\n`,
+          { method: 'POST', body: { whole: args.whole } },
+        ),
+    )
+    .command(
       'records <zone>',
       'records of a zone',
       (y) =>

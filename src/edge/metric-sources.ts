@@ -1,6 +1,7 @@
 /** Which counters of the running daemon stand under which metric. */
 import { controlCounters } from '../dns/control-counters.ts';
 import { dnsCounters, dnsGauges } from '../dns/counters.ts';
+import type { SecondaryStatus } from '../dns/secondary/secondary-zone.ts';
 import {
   FORWARDED_WAIT,
   LOCAL_WAIT,
@@ -67,6 +68,31 @@ export function edgeMetrics(edge: Edge): Metrics {
   addDnsSlots(metrics, edge);
   metrics.addTable(dnsGauges, (index) => counters.gauge(dnsGaugeBase + index), 'gauge');
   metrics.addTable(controlCounters, (index) => edge.dnsControlCounters.get(index), 'counter');
+  const secondaries = (value: (status: SecondaryStatus) => number | undefined) => () =>
+    edge.dns.zones().flatMap(({ name, secondary }) => {
+      const sample = secondary === undefined ? undefined : value(secondary);
+      return sample === undefined ? [] : [{ labels: { zone: name }, value: sample }];
+    });
+  metrics.addSamples(
+    { name: 'v6edge_dns_secondary_up', help: 'Whether a secondary zone is served: it came, and has not expired.' },
+    ['zone'],
+    secondaries(({ state }) => (state === 'loaded' ? 1 : 0)),
+    'gauge',
+  );
+  metrics.addSamples(
+    { name: 'v6edge_dns_secondary_expires_seconds', help: 'Time until a secondary zone expires.' },
+    ['zone'],
+    secondaries(({ expires }) => (expires === undefined ? undefined : (expires - edge.clock.wall()) / 1000)),
+    'gauge',
+  );
+  metrics.addSamples(
+    { name: 'v6edge_dns_secondary_age_seconds', help: 'Time since a primary confirmed a secondary zone.' },
+    ['zone'],
+    secondaries(({ lastRefresh }) =>
+      lastRefresh === undefined ? undefined : (edge.clock.wall() - lastRefresh) / 1000,
+    ),
+    'gauge',
+  );
   metrics.addTable(raCounters, (index) => edge.raCounters.get(index), 'counter');
   metrics.addTable(raGauges, (index) => edge.raCounters.gauge(index), 'gauge');
   metrics.addSamples(

@@ -104,6 +104,11 @@ export class EdgeSource implements AdminSource {
       ...(edge.config.dns?.zones ?? [])
         .filter((zone) => edge.dns.zone(zone.name) === undefined)
         .map((zone) => `zone ${zone.name} is not loaded`),
+      ...edge.dns.zones().flatMap(({ name, secondary }) => {
+        if (secondary === undefined || secondary.state === 'loaded') return [];
+        const state = secondary.state === 'missing' ? 'has not come from its primaries yet' : 'has expired';
+        return [`secondary zone ${name} ${state}: ${secondary.lastError ?? 'they are being asked'}`];
+      }),
       ...edge.ra
         .status()
         .filter(({ state }) => state !== 'advertising')
@@ -128,11 +133,13 @@ export class EdgeSource implements AdminSource {
   }
 
   zones(): ZoneReport[] {
-    return this.#edge.dns.zones().map(({ name, serial, lastUpdate }) => ({
+    return this.#edge.dns.zones().map(({ name, serial, lastUpdate, secondary }) => ({
       name,
       serial,
       records: this.#edge.dns.records(name).reduce((sum, { rrset }) => sum + rrset.rdata.length, 0),
       lastUpdate,
+      role: secondary === undefined ? 'primary' : 'secondary',
+      secondary,
     }));
   }
 
@@ -272,6 +279,10 @@ export class EdgeSource implements AdminSource {
 
   #record(zone: string, set: OwnedRRset): RecordReport {
     return recordReport(set, this.#edge.dns.leases(zone, set.owner, set.rrset.type));
+  }
+
+  refreshZone(zone: string, whole: boolean): void {
+    this.#edge.dns.refresh(zone, whole);
   }
 
   flushCache(name: Uint8Array | undefined): void {

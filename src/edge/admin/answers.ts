@@ -25,6 +25,7 @@ export type AnswerName =
   | 'Records'
   | 'Record'
   | 'ZoneChange'
+  | 'ZoneRefresh'
   | 'OpenApi'
   | 'Page';
 
@@ -124,7 +125,25 @@ const session = object({
   ageMs: z.number(),
 });
 
-const zone = object({ name: z.string(), serial: count, records: count, lastUpdate: moment.optional() });
+const secondary = object({
+  state: z.enum(['loaded', 'missing', 'expired']),
+  primaries: z.array(z.string()),
+  primary: z.string().optional(),
+  asking: z.boolean(),
+  lastRefresh: moment.optional(),
+  nextRefresh: moment.optional(),
+  expires: moment.optional(),
+  lastError: z.string().optional(),
+});
+
+const zone = object({
+  name: z.string(),
+  serial: count,
+  records: count,
+  lastUpdate: moment.optional(),
+  role: z.enum(['primary', 'secondary']),
+  secondary: secondary.optional(),
+});
 const record = object({
   name: z.string(),
   type: z.string(),
@@ -182,6 +201,7 @@ export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
   Records: { description: 'RRsets', mediaTypes: ['application/json', 'text/dns'], schema: z.array(record) },
   Record: json('the RRset', record),
   ZoneChange: json('changed, and on disk', object({ zone: z.string(), serial: count })),
+  ZoneRefresh: json('the primaries are being asked', object({ zone: z.string(), whole: z.boolean() })),
   OpenApi: json('OpenAPI 3.1', object({ openapi: z.string() })),
   Page: { description: 'the dashboard', mediaTypes: ['text/html'], schema: z.string() },
 };

@@ -30,6 +30,11 @@ export const cacheFlush = section({
   name: parsed({ kind: 'domain name' }, readDomainName).optional().describe('this name alone; without it all'),
 });
 
+/** How a secondary zone's primaries are asked. */
+export const zoneRefresh = section({
+  whole: flag().prefault(false).describe('take all of the zone over, whatever its serial'),
+});
+
 function readTtl(value: unknown): number {
   const seconds = typeof value === 'string' ? parseDuration(value) / 1000 : value;
   if (typeof seconds !== 'number' || !Number.isInteger(seconds) || seconds < 0 || seconds > maxTtl) {

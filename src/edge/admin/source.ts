@@ -1,5 +1,6 @@
 /** What the admin API shows, and where it gets it: plain data, times in wall-clock milliseconds. */
 import type { Dns64Status } from '../../dns/dns64/dns64.ts';
+import type { SecondaryStatus } from '../../dns/secondary/secondary-zone.ts';
 import type { MemberConfig } from '../../proxy/config.ts';
 import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.ts';
 import type { SessionInfo } from '../../proxy/host.ts';
@@ -59,8 +60,11 @@ export interface ZoneReport {
   readonly serial: number;
   /** Resource records. */
   readonly records: number;
-  /** Of the last change by DNS UPDATE; undefined = none since the zone was made. */
+  /** Of the last change by DNS UPDATE or transfer; undefined = none since the start. */
   readonly lastUpdate: number | undefined;
+  readonly role: 'primary' | 'secondary';
+  /** How a secondary zone is: its primaries, when it was last confirmed, when it expires. */
+  readonly secondary?: SecondaryStatus | undefined;
 }
 
 /** An RRset in text form; names absolute, without the final dot. */
@@ -223,6 +227,8 @@ export interface AdminSource {
     check: CheckRecords,
     client: string,
   ): Promise<ZoneChangeReport>;
+  /** Asks the primaries of a secondary zone; `whole` = all of it, whatever its serial. @throws {ValueError} */
+  refreshZone(zone: string, whole: boolean): void;
   /** All of it, or what is cached of one name. */
   flushCache(name: Uint8Array | undefined): void;
   readonly events: EventStream;

@@ -4,7 +4,7 @@ import { nameFromText } from '../../dns/wire/name.ts';
 import { rdataFromText } from '../../dns/wire/rdata.ts';
 import { typeFromText, typeToText } from '../../dns/wire/types.ts';
 import { readDomainName } from '../config/domain-name.ts';
-import { recordSet } from './bodies.ts';
+import { recordSet, zoneRefresh } from './bodies.ts';
 import { checkPreconditions, entityTag, isFresh } from './conditional.ts';
 import { found, noZone, readValue, readZone } from './parameters.ts';
 import { ProblemError } from './problem.ts';
@@ -29,7 +29,7 @@ export const zoneRoutes: readonly Route[] = [
   defineRoute({
     method: 'GET',
     url: '/v1/zones',
-    summary: 'zones: serial, number of records, last update',
+    summary: 'zones: serial, number of records, last update; of secondary ones when they were confirmed, when they expire',
     answers: { 200: 'Zones' },
     handle: (source) => ({ body: source.zones() }),
   }),
@@ -47,6 +47,25 @@ export const zoneRoutes: readonly Route[] = [
           noZone(zone),
         ),
       };
+    },
+  }),
+  defineRoute({
+    method: 'POST',
+    url: '/v1/zones/:zone/refresh',
+    summary: 'asks the primaries of a secondary zone now; `whole` takes all of it over, whatever its serial',
+    body: zoneRefresh,
+    bodyOptional: true,
+    answers: { 202: 'ZoneRefresh' },
+    problems: [404],
+    handle: (source, { params, body }) => {
+      const zone = existingZone(source, params.zone!);
+      const whole = body?.whole ?? false;
+      try {
+        source.refreshZone(zone, whole);
+      } catch (error) {
+        throw error instanceof ValueError ? new ProblemError(400, error.message) : error;
+      }
+      return { status: 202, body: { zone, whole } };
     },
   }),
   defineRoute({

@@ -114,9 +114,37 @@ export function showSessions(sessions: readonly SessionReport[], paint: Paint): 
 
 export function showZones(zones: readonly ZoneReport[], now: number, paint: Paint): string {
   if (zones.length === 0) return 'no zones are configured\n';
+  const columns = [
+    { title: 'ZONE' },
+    { title: 'ROLE' },
+    { title: 'SERIAL', right: true },
+    { title: 'RECORDS', right: true },
+    { title: 'LAST UPDATE' },
+  ];
+  const row = (each: ZoneReport) => [
+    each.name,
+    each.role,
+    each.secondary?.state === 'missing' ? '' : String(each.serial),
+    String(each.records),
+    ago(each.lastUpdate, now),
+  ];
+  if (zones.every(({ secondary }) => secondary === undefined)) return formatTable(columns, zones.map(row), paint);
+  const more = [{ title: 'STATE' }, { title: 'PRIMARY' }, { title: 'CONFIRMED' }, { title: 'EXPIRES IN' }, { title: 'WHY' }];
   return formatTable(
-    [{ title: 'ZONE' }, { title: 'SERIAL', right: true }, { title: 'RECORDS', right: true }, { title: 'LAST UPDATE' }],
-    zones.map((each) => [each.name, String(each.serial), String(each.records), ago(each.lastUpdate, now)]),
+    [...columns, ...more],
+    zones.map((each) => {
+      const { secondary } = each;
+      if (secondary === undefined) return row(each);
+      const { state, primary, primaries, lastRefresh, expires, lastError } = secondary;
+      return [
+        ...row(each),
+        paint(state === 'loaded' ? 'green' : 'red', state),
+        primary ?? primaries[0]!,
+        ago(lastRefresh, now),
+        expires === undefined ? '' : formatAge(Math.max(0, expires - now)),
+        lastError ?? '',
+      ];
+    }),
     paint,
   );
 }

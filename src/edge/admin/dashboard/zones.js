@@ -30,9 +30,17 @@ export function showZones(list, onError) {
   byId('zone-summary').textContent =
     now === undefined
       ? 'No zones are configured.'
-      : `serial ${now.serial}, ${count(now.records)} records, last update ${ago(now.lastUpdate)}`;
+      : `serial ${now.serial}, ${count(now.records)} records, last update ${ago(now.lastUpdate)}${copyOf(now)}`;
   if (now !== undefined && (before === undefined || before.name !== now.name || before.serial !== now.serial))
     load(onError);
+}
+
+/** Where a secondary zone comes from, and how it is. @param {any} zone */
+function copyOf({ secondary }) {
+  if (secondary === undefined) return '';
+  const { state, primary, primaries, lastRefresh, lastError } = secondary;
+  const why = lastError === undefined ? '' : ` (${lastError})`;
+  return `; copied from ${primary ?? primaries[0]}, ${state}, confirmed ${ago(lastRefresh)}${why}`;
 }
 
 /** @param {(error: unknown) => void} onError */
