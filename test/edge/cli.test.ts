@@ -153,7 +153,8 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     ],
     '/v1/pools/workers': { name: 'workers', members: [member] },
     '/v1/pools/a%2Fb/members/w1': { ...member, admin: 'drain' },
-    '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined }],
+    '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined, role: 'primary' }],
+    '/v1/zones/b.test/refresh': { zone: 'b.test', whole: true },
     '/v1/zones/a.test/records?name=l.a.test': [
       {
         name: 'l.a.test',
@@ -215,7 +216,12 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
   t.match(await see('pools', 'workers'), /w1/);
   t.equal(await see('member', 'a/b', 'w1', '--state', 'drain', '--weight', '5'), 'a/b/w1: drain, up, weight 100\n');
   t.equal(seen.at(-1), 'PATCH /v1/pools/a%2Fb/members/w1 - application/json {"state":"drain","weight":5}');
-  t.match(await see('zones'), /a\.test +12 +3 +never\n/);
+  t.match(await see('zones'), /a\.test +primary +12 +3 +never\n/);
+  t.equal(
+    await see('refresh', 'b.test', '--whole'),
+    'b.test: its primaries are being asked; v6edge zones shows what came of it\n',
+  );
+  t.equal(seen.at(-1), 'POST /v1/zones/b.test/refresh - application/json {"whole":true}');
   t.match(
     await see('records', 'a.test', '--type', 'A'),
     /x\.a\.test +60 +A +192\.0\.2\.1\nx\.a\.test +60 +A +192\.0\.2\.2\n/,
@@ -234,7 +240,7 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
   t.match(ra, /\n {2}# option 253: 00\n {2}taken back: rdnss fd00::1 fd00::2\n/);
   t.match(ra, /\neth1 hears fe80::bad: default router for 1800 s, preference high, last 7s ago\n/);
   t.match(ra, /\n {2}AdvCurHopLimit: ours 64, theirs 32\n/);
-  t.strictSame(JSON.parse(await see('zones', '--json')), [{ name: 'a.test', serial: 12, records: 3 }]);
+  t.strictSame(JSON.parse(await see('zones', '--json')), [{ name: 'a.test', serial: 12, records: 3, role: 'primary' }]);
   writeFileSync(join(folder, 'token'), 'a-token-of-some-length\n');
   await see('zones', '--token-file', join(folder, 'token'));
   t.match(seen.at(-1), /GET \/v1\/zones Bearer a-token-of-some-length/);
@@ -270,6 +276,7 @@ t.test('help of every command', async (t) => {
     'pools',
     'member',
     'zones',
+    'refresh',
     'records',
     'ra',
     'reload',

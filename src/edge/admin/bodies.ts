@@ -2,7 +2,7 @@
 import { parseDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
 import { readDomainName } from '../config/domain-name.ts';
-import { choice, integer, leaf, list, parsed, section, show, text } from '../config/fields.ts';
+import { choice, flag, integer, leaf, list, parsed, section, show, text } from '../config/fields.ts';
 
 export { member as newMember } from '../config/proxy.ts';
 

@@ -29,7 +29,8 @@ export const zoneRoutes: readonly Route[] = [
   defineRoute({
     method: 'GET',
     url: '/v1/zones',
-    summary: 'zones: serial, number of records, last update; of secondary ones when they were confirmed, when they expire',
+    summary:
+      'zones: serial, number of records, last update; of secondary ones when they were confirmed, when they expire',
     answers: { 200: 'Zones' },
     handle: (source) => ({ body: source.zones() }),
   }),

@@ -129,7 +129,13 @@ export function showZones(zones: readonly ZoneReport[], now: number, paint: Pain
     ago(each.lastUpdate, now),
   ];
   if (zones.every(({ secondary }) => secondary === undefined)) return formatTable(columns, zones.map(row), paint);
-  const more = [{ title: 'STATE' }, { title: 'PRIMARY' }, { title: 'CONFIRMED' }, { title: 'EXPIRES IN' }, { title: 'WHY' }];
+  const more = [
+    { title: 'STATE' },
+    { title: 'PRIMARY' },
+    { title: 'CONFIRMED' },
+    { title: 'EXPIRES IN' },
+    { title: 'WHY' },
+  ];
   return formatTable(
     [...columns, ...more],
     zones.map((each) => {

@@ -54,6 +54,10 @@ function setUp() {
       calls.push([client, zone, nameToText(name), type]);
       return { zone, serial: 10 };
     },
+    refreshZone(zone: string, whole: boolean) {
+      if (refusal instanceof ValueError) throw refusal;
+      calls.push([zone, whole]);
+    },
     flushCache: (name: Uint8Array | undefined) => calls.push(name && nameToText(name)),
   };
   const app = buildApp('unix', undefined, source as unknown as AdminSource, new MemoryLogger());
@@ -105,6 +109,8 @@ const bad: readonly Case[] = [
   ['records unknown keys', ['PUT', records, { ttl: 1, data: ['192.0.2.1'], x: 1 }], 400, /unknown: x/],
   ['delete what is not there', ['DELETE', '/v1/zones/a.test/records/y.a.test'], 404, /y\.a\.test has no records/],
   ['delete a type that is not there', ['DELETE', '/v1/zones/a.test/records/x.a.test/AAAA'], 404, /no AAAA records/],
+  ['refresh of no such zone', ['POST', '/v1/zones/b.test/refresh'], 404, /b\.test/],
+  ['refresh of what', ['POST', '/v1/zones/a.test/refresh', { whole: 'x' }], 400, /whole: /],
   ['flush of no name', ['POST', '/v1/dns/cache/flush', { name: 'a..b' }], 400, /name: .*empty label/],
   ['flush of a number', ['POST', '/v1/dns/cache/flush', { name: 5 }], 400, /name: 5 is a number/],
   ['flush of something else', ['POST', '/v1/dns/cache/flush', { nmae: 'a' }], 400, /unknown: nmae/],
@@ -165,6 +171,10 @@ t.test('changes', async (t) => {
   t.strictSame(calls.pop(), ['127.0.0.1', 'a.test', 'x.a.test', 1]);
   await send('DELETE', '/v1/zones/a.test/records/x.a.test');
   t.strictSame(calls.pop(), ['127.0.0.1', 'a.test', 'x.a.test', undefined]);
+  t.match(await send('POST', '/v1/zones/a.test/refresh'), { status: 202, json: { zone: 'a.test', whole: false } });
+  t.strictSame(calls.pop(), ['a.test', false]);
+  await send('POST', '/v1/zones/a.test/refresh', { whole: true });
+  t.strictSame(calls.pop(), ['a.test', true]);
   t.match(await send('POST', '/v1/dns/cache/flush'), { status: 200, json: { flushed: 'everything' } });
   t.equal(calls.pop(), undefined);
   t.match(await send('POST', '/v1/dns/cache/flush', { name: 'A.test.' }), { status: 200, json: { flushed: 'a.test' } });

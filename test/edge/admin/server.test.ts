@@ -76,7 +76,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     },
     metrics: async () => '# HELP v6edge_x x\nv6edge_x 1\n',
     pools: () => [pool],
-    zones: () => [{ name: 'a.test', serial: 5, records: 2, lastUpdate: undefined }],
+    zones: () => [{ name: 'a.test', serial: 5, records: 2, lastUpdate: undefined, role: 'primary' }],
     records(zone, filter) {
       this.calls.push({ zone, ...filter });
       if (zone !== 'a.test') return undefined;
@@ -109,6 +109,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     closeSession: async () => false,
     setRecords: async (zone) => ({ zone, serial: 6 }),
     deleteRecords: async (zone) => ({ zone, serial: 6 }),
+    refreshZone: () => undefined,
     flushCache: () => undefined,
     events: new EventStream(systemClock),
   };
