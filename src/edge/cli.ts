@@ -96,6 +96,31 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
       },
     )
     .command(
+      'import',
+      'make a configuration of those of HAProxy, radvd and BIND; what cannot be taken over stands in it as comments',
+      (y) =>
+        y
+          .option('haproxy', { type: 'string', describe: 'haproxy.cfg' })
+          .option('radvd', { type: 'string', describe: 'radvd.conf' })
+          .option('named', {
+            type: 'string',
+            describe: 'named.conf; its zone files and journals come along with --out',
+          })
+          .option('out', {
+            type: 'string',
+            describe: 'folder for v6edge.yaml and zones/; without it the file is printed',
+          }),
+      async ({ haproxy, radvd, named, out }) => {
+        if (haproxy === undefined && radvd === undefined && named === undefined) {
+          throw new UsageError('import: give --haproxy, --radvd or --named');
+        }
+        const { importConfigs } = await import('./cli/import.ts');
+        const { text, remarks } = importConfigs({ haproxy, radvd, named, out });
+        context.stdout(text);
+        context.stderr(remarks);
+      },
+    )
+    .command(
       'status',
       'what the daemon does',
       (y) => apiOptions(y),
@@ -442,7 +467,7 @@ async function query(name: string, type: string, server: string, context: CliCon
 async function explain(error: unknown, context: CliContext): Promise<number> {
   const { ApiError } = await import('./cli/client.ts');
   const { V6edgeError, ValueError, errorCode, errorMessage } = await import('../core/errors.ts');
-  const told = error instanceof V6edgeError && /^V6_(INIT|STORE)_/.test(errorCode(error) ?? '');
+  const told = error instanceof V6edgeError && /^V6_(IMPORT|INIT|STORE)_/.test(errorCode(error) ?? '');
   if (error instanceof ApiError || told) {
     context.stderr(`v6edge: ${errorMessage(error)}\n`);
     return 1;

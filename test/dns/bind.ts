@@ -10,6 +10,8 @@ import { freePort } from '../free-port.ts';
 
 export interface Bind {
   readonly port: number;
+  /** Its folder, with named.conf and NAME.db for each zone. */
+  readonly dir: string;
   /** What it logged. */
   log(): string;
   stop(): Promise<void>;
@@ -55,7 +57,7 @@ ${keys.map(formatKeyFile).join('')}`;
     await stop();
     throw error;
   }
-  return { port, log: () => log, stop };
+  return { port, dir, log: () => log, stop };
 }
 
 function running(child: ChildProcess, read: (text: string) => string): Promise<void> {
