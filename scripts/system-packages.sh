@@ -7,7 +7,7 @@
 # No service is started or enabled: the lab runs its own copies in network namespaces.
 set -euo pipefail
 
-# program : package it comes in. A program that is there counts, wherever it came from.
+# program, or a file : package it comes in. A program that is there counts, wherever it came from.
 needed='
 haproxy:haproxy
 named:bind9
@@ -24,6 +24,10 @@ unbound:unbound
 kdig:knot-dnsutils
 knsupdate:knot-dnsutils
 nsd:nsd
+delv:bind9-dnsutils
+drill:ldnsutils
+/usr/lib/python3/dist-packages/dns/version.py:python3-dnspython
+kea-dhcp-ddns:kea-dhcp-ddns-server
 knotd:knot
 dnsmasq:dnsmasq-base
 tshark:tshark
@@ -47,10 +51,11 @@ saved=$guard.v6edge-saved
 marker='# v6edge system-packages.sh'
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
+have() { type -P "$1" >/dev/null || [[ $1 = /* && -f $1 ]]; }
 missing=()
 for pair in $needed; do
   package=${pair#*:}
-  if ! type -P "${pair%%:*}" >/dev/null && [[ " ${missing[*]-} " != *" $package "* ]]; then missing+=("$package"); fi
+  if ! have "${pair%%:*}" && [[ " ${missing[*]-} " != *" $package "* ]]; then missing+=("$package"); fi
 done
 
 install=(apt-get install --yes --no-install-recommends "${missing[@]}")

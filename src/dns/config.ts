@@ -9,6 +9,8 @@ export interface TsigKey {
   readonly name: string;
   readonly algorithm: TsigAlgorithm;
   readonly secret: Uint8Array;
+  /** Octets of MACs that are sent, and the fewest that are taken (RFC 8945 §5.2.2.1); undefined = whole MACs. */
+  readonly macLength?: number;
 }
 
 export type UpdateMatch = 'self' | 'selfsub' | 'selfwild' | 'name' | 'subdomain' | 'wildcard' | 'zonesub';
@@ -134,6 +136,7 @@ export interface DnsConfig {
   readonly dns64: Dns64Config;
   /** Names in these domains have these addresses, whatever the world says of them. */
   readonly hairpin: { readonly ingressDomains: readonly string[]; readonly addresses: readonly Address[] };
+  /** Several may have one name while a secret is being replaced: all are taken, the first signs what we send first. */
   readonly keys: readonly TsigKey[];
   readonly zones: readonly ZoneConfig[];
 }

@@ -64,13 +64,14 @@ export function parseKeyFile(text: string, path: string): TsigKey[] {
  */
 export function makeKey(name: string, algorithm: string, secret: string): TsigKey {
   const canonicalName = nameToText(nameFromText(name)).toLowerCase();
-  return { name: canonicalName, algorithm: parseAlgorithm(name, algorithm), secret: parseSecret(name, secret) };
+  return { name: canonicalName, ...parseAlgorithm(name, algorithm), secret: parseSecret(name, secret) };
 }
 
 /** Writes a key the way `tsig-keygen` does. */
 export function formatKeyFile(key: TsigKey): string {
   const secret = Buffer.from(key.secret).toString('base64');
-  return `key "${key.name}" {\n\talgorithm ${key.algorithm};\n\tsecret "${secret}";\n};\n`;
+  const bits = key.macLength === undefined ? '' : `-${8 * key.macLength}`;
+  return `key "${key.name}" {\n\talgorithm ${key.algorithm}${bits};\n\tsecret "${secret}";\n};\n`;
 }
 
 /**
@@ -82,11 +83,26 @@ export function generateKey(name: string, algorithm: TsigAlgorithm, random: Rand
   return { name: nameToText(nameFromText(name)).toLowerCase(), algorithm, secret };
 }
 
-function parseAlgorithm(key: string, text: string): TsigAlgorithm {
-  const short = text.toLowerCase().replace(/\.$/, '').replace('.sig-alg.reg.int', '');
-  for (const algorithm of Object.keys(TSIG_ALGORITHMS) as TsigAlgorithm[]) if (algorithm === short) return algorithm;
+/** `hmac-sha256`, or with MACs of so many bits `hmac-sha256-128`, as BIND writes it. */
+function parseAlgorithm(key: string, text: string): Pick<TsigKey, 'algorithm' | 'macLength'> {
+  const [, short, bits] =
+    /^(hmac-[a-z0-9]+)(?:\.sig-alg\.reg\.int\.?)?(?:-(\d{1,3}))?\.?$/.exec(text.toLowerCase()) ?? [];
+  for (const algorithm of Object.keys(TSIG_ALGORITHMS) as TsigAlgorithm[]) {
+    if (algorithm !== short) continue;
+    return bits === undefined ? { algorithm } : { algorithm, macLength: parseBits(key, algorithm, Number(bits)) };
+  }
   const known = Object.keys(TSIG_ALGORITHMS).join(', ');
   throw new ValueError(`key "${key}": algorithm "${text}" is not one of ${known}`);
+}
+
+/** RFC 8945 §5.2.2.1: no fewer than 80 bits, and than half of the digest. */
+function parseBits(key: string, algorithm: TsigAlgorithm, bits: number): number {
+  const most = 8 * TSIG_ALGORITHMS[algorithm].length;
+  const least = Math.max(80, most / 2);
+  if (bits % 8 === 0 && bits >= least && bits <= most) return bits / 8;
+  throw new ValueError(
+    `key "${key}": ${algorithm} can be cut to ${least} to ${most} bits, in whole octets, not ${bits}`,
+  );
 }
 
 function parseSecret(key: string, text: string): Uint8Array {

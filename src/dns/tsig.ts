@@ -1,8 +1,9 @@
 /**
  * Transaction signatures (RFC 8945): verifies a signed request and signs its replies.
  *
- * `verifyRequest` follows §5.2: the key, the MAC, the time, the truncation, in this order. Whatever it finds, the outcome
- * can sign the reply as §5.3 wants it: with the key where the MAC was right, with an empty MAC where it was not.
+ * `verifyRequest` follows §5.2: the key, the MAC, the time, the truncation, in this order. Of keys with one name each is
+ * tried: while a secret is being replaced, clients sign with the old one or the new one. Whatever it finds, the outcome can
+ * sign the reply as §5.3 wants it: with the key where the MAC was right, with an empty MAC where it was not.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
@@ -49,31 +50,31 @@ interface WireKey {
   readonly name: Name;
   readonly algorithm: Name;
   readonly hash: string;
+  /** Octets of a whole MAC, of those that are sent, and of the shortest that are taken. */
+  readonly digestLength: number;
   readonly macLength: number;
 }
 
 /** The configured keys, by name. */
 export class Keyring {
-  readonly #keys = new Map<NameKey, WireKey>();
+  readonly #keys = new Map<NameKey, WireKey[]>();
 
   constructor(keys: readonly TsigKey[]) {
     for (const key of keys) {
       const { name, hash, length } = TSIG_ALGORITHMS[key.algorithm];
       const keyName = nameFromText(key.name);
-      this.#keys.set(nameKey(keyName), {
-        key,
-        name: keyName,
-        algorithm: nameFromText(name),
-        hash,
-        macLength: length,
-      });
+      const lengths = { digestLength: length, macLength: key.macLength ?? length };
+      const wireKey = { key, name: keyName, algorithm: nameFromText(name), hash, ...lengths };
+      const same = this.#keys.get(nameKey(keyName));
+      if (same === undefined) this.#keys.set(nameKey(keyName), [wireKey]);
+      else same.push(wireKey);
     }
   }
 
-  /** The key that a record names, if its algorithm is that key's too: both mismatches are BADKEY (RFC 8945 §5.2.1). */
-  find(record: TsigRecord): WireKey | undefined {
-    const key = this.#keys.get(nameKey(record.keyName));
-    return key !== undefined && nameKey(key.algorithm) === nameKey(record.algorithm) ? key : undefined;
+  /** The keys that a record names, with its algorithm: no such name or algorithm is BADKEY (RFC 8945 §5.2.1). */
+  find(record: TsigRecord): WireKey[] {
+    const keys = this.#keys.get(nameKey(record.keyName)) ?? [];
+    return keys.filter(({ algorithm }) => nameKey(algorithm) === nameKey(record.algorithm));
   }
 }
 
@@ -83,7 +84,16 @@ export type TsigOutcome =
   /** FORMERR, unsigned. */
   | { readonly kind: 'malformed'; readonly reason: string }
   /** NOTAUTH, with the TSIG error that `signer` puts in the reply. */
-  | { readonly kind: 'failed'; readonly error: number; readonly reason: string; readonly signer: ReplySigner }
+  | {
+      readonly kind: 'failed';
+      readonly error: number;
+      readonly reason: string;
+      /** The key that the message names, text. */
+      readonly keyName: string;
+      /** By how much the client's clock is behind ours; negative: ahead. With BADTIME alone. */
+      readonly clockBehindSeconds?: number;
+      readonly signer: ReplySigner;
+    }
   | {
       readonly kind: 'verified';
       readonly key: TsigKey;
@@ -103,36 +113,43 @@ export function verifyRequest(message: Uint8Array, keys: Keyring, clock: Clock):
   if (located === undefined) return { kind: 'unsigned' };
   const { record } = located;
   const keyText = nameToText(record.keyName);
-  const fail = (error: number, key: WireKey | undefined, reason: string): TsigOutcome => ({
-    kind: 'failed',
+  const fail = (error: number, key: WireKey | undefined, reason: string) => ({
+    kind: 'failed' as const,
     error,
     reason,
+    keyName: keyText,
     signer: new ReplySigner(record, key, error, clock),
   });
 
-  const key = keys.find(record);
-  if (key === undefined) {
+  const candidates = keys.find(record);
+  const [first] = candidates;
+  if (first === undefined) {
     return fail(RCODE.BADKEY, undefined, `no key "${keyText}" with algorithm ${nameToText(record.algorithm)}`);
   }
   const { mac } = record;
-  if (mac.length > key.macLength || mac.length < Math.max(MIN_MAC_LENGTH, key.macLength / 2)) {
+  if (mac.length > first.digestLength || mac.length < Math.max(MIN_MAC_LENGTH, first.digestLength / 2)) {
     // "MUST be dropped and RCODE 1 (FORMERR) MUST be returned" (§5.2.2.1); an empty MAC is a signature that is not there.
     if (mac.length > 0) return { kind: 'malformed', reason: `key "${keyText}": a MAC of ${mac.length} octets` };
     return fail(RCODE.BADSIG, undefined, `key "${keyText}": the MAC is empty`);
   }
   const signed = stripTsig(message, located);
-  const expected = createHmac(key.hash, key.key.secret).update(signed).update(encodeTsigVariables(record)).digest();
-  if (!timingSafeEqual(expected.subarray(0, mac.length), mac)) {
+  const variables = encodeTsigVariables(record);
+  const key = candidates.find(({ hash, key }) => {
+    const expected = createHmac(hash, key.secret).update(signed).update(variables).digest();
+    return timingSafeEqual(expected.subarray(0, mac.length), mac);
+  });
+  if (key === undefined) {
     return fail(RCODE.BADSIG, undefined, `key "${keyText}": the MAC is wrong, the secrets differ`);
   }
   const behind = clock.wall() / 1000 - record.timeSigned;
   if (Math.abs(behind) > record.fudge) {
     const seconds = Math.round(Math.abs(behind));
     const reason = `key "${keyText}": the client's clock is ${seconds} s ${behind > 0 ? 'behind' : 'ahead of'} ours`;
-    return fail(RCODE.BADTIME, key, reason);
+    return { ...fail(RCODE.BADTIME, key, reason), clockBehindSeconds: Math.round(behind) };
   }
   if (mac.length < key.macLength) {
-    return fail(RCODE.BADTRUNC, key, `key "${keyText}": the MAC is truncated to ${mac.length} octets`);
+    const reason = `key "${keyText}": the MAC is truncated to ${mac.length} octets, ${key.macLength} are wanted`;
+    return fail(RCODE.BADTRUNC, key, reason);
   }
   return { kind: 'verified', key: key.key, message: signed, signer: new ReplySigner(record, key, 0, clock) };
 }
@@ -183,7 +200,8 @@ export class ReplySigner {
       .update(encodeSized(this.#previousMac))
       .update(reply)
       .update(this.#first ? encodeTsigVariables(unsigned) : encodeTime(unsigned.timeSigned, unsigned.fudge))
-      .digest();
+      .digest()
+      .subarray(0, this.#key.macLength);
     this.#first = false;
     this.#previousMac = mac;
     return appendTsig(reply, { ...unsigned, mac });
@@ -204,7 +222,7 @@ export function signRequest(message: Uint8Array, key: TsigKey, clock: Clock, fud
     otherData: new Uint8Array(0),
   };
   const mac = createHmac(hash, key.secret).update(message).update(encodeTsigVariables(unsigned)).digest();
-  return appendTsig(message, { ...unsigned, mac });
+  return appendTsig(message, { ...unsigned, mac: mac.subarray(0, key.macLength) });
 }
 
 /**
@@ -226,5 +244,5 @@ export function verifyReply(reply: Uint8Array, key: TsigKey, requestMac: Uint8Ar
     .update(signed)
     .update(encodeTsigVariables(located.record))
     .digest();
-  return located.record.error === 0 && Buffer.compare(mac, located.record.mac) === 0;
+  return located.record.error === 0 && Buffer.compare(mac.subarray(0, key.macLength), located.record.mac) === 0;
 }

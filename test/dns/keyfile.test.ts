@@ -20,7 +20,15 @@ t.test('what is no key file', (t) => {
     ['secret twice', 'key a {\n secret "c2VjcmV0";\nsecret "c2VjcmV0";};', /k:3: "secret" stands twice/],
     ['unknown field', 'key a {\n\n colour red; };', /k:3: a key has "algorithm" and "secret", not "colour"/],
     ['unknown algorithm', good.replace('sha256', 'sha3'), /k:1: key "node-key": algorithm "hmac-sha3" is not one of/],
-    ['truncated algorithm', good.replace('sha256', 'sha256-128'), /algorithm "hmac-sha256-128" is not one of/],
+    [
+      'cut below half',
+      good.replace('sha256', 'sha256-120'),
+      /k:1: .*hmac-sha256 can be cut to 128 to 256 bits.*not 120/,
+    ],
+    ['cut below 80 bits', good.replace('sha256', 'md5-72'), /hmac-md5 can be cut to 80 to 128 bits/],
+    ['cut within an octet', good.replace('sha256', 'sha256-130'), /in whole octets, not 130/],
+    ['longer than it is', good.replace('sha256', 'sha256-264'), /not 264/],
+    ['cut to nothing', good.replace('sha256', 'sha256-'), /algorithm "hmac-sha256-" is not one of/],
     ['secret not base64', good.replace('c2VjcmV0', 'c2VjcmV!'), /k:1: key "node-key": the secret is not base64$/],
     ['secret of odd length', good.replace('c2VjcmV0', 'c2Vj='), /the secret is not base64$/],
     ['empty secret', good.replace('c2VjcmV0', ''), /the secret is not base64$/],
@@ -45,6 +53,9 @@ t.test('key files', (t) => {
   ];
   for (const [name, text] of rows) t.same(parseKeyFile(text, 'k'), wanted, name);
   t.equal(parseKeyFile(`${good}${good.replace('node-key', 'b')}`, 'k').length, 2, 'two keys');
+  const cut = parseKeyFile(good.replace('sha256', 'sha256-128'), 'k');
+  t.same(cut, [{ name: 'node-key', algorithm: 'hmac-sha256', secret, macLength: 16 }], 'truncated MACs');
+  t.equal(formatKeyFile(cut[0]!), good.replace('sha256', 'sha256-128'));
   const md5 = parseKeyFile(good.replace('hmac-sha256', 'hmac-md5.sig-alg.reg.int'), 'k');
   t.equal(md5[0]!.algorithm, 'hmac-md5', "BIND's long name of MD5");
   t.end();

@@ -133,6 +133,52 @@ t.test('what is wrong with a signature, and how it is answered', (t) => {
   t.end();
 });
 
+t.test('a key with truncated MACs: they are taken and sent (RFC 8945 §5.2.2.1)', (t) => {
+  const cut = { ...key('hmac-sha256'), macLength: 20 };
+  const mac = (length: number) => altered({ mac: locateTsig(golden('hmac-sha256'))!.record.mac.subarray(0, length) });
+  for (const [length, kind] of [
+    [15, 'malformed'],
+    [16, 'failed'],
+    [19, 'failed'],
+    [20, 'verified'],
+    [32, 'verified'],
+  ] as const) {
+    const outcome = verifyRequest(mac(length), new Keyring([cut]), clockAt(signedAt));
+    t.equal(outcome.kind, kind, `${length} octets`);
+    if (outcome.kind === 'failed') t.equal(outcome.error, RCODE.BADTRUNC);
+    if (outcome.kind === 'malformed' || outcome.kind === 'unsigned') continue;
+    const reply = outcome.signer.sign(hex('0007 a800 0000 0000 0000 0000'));
+    t.equal(locateTsig(reply)!.record.mac.length, 20);
+    t.equal(reply.length, 12 + outcome.signer.overhead);
+    if (outcome.kind === 'verified') t.ok(verifyReply(reply, cut, locateTsig(mac(length))!.record.mac));
+  }
+  const request = signRequest(hex('0007 2800 0000 0000 0000 0000'), cut, clockAt(signedAt));
+  t.equal(locateTsig(request)!.record.mac.length, 20);
+  t.equal(verifyRequest(request, new Keyring([cut]), clockAt(signedAt)).kind, 'verified');
+  t.end();
+});
+
+t.test('keys of one name: while a secret is being replaced, both are good', (t) => {
+  const old = key('hmac-sha256');
+  const fresh = { ...old, secret: new Uint8Array(32).fill(7) };
+  const longer = { ...key('hmac-sha512'), secret: new Uint8Array(64).fill(8) };
+  const ring = new Keyring([fresh, longer, old]);
+  const plain = hex('0007 2800 0000 0000 0000 0000');
+  for (const one of [old, fresh, longer]) {
+    const request = signRequest(plain, one, clockAt(signedAt));
+    const outcome = verifyRequest(request, ring, clockAt(signedAt));
+    t.match(outcome, { kind: 'verified', key: one });
+    if (outcome.kind !== 'verified') continue;
+    const reply = outcome.signer.sign(plain);
+    t.ok(verifyReply(reply, one, locateTsig(request)!.record.mac), 'the reply is signed as the request was');
+  }
+  const gone = verifyRequest(signRequest(plain, old, clockAt(signedAt)), new Keyring([fresh]), clockAt(signedAt));
+  t.match(gone, { kind: 'failed', error: RCODE.BADSIG });
+  const late = verifyRequest(signRequest(plain, old, clockAt(signedAt)), ring, clockAt(signedAt + 1000));
+  t.match(late, { kind: 'failed', error: RCODE.BADTIME, clockBehindSeconds: 1000, keyName: 'node-key' });
+  t.end();
+});
+
 t.test('BADTIME tells the client both clocks', (t) => {
   const outcome = verifyRequest(golden('hmac-sha256'), keys, clockAt(signedAt + 412));
   t.match(outcome, { kind: 'failed', reason: 'key "node-key": the client\'s clock is 412 s behind ours' });

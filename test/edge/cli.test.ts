@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { runCli } from '../../src/edge/cli.ts';
-import { loadKey } from '../../src/edge/config/keys.ts';
+import { loadKeys } from '../../src/edge/config/keys.ts';
 
 const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'v6edge-cli-'));
@@ -262,7 +262,7 @@ t.test('check', async (t) => {
 t.test('key new prints what dns.keys and nsupdate -k read', async (t) => {
   const { code, out } = await cli('key', 'new', 'Node-1.Example.', '--algorithm', 'hmac-sha384');
   t.equal(code, 0);
-  const key = loadKey('node-1.example', { kind: 'file', file: '/k' }, () => out);
+  const key = loadKeys('node-1.example', { kind: 'file', file: '/k' }, () => out)[0]!;
   t.equal(key.algorithm, 'hmac-sha384');
   t.equal(key.secret.length, 48);
   t.not((await cli('key', 'new', 'a')).out, (await cli('key', 'new', 'a')).out, 'no two are the same');

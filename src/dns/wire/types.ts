@@ -99,6 +99,11 @@ export const CLASS = { IN: 1, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const;
 /** Opcodes (RFC 6895 §2.2). */
 export const OPCODE = { QUERY: 0, IQUERY: 1, STATUS: 2, NOTIFY: 4, UPDATE: 5, DSO: 6 } as const;
 
+/** An opcode's mnemonic, or its number. */
+export function opcodeToText(opcode: number): string {
+  return Object.entries(OPCODE).find(([, number]) => number === opcode)?.[0] ?? String(opcode);
+}
+
 /** Response codes (RFC 6895 §2.3); from 16 on they need OPT or TSIG to carry them. 16 is BADVERS in OPT, BADSIG in TSIG. */
 export const RCODE = {
   NOERROR: 0,

@@ -137,7 +137,9 @@ const dns64 = section({
 export const key = section({
   file: text('path')
     .optional()
-    .describe('a file in BIND’s key syntax, what `nsupdate -k` reads; relative to the configuration file'),
+    .describe(
+      'a file in BIND’s key syntax, what `nsupdate -k` reads; relative to the configuration file; if it has several keys of this name, all are taken and the first signs',
+    ),
   algorithm: choice(tsigAlgorithms).optional().describe('with `secret`: instead of a file'),
   secret: leaf({ kind: 'base64' }, readSecret).optional().describe('the shared secret'),
 }).transform((k, ctx): KeySource => {

@@ -13,7 +13,7 @@ import type { ListenerConfig, PoolConfig } from '../../proxy/config.ts';
 import { checkDns, key, zone } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
 import { inetEndpoint } from './fields.ts';
-import { loadKey } from './keys.ts';
+import { loadKeys } from './keys.ts';
 import { Positions, problemsOf } from './problems.ts';
 import { checkProxy, listener, pool } from './proxy.ts';
 import { checkRa, raInterface } from './ra.ts';
@@ -96,7 +96,7 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
   checkBinds(parsedAdmin.data?.listen ?? [], listeners, at(raw, 'dns', 'listen'), report);
   return {
     token: parsedAdmin.success ? checkAdmin(parsedAdmin.data, folder, report) : undefined,
-    keys: loadKeys(at(raw, 'dns', 'keys'), folder, report),
+    keys: readKeys(at(raw, 'dns', 'keys'), folder, report),
     cas: loadCas(pools, folder, report),
   };
 }
@@ -128,13 +128,13 @@ function checkCertificates(text: string, file: string): void {
   }
 }
 
-function loadKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
+function readKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
   const keys: TsigKey[] = [];
   for (const { path, value } of entities(key, raw, ['dns', 'keys'])) {
     attempt(value.kind === 'file' ? [...path, 'file'] : path, report, () => {
       const name = readDomainName(String(path.at(-1)));
       if (keys.some((other) => other.name === name)) throw new ValueError(`a key "${name}" stands above already`);
-      keys.push(loadKey(name, value, (path) => readSmallFile(resolve(folder, path))));
+      keys.push(...loadKeys(name, value, (path) => readSmallFile(resolve(folder, path))));
     });
   }
   return keys;
