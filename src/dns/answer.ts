@@ -19,6 +19,8 @@ export interface AnswerOptions {
   readonly limit: number;
   /** Whether the client may have queries forwarded (RA). */
   readonly recursionAvailable: boolean;
+  /** The name that the one asked for is an alias of without standing in a zone (RFC 6147 §5.3.1): that one is looked up. */
+  readonly alias?: Name | undefined;
 }
 
 /** An answer from our zones. */
@@ -40,11 +42,14 @@ export function answerFromZone(
   writer: MessageWriter,
 ): ZoneAnswer | undefined {
   if (query.class !== CLASS.IN) return undefined;
-  const zone = zoneFor(zones, query.key, query.type);
+  const { alias } = options;
+  const key = alias === undefined ? query.key : nameKey(alias);
+  const zone = zoneFor(zones, key, query.type);
   if (zone === undefined) return undefined;
   beginReply(writer, query, options.limit);
   const answer = new Answer(zones, query.type, writer);
-  answer.resolve(zone, query.name, query.key);
+  if (alias !== undefined) answer.follow(query.name, ALIAS_TTL, alias);
+  answer.resolve(zone, alias ?? query.name, key);
   let flags = options.recursionAvailable ? FLAG.RA : 0;
   if (answer.authoritative) flags |= FLAG.AA;
   if (answer.truncated) flags |= FLAG.TC;
@@ -89,6 +94,9 @@ function zoneFor(zones: ZoneTable, key: NameKey, type: number): Zone | undefined
   const parent = parentKey(key);
   return (parent === undefined ? undefined : zones.find(parent)) ?? zone;
 }
+
+/** TTL of an alias that is made up. */
+const ALIAS_TTL = 600;
 
 /** One answer in the making. */
 class Answer {
@@ -147,7 +155,7 @@ class Answer {
     if (found !== undefined) return this.#positive(name, found.rrset);
     const alias = findSet(node, TYPE.CNAME);
     if (alias === undefined) return this.#negative(zone);
-    return this.#follow(name, alias.rrset.ttl, alias.rrset.rdata[0]!);
+    return this.follow(name, alias.rrset.ttl, alias.rrset.rdata[0]!);
   }
 
   /** ANY gets one RRset (RFC 8482 §4.1): clients that want all are few, and reflectors many. */
@@ -168,7 +176,8 @@ class Answer {
     }
   }
 
-  #follow(name: Name, ttl: number, target: Name): Name | undefined {
+  /** Writes an alias; returns the name it leads to, if it fits. */
+  follow(name: Name, ttl: number, target: Name): Name | undefined {
     if (!this.#writer.record(SECTION.ANSWER, name, TYPE.CNAME, CLASS.IN, ttl, target)) {
       this.truncated = true;
       return undefined;
@@ -190,7 +199,7 @@ class Answer {
       this.rcode = RCODE.YXDOMAIN;
       return undefined;
     }
-    return this.#follow(name, ttl, concatBytes([prefix, rdata[0]!]));
+    return this.follow(name, ttl, concatBytes([prefix, rdata[0]!]));
   }
 
   /** A referral (RFC 1034 §4.3.2 step 3b). Addresses of servers below the cut must not be missing (RFC 9471 §3.1). */

@@ -97,7 +97,7 @@ export class DnsEngine {
       hairpin: this.#hairpin,
       identity: new Identity(),
       queryLog: new QueryLog(log, random),
-      isSynthetic: (question) => this.#dns64.plan(question, 0) !== undefined,
+      reverseOf: (question) => this.#dns64.plan(question, 0)?.first.subarray(0, -4),
       cookies: new CookieJar(random.fill(new Uint8Array(16))),
       ownCookies: new OwnCookies(random.fill(new Uint8Array(16)), random),
       cache: new WireCache(ZONE_CACHE_BYTES, random),

@@ -2,7 +2,7 @@
 import { CLIENT_COOKIE, COOKIE_OPTION, SERVER_COOKIE } from './cookies.ts';
 import { HEADER_LENGTH, OPT_LENGTH, type QueryView } from './query-view.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
-import { FLAG, TYPE } from './wire/types.ts';
+import { FLAG, RCODE, TYPE } from './wire/types.ts';
 
 const QR_BYTE = FLAG.QR >> 8;
 const RD_BYTE = FLAG.RD >> 8;
@@ -112,4 +112,14 @@ function writeOptionHeader(out: Uint8Array, at: number, code: number, length: nu
   out[at + 2] = 0;
   out[at + 3] = length;
   return at + 4;
+}
+
+/** SERVFAIL to a question, as the cache keeps it. */
+export function failureMessage(question: Uint8Array): Uint8Array {
+  const message = new Uint8Array(HEADER_LENGTH + question.length);
+  message[2] = FLAG.QR >> 8;
+  message[3] = FLAG.RA | RCODE.SERVFAIL;
+  message[5] = 1;
+  message.set(question, HEADER_LENGTH);
+  return message;
 }

@@ -2,7 +2,7 @@
  * Answers messages of clients, whatever they came by: from the cache, from our zones, by forwarding, or by handing them to
  * the control thread. A cached answer takes no allocation; everything else leaves one behind.
  */
-import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
+import type { InetEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import { observe } from '../core/histogram.ts';
@@ -14,6 +14,7 @@ import { COUNT, questionCounter, responseCounter } from './counters.ts';
 import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
 import { type Forwarder, LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './forwarder/forwarder.ts';
+import { LoopNotice } from './forwarder/loop.ts';
 import type { Hairpin } from './hairpin.ts';
 import { Handoffs } from './handoffs.ts';
 import type { Identity } from './identity.ts';
@@ -22,11 +23,11 @@ import type { OwnCookies } from './own-cookies.ts';
 import { Pending } from './pending.ts';
 import type { AnswerSource, QueryLog } from './query-log.ts';
 import { HEADER_LENGTH, QueryView } from './query-view.ts';
-import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
+import { addressTo, failureMessage, roomFor, writeRcode, writeTruncated } from './reply.ts';
 import { FORWARDED_WAIT, OTHER_ZONES, zoneCounter } from './slot-counters.ts';
 import type { Handoff } from './snapshot.ts';
+import { readUint16, writeUint16 } from './wire/bytes.ts';
 import { MessageWriter } from './wire/message.ts';
-import { nameToText } from './wire/name.ts';
 import { VERDICT } from './wire/query.ts';
 import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
 import type { ZoneTable } from './zone.ts';
@@ -41,7 +42,6 @@ const PATIENCE_MS = 1800;
 const FIRST_FAILURE_SECONDS = 1;
 /** RFC 9520 §3.2: failures are remembered at least a second, at most five minutes. */
 const MAX_FAILURE_SECONDS = 60;
-const LOOP_TELL_MS = 60_000;
 const MAX_MESSAGE = 65535;
 /** The longest question, 255 + 2 + 2, in whole words. */
 const QUESTION_BYTES = 260;
@@ -57,8 +57,8 @@ export interface ResponderContext {
   readonly hairpin: Hairpin;
   readonly identity: Identity;
   readonly queryLog: QueryLog;
-  /** Whether the reverse name asked for is of an address we make up ourselves (RFC 6147 §5.3.1). */
-  readonly isSynthetic: (question: Uint8Array) => boolean;
+  /** The reverse name of the IPv4 address in one that we make up ourselves, if its reverse name is asked for (RFC 6147 §5.3.1). */
+  readonly reverseOf: (question: Uint8Array) => Uint8Array | undefined;
   cookies: CookieJar;
   ownCookies: OwnCookies;
   cache: WireCache;
@@ -83,12 +83,13 @@ export class Responder {
   /** Where the answer just written came from, and the code of one to what is no plain query: for the query log. */
   #source: AnswerSource = 'none';
   #specialRcode: number = RCODE.NOERROR;
-  #loopToldAt = Number.NEGATIVE_INFINITY;
+  readonly #loops: LoopNotice;
   #closed = false;
 
   constructor(context: ResponderContext) {
     this.#context = context;
     this.#handoffs = new Handoffs(context, this.#outstanding);
+    this.#loops = new LoopNotice(context);
   }
 
   /** Whole seconds of the clock, as the cache counts. */
@@ -331,17 +332,16 @@ export class Responder {
   ): number {
     const { zones, counters, forwarder, cache, filter, queryLog } = this.#context;
     this.#source = 'zone';
-    const synthetic = view.type === TYPE.PTR && this.#context.isSynthetic(view.copyQuestion());
+    const alias = view.type === TYPE.PTR ? this.#context.reverseOf(view.copyQuestion()) : undefined;
+    const recursion = this.#recursionAvailable !== 0;
     const reply =
-      zones.size === 0 || synthetic
-        ? undefined
-        : ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, this.#writer);
+      zones.size === 0 ? undefined : ZoneReply.make(zones, view.query(), recursion, this.#writer, MAX_MESSAGE, alias);
     if (
       reply !== undefined &&
       (reply.continuation === undefined || !view.recursionDesired || forwarder === undefined)
     ) {
       counters.add(COUNT.ZONE);
-      return this.#fromZone(view, reply, limit, out, at, now);
+      return this.#fromZone(view, reply, limit, out, at, now, alias);
     }
     if (reply === undefined) {
       const local = this.#context.hairpin.answer(view.copyQuestion());
@@ -360,9 +360,16 @@ export class Responder {
         return writeRcode(view, RCODE.REFUSED, this.#recursionAvailable, out, at);
       }
       if (stale && cache.failedLately(now)) return this.#stale(view, limit, out, words, at, now);
+      if (!stale && this.#isAbsent(view, now)) return this.#absent(view, limit, out, words, at, now);
       counters.add(COUNT.CACHE_MISS);
     }
     const question = reply?.continuation ?? view.copyQuestion();
+    const ingress = reply === undefined ? undefined : this.#context.hairpin.answer(question);
+    if (reply !== undefined && ingress !== undefined) {
+      counters.add(COUNT.ZONE);
+      counters.add(zoneCounter(reply.slot, RCODE.NOERROR));
+      return this.#write(view, reply.continued(ingress, this.#writer), limit, out, at);
+    }
     if (reply !== undefined && this.#lookup(question, view.key, now) === FRESH) {
       const rest = new Uint8Array(cache.messageLength + 3);
       const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
@@ -386,26 +393,44 @@ export class Responder {
     }
     pending.sink.done();
     if (outcome === OVERLOADED) counters.add(COUNT.OVERLOAD);
-    if (outcome === LOOPED) this.#noteLoop(question, origin);
+    if (outcome === LOOPED) this.#loops.note(question, origin.client());
     if (stale && reply === undefined) return this.#stale(view, limit, out, words, at, now);
     this.#source = 'none';
     view.extendedError = outcome === UNAVAILABLE ? EDE.NO_REACHABLE_AUTHORITY : EDE.OTHER;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
   }
 
-  /** One line a minute: the one who made the loop has to end it. */
-  #noteLoop(question: Uint8Array, origin: Origin): void {
-    const { clock, counters, log } = this.#context;
-    counters.add(COUNT.UPSTREAM_LOOPED);
-    const now = clock.now();
-    if (now - this.#loopToldAt < LOOP_TELL_MS) return;
-    this.#loopToldAt = now;
-    const from = formatEndpoint(origin.client());
-    const name = nameToText(question.subarray(0, -4));
-    log.error({ from, name }, 'a query of ours came back: an upstream forwards to this server');
+  /** Whether the name is known not to exist, having been asked for with another type (RFC 2308 §5): addresses mostly. */
+  #isAbsent(view: QueryView, now: number): boolean {
+    const { cache } = this.#context;
+    const question = view.copyQuestion();
+    const other = view.type === TYPE.A ? TYPE.AAAA : TYPE.A;
+    writeUint16(question, question.length - 4, other);
+    if (this.#lookup(question, view.key, now) !== FRESH || cache.authoritative || cache.isFailure) return false;
+    const { bytes, messageOffset } = cache;
+    // An alias says that this name exists, and another does not.
+    return (bytes[messageOffset + 3]! & 15) === RCODE.NXDOMAIN && readUint16(bytes, messageOffset + 6) === 0;
   }
 
-  #fromZone(view: QueryView, reply: ZoneReply, limit: number, out: Buffer, at: number, now: number): number {
+  #absent(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
+    const { cache, counters } = this.#context;
+    counters.add(COUNT.CACHE_HIT);
+    this.#source = 'cache';
+    if (cache.messageLength > roomFor(view, limit)) {
+      return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
+    }
+    return addressTo(view, out, at, cache.copyTo(out, words, at, now), true);
+  }
+
+  #fromZone(
+    view: QueryView,
+    reply: ZoneReply,
+    limit: number,
+    out: Buffer,
+    at: number,
+    now: number,
+    alias: Uint8Array | undefined,
+  ): number {
     const { zones, cache, counters } = this.#context;
     const counter = zoneCounter(reply.slot, reply.message[3]! & 15);
     counters.add(counter);
@@ -418,7 +443,7 @@ export class Responder {
     const room = roomFor(view, limit);
     if (reply.message.length <= room) return this.#write(view, reply.message, limit, out, at);
     // As much as fits: what is only additional may be left out without TC (RFC 2181 §9).
-    const short = ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, this.#writer, room)!;
+    const short = ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, this.#writer, room, alias)!;
     return this.#write(view, short.message, limit, out, at);
   }
 
@@ -468,14 +493,4 @@ export class Responder {
     const outcome = forwarder?.resolve(view.copyQuestion(), view.key, 0, undefined);
     if (outcome === QUEUED) counters.add(COUNT.PREFETCH);
   }
-}
-
-/** SERVFAIL to a question, as the cache keeps it. */
-function failureMessage(question: Uint8Array): Uint8Array {
-  const message = new Uint8Array(HEADER_LENGTH + question.length);
-  message[2] = FLAG.QR >> 8;
-  message[3] = FLAG.RA | RCODE.SERVFAIL;
-  message[5] = 1;
-  message.set(question, HEADER_LENGTH);
-  return message;
 }

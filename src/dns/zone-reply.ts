@@ -3,7 +3,7 @@
 import { WireError } from '../core/errors.ts';
 import { answerFromZone } from './answer.ts';
 import { type Message, type MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
-import type { Name } from './wire/name.ts';
+import { type Name, nameKey } from './wire/name.ts';
 import type { Query } from './wire/query.ts';
 import { FLAG, RCODE, SECTION } from './wire/types.ts';
 import type { ZoneTable } from './zone.ts';
@@ -37,20 +37,24 @@ export class ZoneReply {
     this.#chain = chain;
   }
 
-  /** Answers from the zones; undefined when none has the name. `query` is used up, `writer` serves one after the other. */
+  /**
+   * Answers from the zones; undefined when none has the name. `query` is used up, `writer` serves one after the other.
+   * @param alias the name to look up instead, as the one asked for is an alias of it
+   */
   static make(
     zones: ZoneTable,
     query: Query,
     recursionAvailable: boolean,
     writer: MessageWriter,
     limit = MAX_MESSAGE,
+    alias?: Name,
   ): ZoneReply | undefined {
-    const zone = zones.find(query.key);
+    const zone = zones.find(alias === undefined ? query.key : nameKey(alias));
     if (zone === undefined) return undefined;
     query.hasEdns = false;
     query.id = 0;
     query.flags = 0;
-    const answer = answerFromZone(zones, query, { limit, recursionAvailable }, writer);
+    const answer = answerFromZone(zones, query, { limit, recursionAvailable, alias }, writer);
     if (answer === undefined) return undefined;
     const { target, chain } = answer;
     const message = Uint8Array.from(answer.bytes);

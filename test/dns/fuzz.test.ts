@@ -268,7 +268,7 @@ class Server implements Origin {
       hairpin,
       identity: new Identity(),
       queryLog: new QueryLog(nullLogger, random),
-      isSynthetic: () => false,
+      reverseOf: () => undefined,
       cookies: new CookieJar(new Uint8Array(16)),
       ownCookies: new OwnCookies(new Uint8Array(16), random),
       cache: this.cache,

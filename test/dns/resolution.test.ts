@@ -84,6 +84,39 @@ t.test('private addresses in service bindings too (RFC 9460)', async (t) => {
   }
 });
 
+t.test('a name that does not exist has no records of any type (RFC 2308 §5)', async (t) => {
+  const clock = new FakeClock();
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    askedName(message).length > 8
+      ? reply(message, {
+          rcode: RCODE.NXDOMAIN,
+          answers: [
+            { ...soa('x'), name: message.questions[0]!.name, type: TYPE.CNAME, rdata: nameFromText('no.test') },
+          ],
+          authority: [soa('test', 60, 60)],
+        })
+      : reply(message, { rcode: RCODE.NXDOMAIN, authority: [soa('test', 60, 60)] }),
+  );
+  const bench = await Bench.start(t, { clock, upstreams: [upstream.config] });
+  await bench.ask('no.test', { type: TYPE.A });
+  clock.advance(20_000);
+  for (const type of [TYPE.AAAA, TYPE.HTTPS, TYPE.TXT]) {
+    const answer = await bench.ask('NO.test', { type, edns });
+    t.match(answer, { rcode: RCODE.NXDOMAIN, questions: [{ type }], authority: [{ ttl: 40 }] });
+    t.strictSame(answer.questions[0]!.name, nameFromText('NO.test'));
+  }
+  t.equal(upstream.seen.length, 1);
+  await bench.ask('no.test', { type: TYPE.AAAA, edns: { udpSize: 1232, do: true } });
+  t.equal(upstream.seen.length, 2, 'a client that validates wants the proof');
+  await bench.ask('below.no.test', { type: TYPE.A });
+  t.equal(upstream.seen.length, 3, 'what is below is asked for: servers that get empty non-terminals wrong are about');
+  await bench.ask('below.no.test', { type: TYPE.AAAA });
+  t.equal(upstream.seen.length, 4, 'an alias to what does not exist does exist');
+  clock.advance(41_000);
+  await bench.ask('no.test', { type: TYPE.AAAA });
+  t.equal(upstream.seen.length, 5, 'no longer than it is known');
+});
+
 t.test('conditional forwarding: the nearest domain counts', async (t) => {
   const named =
     (last: number) =>
@@ -165,6 +198,17 @@ t.test('hairpin: names of our ingress have the private address inside', async (t
       t.match(await bench.ask(name, { type: TYPE.HTTPS }), { rcode: RCODE.NOERROR, answers: [] }, 'no hints beside');
     }
   }
+  const { name, rdata } = soa('own.test');
+  const cname = { type: TYPE.CNAME, ttl: 60, rdata: [nameFromText('www.example.org')] };
+  bench.engine.setZone({
+    name,
+    rrsets: [
+      { owner: name, rrset: { type: TYPE.SOA, ttl: 60, rdata: [rdata] } },
+      { owner: nameFromText('app.own.test'), rrset: cname },
+    ],
+  });
+  const aliased = await bench.ask('app.own.test');
+  t.match(aliased, { flags: 0x8580, answers: [{ type: TYPE.CNAME }, { type: TYPE.AAAA }] }, 'by an alias of ours too');
   t.equal(upstream.seen.length, 0);
   await bench.ask('_acme-challenge.example.org', { type: TYPE.TXT });
   await bench.ask('example.orgs');

@@ -228,15 +228,15 @@ t.test('PTR of an address with IPv4 in it is an alias (§5.3.1)', async (t) => {
   const upstream = await FakeUpstream.start(
     t,
     world({
-      [`1.2.0.192.in-addr.arpa ${TYPE.PTR}`]: {
-        answers: [record('1.2.0.192.in-addr.arpa', TYPE.PTR, nameFromText('x.example'))],
+      [`4.4.8.8.in-addr.arpa ${TYPE.PTR}`]: {
+        answers: [record('4.4.8.8.in-addr.arpa', TYPE.PTR, nameFromText('x.example'))],
       },
     }),
   );
   const bench = await Bench.start(t, { upstreams: [upstream.config], settings: dns64()! });
-  const nibbles = Buffer.from(parseAddress('2001:db8:64::c000:201').bytes).toString('hex').split('').reverse();
+  const nibbles = Buffer.from(parseAddress('2001:db8:64::808:404').bytes).toString('hex').split('').reverse();
   const got = await bench.ask(`${nibbles.join('.')}.ip6.arpa`, { type: TYPE.PTR });
-  t.strictSame(shown(got), ['300 TYPE5 1.2.0.192.in-addr.arpa', '300 TYPE12 x.example']);
+  t.strictSame(shown(got), ['300 TYPE5 4.4.8.8.in-addr.arpa', '300 TYPE12 x.example']);
   nibbles[31] = '3';
   t.equal(
     (await bench.ask(`${nibbles.join('.')}.ip6.arpa`, { type: TYPE.PTR })).rcode,
@@ -303,6 +303,19 @@ t.test('who synthesizes answers ipv4only.arpa himself (RFC 8880)', async (t) => 
   bench.engine.apply(benchSettings({ ...options, settings: dns64({ mode: 'upstream' })! }));
   while (bench.engine.dns64Status().upstreams === 'unknown') await new Promise((r) => setImmediate(r));
   t.equal((await bench.ask('ipv4only.arpa')).rcode, RCODE.NXDOMAIN, 'who does not, asks those who do');
+});
+
+t.test('PTR of an address with a private IPv4 one in it: nothing leaves the house', async (t) => {
+  const upstream = await FakeUpstream.start(t, world({}));
+  const bench = await Bench.start(t, { upstreams: [upstream.config], settings: dns64()! });
+  const reverse = (ipv6: string) =>
+    `${Buffer.from(parseAddress(ipv6).bytes).toString('hex').split('').reverse().join('.')}.ip6.arpa`;
+  const gone = await bench.ask(reverse('2001:db8:64::a00:1'), { type: TYPE.PTR });
+  t.strictSame(shown(gone), ['600 TYPE5 1.0.0.10.in-addr.arpa']);
+  t.match(gone, { rcode: RCODE.NXDOMAIN, authority: [{ type: TYPE.SOA }] });
+  const known = await bench.ask(reverse('2001:db8:64::192.0.0.170'), { type: TYPE.PTR });
+  t.strictSame(shown(known), ['600 TYPE5 170.0.0.192.in-addr.arpa', '86400 TYPE12 ipv4only.arpa']);
+  t.equal(upstream.seen.length, 0);
 });
 
 t.test('the prefix is found, followed when it changes, and kept while nobody answers (RFC 7050)', async (t) => {
