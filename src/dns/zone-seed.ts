@@ -96,7 +96,8 @@ function setApex(config: ZoneConfig, overlay: Overlay, serial: number, oldSeed: 
 export function fileRecords({ name, file, ttlSeconds }: ZoneConfig): OwnedRRset[] {
   if (file === undefined) return [];
   try {
-    return readZoneFile(readFileSync(file, 'utf8'), { zone: nameFromText(name), ttlSeconds });
+    const readFile = (path: string) => readFileSync(path, 'utf8');
+    return readZoneFile(readFile(file), { zone: nameFromText(name), ttlSeconds, file, readFile });
   } catch (cause) {
     throw new ValueError(`zone ${name}: ${file}: ${errorMessage(cause)}`, { cause });
   }

@@ -1,8 +1,9 @@
 /** Zone files (RFC 1035 §5), in and out. */
+import { dirname, resolve } from 'node:path';
 import { errorMessage, V6edgeError, ValueError } from '../core/errors.ts';
 import type { OwnedRRset, RRset, ZoneData } from './snapshot.ts';
 import { compareBytes } from './wire/bytes.ts';
-import { type MasterEntry, masterEntries, type Token, ttlFromText } from './wire/master-text.ts';
+import { type MasterEntry, masterEntries, type Token, tokenize, ttlFromText } from './wire/master-text.ts';
 import {
   compareNames,
   isSubdomainKey,
@@ -14,9 +15,12 @@ import {
 } from './wire/name.ts';
 import { canonicalRdata, equalRdata, rdataFromText, rdataToText } from './wire/rdata.ts';
 import { CLASS, classFromText, TYPE, typeFromText, typeToText } from './wire/types.ts';
+import { parseRange, substitute } from './zonefile-generate.ts';
 
 /** One thing that is wrong with a zone file; line 0 is the file as a whole. */
 export interface ZoneFileFault {
+  /** Of a file that was included; undefined: the zone file itself. */
+  readonly file: string | undefined;
   readonly line: number;
   readonly message: string;
 }
@@ -26,7 +30,7 @@ export class ZoneFileError extends V6edgeError {
   readonly faults: readonly ZoneFileFault[];
 
   constructor(faults: readonly ZoneFileFault[]) {
-    super('V6_ZONE_FILE', faults.map(({ line, message }) => `line ${line}: ${message}`).join('\n'));
+    super('V6_ZONE_FILE', faults.map(faultText).join('\n'));
     this.faults = faults;
   }
 }
@@ -36,19 +40,27 @@ export interface ZoneFileOptions {
   readonly zone: Name;
   /** TTL of records before the first `$TTL` or TTL in the file. */
   readonly ttlSeconds: number;
+  /** Where the text is from: paths of `$INCLUDE` begin at its folder. */
+  readonly file?: string;
+  /** Reads what `$INCLUDE` names; without it there is no including. What it throws is a fault of the line. */
+  readonly readFile?: (path: string) => string;
 }
+
+/** Files within files. */
+const MAX_DEPTH = 8;
+/** Files in all: one that includes others twice, which include others twice, must come to an end. */
+const MAX_FILES = 256;
 
 /** Types that may stand beside a CNAME (RFC 2181 §10.1, RFC 4034 §2.5). */
 const besideCname: ReadonlySet<number> = new Set([TYPE.CNAME, TYPE.SIG, TYPE.KEY, TYPE.NXT, TYPE.RRSIG, TYPE.NSEC]);
 
 /**
  * Reads a zone file. Equal records are taken once, an RRset whose records differ in TTL gets the lowest (RFC 2181 §5.2).
- * `$INCLUDE` and `$GENERATE` are not taken.
  * @throws {ZoneFileError} with every fault found
  */
 export function readZoneFile(text: string, options: ZoneFileOptions): OwnedRRset[] {
   const reader = new ZoneFileReader(options);
-  for (const entry of masterEntries(text)) reader.take(entry);
+  reader.read(text);
   return reader.finish();
 }
 
@@ -69,6 +81,7 @@ export function writeZoneFile(zone: ZoneData): string {
 
 interface Growing {
   readonly owner: Name;
+  readonly file: string | undefined;
   readonly line: number;
   readonly type: number;
   ttl: number;
@@ -85,24 +98,34 @@ class ZoneFileReader {
   #owner: Name | undefined;
   #ttl: number;
   #ttlDirective = false;
+  readonly #options: ZoneFileOptions;
+  /** The file being read, if it is an included one, and how deep. */
+  #file: string | undefined;
+  #depth = 0;
+  #files = 0;
 
   constructor(options: ZoneFileOptions) {
+    this.#options = options;
     this.#zone = options.zone;
     this.#zoneKey = nameKey(options.zone);
     this.#origin = options.zone;
     this.#ttl = options.ttlSeconds;
   }
 
-  /** Takes an entry; what is wrong with it is kept for `finish`. */
-  take(entry: MasterEntry): void {
+  /** Takes all of a text; what is wrong with it is kept for `finish`. */
+  read(text: string): void {
+    for (const entry of masterEntries(text)) this.#take(entry);
+  }
+
+  #take(entry: MasterEntry): void {
     try {
       if (entry.fault !== undefined) throw new ValueError(entry.fault);
       const first = entry.tokens[0]!;
-      if (first.text.startsWith('$') && !first.quoted && !entry.startsBlank) this.#directive(entry.tokens);
+      if (first.text.startsWith('$') && !first.quoted && !entry.startsBlank) this.#directive(entry);
       else this.#record(entry);
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
-      this.#faults.push({ line: entry.line, message: errorMessage(error) });
+      this.#faults.push({ file: this.#file, line: entry.line, message: errorMessage(error) });
     }
   }
 
@@ -113,19 +136,68 @@ class ZoneFileReader {
       this.#checkNode(sets);
       for (const { owner, type, ttl, rdata } of sets.values()) found.push({ owner, rrset: { type, ttl, rdata } });
     }
-    if (this.#faults.length > 0) throw new ZoneFileError(this.#faults.sort((a, b) => a.line - b.line));
+    if (this.#faults.length > 0) throw new ZoneFileError(this.#faults.sort(byPlace));
     return found;
   }
 
-  #directive(tokens: readonly Token[]): void {
+  #directive({ tokens, line }: MasterEntry): void {
     const word = tokens[0]!.text.toUpperCase();
-    if (word !== '$ORIGIN' && word !== '$TTL')
-      throw new ValueError(`${tokens[0]!.text} is not taken in zone files here`);
-    if (tokens.length !== 2) throw new ValueError(`${word} takes one value`);
-    if (word === '$ORIGIN') this.#origin = this.#name(tokens[1]!.text);
+    const value = tokens[1]?.text;
+    if (word === '$INCLUDE') {
+      this.#include(tokens);
+      return;
+    }
+    if (word === '$GENERATE') {
+      this.#generate(tokens, line);
+      return;
+    }
+    if (word !== '$ORIGIN' && word !== '$TTL') throw new ValueError(`there is no ${tokens[0]!.text} in zone files`);
+    if (value === undefined || tokens.length !== 2) throw new ValueError(`${word} takes one value`);
+    if (word === '$ORIGIN') this.#origin = this.#name(value);
     else {
-      this.#ttl = ttlFromText(tokens[1]!.text);
+      this.#ttl = ttlFromText(value);
       this.#ttlDirective = true;
+    }
+  }
+
+  /** RFC 1035 §5.1: what the file does to the origin and the owner ends with it. */
+  #include(tokens: readonly Token[]): void {
+    const { readFile, file = '' } = this.#options;
+    const [, path, origin, more] = tokens;
+    if (path === undefined || more !== undefined)
+      throw new ValueError('$INCLUDE takes a file, and an origin if wanted');
+    if (readFile === undefined) throw new ValueError('$INCLUDE is not taken here');
+    if (this.#depth === MAX_DEPTH) throw new ValueError(`more than ${MAX_DEPTH} files within files: a circle?`);
+    if (++this.#files > MAX_FILES) throw new ValueError(`more than ${MAX_FILES} files`);
+    const before = { origin: this.#origin, owner: this.#owner, file: this.#file };
+    const included = resolve(dirname(before.file ?? file), path.text);
+    let text: string;
+    try {
+      text = readFile(included);
+    } catch (cause) {
+      throw new ValueError(`$INCLUDE ${included}: ${errorMessage(cause)}`, { cause });
+    }
+    if (origin !== undefined) this.#origin = this.#name(origin.text);
+    this.#file = included;
+    this.#depth++;
+    this.read(text);
+    this.#depth--;
+    this.#origin = before.origin;
+    this.#owner = before.owner;
+    this.#file = before.file;
+  }
+
+  /** One line for many: `$GENERATE range owner [TTL] [class] type data`. */
+  #generate(tokens: readonly Token[], line: number): void {
+    const [, range, ...rest] = tokens;
+    if (range === undefined || rest.length < 3)
+      throw new ValueError('$GENERATE takes a range, an owner, a type and data');
+    const { start, stop, step } = parseRange(range.text);
+    // Data of several words stand in quotes that are not the data's own: "10 mx$".
+    const last = rest.at(-1)!;
+    const parts = last.quoted ? [...rest.slice(0, -1), ...tokenize(last.text.replaceAll('\\"', '"'))] : rest;
+    for (let number = start; number <= stop; number += step) {
+      this.#record({ line, startsBlank: false, tokens: parts.map((token) => substitute(token, number)) });
     }
   }
 
@@ -168,7 +240,7 @@ class ZoneFileReader {
     }
     const set = sets.get(type);
     if (set === undefined) {
-      sets.set(type, { owner, line, type, ttl, rdata: [rdata] });
+      sets.set(type, { owner, file: this.#file, line, type, ttl, rdata: [rdata] });
       return;
     }
     set.ttl = Math.min(set.ttl, ttl);
@@ -186,7 +258,7 @@ class ZoneFileReader {
     for (const { type } of sets.values()) {
       if (besideCname.has(type)) continue;
       const message = `${nameToText(cname.owner)} has a CNAME and ${typeToText(type)} records: a CNAME stands alone`;
-      this.#faults.push({ line: cname.line, message });
+      this.#faults.push({ file: cname.file, line: cname.line, message });
       return;
     }
   }
@@ -202,4 +274,15 @@ function rank(type: RRset['type']): number {
 
 function absolute(name: Name): string {
   return name.length === 1 ? '.' : `${nameToText(name)}.`;
+}
+
+function faultText({ file, line, message }: ZoneFileFault): string {
+  return `${file === undefined ? '' : `${file}: `}line ${line}: ${message}`;
+}
+
+/** Those of the zone file itself first, then file by file. */
+function byPlace(a: ZoneFileFault, b: ZoneFileFault): number {
+  const [one, other] = [a.file ?? '', b.file ?? ''];
+  if (one === other) return a.line - b.line;
+  return one < other ? -1 : 1;
 }

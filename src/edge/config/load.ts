@@ -145,10 +145,11 @@ function checkZoneFile(file: string, zone: ZoneConfig, path: KeyPath, report: Re
   attempt(path, report, () => {
     const text = readSmallFile(file);
     try {
-      readZoneFile(text, { zone: nameFromText(zone.name), ttlSeconds: zone.ttlSeconds });
+      const options = { zone: nameFromText(zone.name), ttlSeconds: zone.ttlSeconds };
+      readZoneFile(text, { ...options, file, readFile: readSmallFile });
     } catch (error) {
       if (!(error instanceof ZoneFileError)) throw error;
-      for (const { line, message } of error.faults) report(path, `${file}:${line}: ${message}`);
+      for (const fault of error.faults) report(path, `${fault.file ?? file}:${fault.line}: ${fault.message}`);
     }
   });
 }

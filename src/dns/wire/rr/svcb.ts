@@ -1,4 +1,4 @@
-/** SVCB and HTTPS: service binding (RFC 9460 §2). */
+/** SVCB: service binding (RFC 9460 §2), and the parameters that HTTPS shares. */
 import { formatAddress, parseAddress } from '../../../core/address.ts';
 import { ValueError } from '../../../core/errors.ts';
 import { concatBytes, readUint16 } from '../bytes.ts';
@@ -59,13 +59,11 @@ const params: Field = {
   },
 };
 
-const fields = [uint(2, 'the priority'), name('the target'), params];
+/** The fields that SVCB and its like have. */
+export const bindingFields: readonly Field[] = [uint(2, 'the priority'), name('the target'), params];
 
 /** SVCB: a service binding (RFC 9460 §2). */
-export const svcb: RRType = { type: TYPE.SVCB, fields };
-
-/** HTTPS: SVCB for HTTP origins (RFC 9460 §9). */
-export const https: RRType = { type: TYPE.HTTPS, fields };
+export const svcb: RRType = { type: TYPE.SVCB, fields: bindingFields };
 
 function validParam(key: number, value: Uint8Array): boolean {
   switch (key) {
