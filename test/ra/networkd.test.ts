@@ -1,0 +1,217 @@
+/**
+ * What a booted node makes of our daemon: systemd-networkd takes addresses, systemd-resolved DNS. Also what it keeps and what it
+ * loses when the daemon is reloaded, restarted, killed, and stopped.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { Container } from '../e2e/container.ts';
+import { DaemonHome } from '../edge/daemon-process.ts';
+import { waitFor } from '../lab/process.ts';
+import { inNamespace, ip, run } from '../linux/netns.ts';
+
+const network = `[Match]
+Name=prv0
+[Network]
+LinkLocalAddressing=ipv6
+IPv6AcceptRA=yes
+[IPv6AcceptRA]
+UseDomains=yes
+`;
+
+const advertised = (more = '') => `dns:
+  listen: ["[fd00:6:6::1]:53"]
+  allow: ["fd00:6:6::/64"]
+  zones: [{ name: cluster.test, ns: [edge.cluster.test], file: FOLDER/cluster.test.zone }]
+ra:
+  - interface: eth1
+    interval: { min: 3s, max: 4s }
+    prefixes: [{ prefix: "fd00:6:6::/64", valid: 1h, preferred: 30m }]
+    routes: [{ prefix: "fd00:9::/48", lifetime: 30m }]
+    rdnss: { servers: ["fd00:6:6::1"], lifetime: 20m }
+${more}`;
+/** A file of the node that ends the look at what it has. */
+const enough = '/run/enough';
+const dnssl = '    dnssl: { domains: [cluster.test], lifetime: 20m }\n';
+const zone = `$ORIGIN cluster.test.
+$TTL 300
+@ SOA edge hostmaster 1 3600 600 86400 300
+@ NS edge
+edge AAAA fd00:6:6::1
+`;
+
+if (inNamespace(t, import.meta.filename)) {
+  const container = await Container.boot(t, {
+    prepare: (root) => {
+      mkdirSync(join(root, 'etc/systemd/network'), { recursive: true });
+      writeFileSync(join(root, 'etc/systemd/network/prv0.network'), network);
+    },
+  });
+  await container.must(['systemctl', 'start', 'systemd-networkd', 'systemd-resolved']);
+  await container.attach('eth1', 'prv0', '02:00:00:00:00:09');
+  run('sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/eth1/forwarding');
+  ip('addr add fd00:6:6::1/64 dev eth1 nodad');
+  const home = new DaemonHome(t);
+  writeFileSync(join(home.folder, 'cluster.test.zone'), zone);
+  const configure = (more?: string): void => home.configure(advertised(more).replace('FOLDER', home.folder), 1);
+  const dns = () => container.must(['resolvectl', 'dns', 'prv0']);
+  const domain = () => container.must(['resolvectl', 'domain', 'prv0']);
+  const routes = () => container.must(['ip', '-6', 'route', 'show']);
+  const address = () => container.must(['ip', '-6', 'addr', 'show', 'dev', 'prv0', 'scope', 'global']);
+  const sentMulticasts = async () =>
+    (await home.metrics()).get('v6edge_ra_advertisements_sent_total{to="multicast"}') ?? 0;
+  /** Waits until the node has what it should, all of it. */
+  const has = async (what: Record<string, [() => Promise<string>, RegExp]>): Promise<void> => {
+    for (const [name, [read, expected]] of Object.entries(what)) {
+      let text = '';
+      const holds = async () => {
+        text = await read();
+        return expected.test(text);
+      };
+      await waitFor(name, holds, { timeoutMs: 15_000, why: () => text });
+    }
+  };
+  const everything: Record<string, [() => Promise<string>, RegExp]> = {
+    'DNS server': [dns, /: fd00:6:6::1$/m],
+    'search domain': [domain, /: cluster\.test$/m],
+    address: [address, /inet6 fd00:6:6:(?!:1)[0-9a-f:]+\/64/],
+    route: [routes, /^fd00:9::\/48 via fe80::/m],
+  };
+
+  configure(dnssl);
+  let daemon = await home.start();
+
+  t.test('addresses, routes, DNS and search domain; names of the zone resolve', async (t) => {
+    await has(everything);
+    t.notMatch(await routes(), /^default/m, 'we are no default router');
+    await has({
+      'a short name': [
+        async () => (await container.exec(['resolvectl', 'query', 'edge'])).stdout,
+        /^edge.*fd00:6:6::1/m,
+      ],
+    });
+  });
+
+  t.test('a reload that lacks the search domain takes it back, and nothing else', async (t) => {
+    configure();
+    daemon.kill('SIGHUP');
+    await has({ 'no search domain': [domain, /:\s*$/m] });
+    t.match(await dns(), everything['DNS server']![1]);
+    configure(dnssl);
+    daemon.kill('SIGHUP');
+    await has(everything);
+  });
+
+  t.test('a restart: no advertisement takes anything back, and the node never lacks anything', async (t) => {
+    const capture = await Capture.start(t);
+    const watch = container.spawn([
+      'sh',
+      '-c',
+      `until [ -e ${enough} ]; do resolvectl dns prv0; resolvectl domain prv0; done`,
+    ]);
+    daemon.kill('SIGUSR2');
+    await daemon.exited;
+    await has(everything);
+    daemon = await home.start();
+    // The first of the new process and one of its schedule.
+    await waitFor('advertisements of the new process', async () => (await sentMulticasts()) >= 2);
+    const sent = await capture.lifetimes();
+    t.ok(sent.length >= 2, `${sent.length} advertisements`);
+    t.strictSame(
+      sent.filter(({ dns, search, route }) => !(dns > 0 && search > 0 && route > 0)),
+      [],
+      'none with lifetime 0',
+    );
+    await has(everything);
+    container.write(enough, '');
+    await watch.exited;
+    const seen = watch.stdout.trim().split('\n');
+    t.ok(seen.length > 10, `looked ${seen.length} times`);
+    t.strictSame(
+      seen.filter((line) => !/: (fd00:6:6::1|cluster\.test)$/.test(line)),
+      [],
+      'nothing was missing at any time',
+    );
+  });
+
+  t.test('a daemon that is killed leaves everything as it was', async () => {
+    daemon.kill('SIGKILL');
+    await daemon.exited;
+    await has(everything);
+    daemon = await home.start();
+  });
+
+  t.test('a real stop takes DNS, search domain and route back at once, and leaves the address', async (t) => {
+    await has(everything);
+    const capture = await Capture.start(t);
+    daemon.kill('SIGTERM');
+    await has({
+      'no DNS server': [dns, /:\s*$/m],
+      'no search domain': [domain, /:\s*$/m],
+      'no route': [routes, /^(?![\s\S]*fd00:9::\/48)[\s\S]*$/],
+    });
+    await daemon.exited;
+    t.match(await address(), everything.address![1]);
+    const sent = await capture.lifetimes();
+    t.ok(
+      sent.filter(({ dns, search, route }) => dns === 0 && search === 0 && route === 0).length >= 2,
+      'said more than once, in case a node missed it',
+    );
+    t.ok(
+      sent.every(({ prefix }) => prefix > 0),
+      'the prefix stays',
+    );
+  });
+
+  t.test('and its next start gives them back', async () => {
+    daemon = await home.start();
+    await has(everything);
+  });
+}
+
+/** Lifetimes of one advertisement, seconds; NaN where the option is absent. */
+interface Lifetimes {
+  readonly prefix: number;
+  readonly route: number;
+  readonly dns: number;
+  readonly search: number;
+}
+
+/** What leaves eth1. */
+class Capture {
+  readonly #child: ChildProcess;
+  readonly #file: string;
+
+  private constructor(child: ChildProcess, file: string) {
+    this.#child = child;
+    this.#file = file;
+  }
+
+  static async start(t: Test): Promise<Capture> {
+    const file = join(t.testdir({}), 'sent.pcap');
+    const options = ['-i', 'eth1', '--immediate-mode', '-U', '-w', file, 'icmp6 and ip6[40] == 134'];
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'tcpdump', ...options], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    t.teardown(() => child.kill('SIGKILL'));
+    await new Promise<void>((resolve) =>
+      child.stderr!.on('data', (text: Buffer) => text.includes('listening on') && resolve()),
+    );
+    return new Capture(child, file);
+  }
+
+  /** Ends it. */
+  async lifetimes(): Promise<Lifetimes[]> {
+    const closed = new Promise((resolve) => this.#child.on('close', resolve));
+    this.#child.kill('SIGINT');
+    await closed;
+    const names = ['prefix.valid_lifetime', 'route_lifetime', 'rdnss.lifetime', 'dnssl.lifetime'];
+    const fields = names.flatMap((name) => ['-e', `icmpv6.opt.${name}`]);
+    const text = run('tshark', '-r', this.#file, '-T', 'fields', ...fields).trimEnd();
+    return text.split('\n').map((line) => {
+      const [prefix, route, dns, search] = line.split('\t').map((field) => (field === '' ? Number.NaN : Number(field)));
+      return { prefix: prefix!, route: route!, dns: dns!, search: search! };
+    });
+  }
+}
