@@ -197,6 +197,7 @@ export class EdgeSource implements AdminSource {
         endpoint: first.name,
         transport: first.transport,
         healthy: same.some(({ state }) => state === 'up'),
+        reason: same.find(({ reason }) => reason !== undefined)?.reason,
         rttMs: times.length === 0 ? undefined : times.reduce((a, b) => a + b) / times.length,
         totals: {
           sent: sum('sent'),

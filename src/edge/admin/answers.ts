@@ -157,6 +157,7 @@ const upstream = object({
   transport: z.string(),
   healthy: z.boolean(),
   rttMs: z.number().optional(),
+  reason: z.string().optional(),
   totals: figures,
 });
 
@@ -177,7 +178,7 @@ const json = (description: string, schema: z.ZodType): AnswerDescription => ({
 });
 
 export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
-  Health: json('it is', object({ status: z.string() })),
+  Health: json('it is', object({ status: z.string(), notes: z.array(z.string()).optional() })),
   PrometheusText: { description: 'metrics', mediaTypes: ['text/plain'], schema: z.string() },
   Status: json('the daemon', status),
   History: json('figures over time', history),

@@ -142,6 +142,8 @@ export interface UpstreamReport {
   readonly healthy: boolean;
   /** Smoothed; undefined before the first answer. */
   readonly rttMs: number | undefined;
+  /** Why some thread holds it to be down. */
+  readonly reason?: string | undefined;
   readonly totals: Readonly<Record<string, number>>;
 }
 

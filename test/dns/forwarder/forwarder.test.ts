@@ -350,6 +350,11 @@ t.test('by TLS, with the name in the certificate checked', async (t) => {
   t.match(bench.engine.upstreams(), [{ name: `tls://127.0.0.1:${port}#dns.example`, transport: 'tls' }]);
   const wrong = await Bench.start(t, { upstreams: [upstream('other.example')], forward: { timeoutMs: 1000 } });
   t.equal((await wrong.ask('a.test')).rcode, RCODE.SERVFAIL, 'another name is not believed');
+  t.match(
+    wrong.engine.upstreams(),
+    [{ state: 'down', reason: /does not match certificate's altnames/ }],
+    'and it is said',
+  );
   bench.engine.close();
   wrong.engine.close();
   server.close();
