@@ -363,7 +363,9 @@ export class ZoneStore {
 
   #writeJournal(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): Partial<ZoneMeta> {
     const prefix = nameFromKey(commit.zone);
-    const entry = encodeJournal(before?.serial ?? 0, after.serial, commit.changes);
+    // What brings a zone into being no secondary ever asks for, and it would be the whole zone once more.
+    const changes = before === undefined ? [] : commit.changes;
+    const entry = encodeJournal(before?.serial ?? 0, after.serial, changes);
     this.#put(this.#journal, bytes(prefix, encodeSequence(after.journalNext)), entry);
     return this.#trimJournal(prefix, after, entry.length);
   }

@@ -221,7 +221,7 @@ export class Secondaries {
     }
     const changes =
       content.kind === 'axfr'
-        ? replaceZone(zone, content.rrsets)
+        ? await replaceZone(zone, content.rrsets)
         : zone === undefined
           ? undefined
           : applyDifferences(key, zone, content.steps);

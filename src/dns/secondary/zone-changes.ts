@@ -8,12 +8,17 @@ import { TYPE } from '../wire/types.ts';
 import type { Zone } from '../zone.ts';
 import type { DifferenceStep } from './transfer-reader.ts';
 
-/** What makes a zone (or nothing) the one that was transferred. */
-export function replaceZone(zone: Zone | undefined, rrsets: readonly OwnedRRset[]): RRsetChange[] {
+/** RRsets looked at without a pause: a millisecond or two. */
+const SETS_PER_TURN = 4096;
+
+/** What makes a zone (or nothing) the one that was transferred. In large ones others get their turn; `zone` is left alone meanwhile. */
+export async function replaceZone(zone: Zone | undefined, rrsets: readonly OwnedRRset[]): Promise<RRsetChange[]> {
   const changes: RRsetChange[] = [];
+  let looked = 0;
   /** Types by owner, to find what is no longer there. */
   const there = new Map<NameKey, Set<number>>();
   for (const { owner, rrset } of rrsets) {
+    if (++looked % SETS_PER_TURN === 0) await nextTurn();
     const key = nameKey(owner);
     const types = there.get(key);
     if (types === undefined) there.set(key, new Set([rrset.type]));
@@ -22,6 +27,7 @@ export function replaceZone(zone: Zone | undefined, rrsets: readonly OwnedRRset[
     if (!sameRRset(before?.rrset, rrset)) changes.push({ owner, type: rrset.type, rrset, before });
   }
   for (const before of zone?.all() ?? []) {
+    if (++looked % SETS_PER_TURN === 0) await nextTurn();
     const { owner, rrset } = before;
     if (there.get(nameKey(owner))?.has(rrset.type) === true) continue;
     changes.push({ owner, type: rrset.type, rrset: undefined, before });
@@ -67,4 +73,8 @@ function add(zone: NameKey, overlay: Overlay, record: ResourceRecord): boolean {
 
 function put(overlay: Overlay, { name, type, ttl }: ResourceRecord, rdata: RRset['rdata']): void {
   overlay.set(name, type, { type, ttl, rdata });
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
