@@ -24,7 +24,7 @@ export function followEvents(onEvent) {
 
 /** @param {any} data */
 function toneOf(data) {
-  if (data.to === 'down' || data.errors?.length > 0) return 'bad';
+  if (data.to === 'down' || data.errors?.length > 0 || data.kind === 'zone-expired') return 'bad';
   return data.to === 'up' ? 'good' : '';
 }
 
@@ -35,6 +35,10 @@ function inWords(kind, data) {
       return `${data.pool}/${data.member}: ${data.from} → ${data.to} (${data.reason})`;
     case 'zone-updated':
       return `zone ${data.zone}: serial ${data.serial}${data.by ? `, by ${data.by}` : ''}`;
+    case 'zone-transferred':
+      return `zone ${data.zone}: serial ${data.serial}, by ${data.method.toUpperCase()} from ${data.primary}`;
+    case 'zone-expired':
+      return `zone ${data.zone} has expired: no primary has confirmed it`;
     case 'reload':
       return data.errors.length > 0 ? `reload refused: ${data.errors.join('; ')}` : 'configuration reloaded';
     default: {
