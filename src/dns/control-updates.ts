@@ -44,7 +44,8 @@ export async function answerUpdate(
     parent.warn({ ...fields, rcode: rcodeToText(rcode), reason }, 'update refused');
     return { rcode, options: [] };
   };
-  if (zoneSection!.class !== CLASS.IN) return refuse(RCODE.NOTIMP, 'the class is not IN');
+  // §3.1.2 asks for name and class in one.
+  if (zoneSection!.class !== CLASS.IN) return refuse(RCODE.NOTAUTH, 'we have no zone of a class other than IN');
   if (served === undefined) return refuse(RCODE.NOTAUTH, 'no zone of ours has this name');
   if (served.secondary !== undefined) return refuse(RCODE.REFUSED, 'we are its secondary, and forward none from here');
   if (key === undefined) return refuse(RCODE.REFUSED, 'it is not signed');
