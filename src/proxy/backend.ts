@@ -24,7 +24,7 @@ export class Member implements Candidate {
   credit = 0;
   weight = 0;
   maxConnections = 0;
-  backup = false;
+  tier = 0;
   state: MemberState = 'up';
   /** It left a connect unanswered: until then it gets sessions only when no other does. */
   silentUntil = 0;
@@ -58,7 +58,7 @@ export class Member implements Candidate {
   update(snapshot: MemberSnapshot): void {
     this.weight = snapshot.weight;
     this.maxConnections = snapshot.maxConnections;
-    this.backup = snapshot.backup;
+    this.tier = snapshot.tier;
     this.state = snapshot.state;
   }
 
@@ -104,8 +104,8 @@ export class Backend {
   readonly name: string;
   settings: PoolSnapshot;
   members: Member[] = [];
-  #regular: Member[] = [];
-  #backups: Member[] = [];
+  /** Members that get new sessions, by tier; the first are no backups, unless all are. */
+  #tiers: Member[][] = [];
   #turn = 0;
   /** Members that left a connect unanswered and have not answered one since. */
   #silent: readonly Member[] = [];
@@ -137,14 +137,15 @@ export class Backend {
       known.update(each);
       return known;
     });
-    this.#regular = this.members.filter((member) => member.eligible && !member.backup);
-    this.#backups = this.members.filter((member) => member.eligible && member.backup);
+    const eligible = this.members.filter((member) => member.eligible);
+    const tiers = [...new Set(eligible.map(({ tier }) => tier))].sort((a, b) => a - b);
+    this.#tiers = tiers.map((tier) => eligible.filter((member) => member.tier === tier));
     return wentDown;
   }
 
   /** Whether any member gets new sessions. */
   get up(): boolean {
-    return this.#regular.length > 0 || this.#backups.length > 0;
+    return this.#tiers.length > 0;
   }
 
   get waiting(): number {
@@ -176,11 +177,12 @@ export class Backend {
   }
 
   #take(client: AddressSpan, tried: readonly Member[]): Member | NoMember {
-    const regular = this.#takeFrom(this.#regular, client, tried);
-    // Members that are full stay the choice: a backup stands in for members that fail, not for busy ones.
-    if (typeof regular !== 'string' || regular === 'full') return regular;
-    const backup = this.#takeFrom(this.#backups, client, tried);
-    return backup === 'down' ? regular : backup;
+    for (const tier of this.#tiers) {
+      const member = this.#takeFrom(tier, client, tried);
+      // Members that are full stay the choice: a backup stands in for members that fail, not for busy ones.
+      if (member !== 'tried') return member;
+    }
+    return 'tried';
   }
 
   /** Gives a place back and lets whoever waits longest have it. */
@@ -211,10 +213,10 @@ export class Backend {
     for (const session of [...this.#waiting]) session.proceed();
   }
 
-  #takeFrom(members: readonly Member[], client: AddressSpan, tried: readonly Member[]): Member | NoMember {
+  #takeFrom(members: readonly Member[], client: AddressSpan, tried: readonly Member[]): Member | 'tried' | 'full' {
     let candidates = members;
     if (tried.length > 0) candidates = members.filter((member) => !tried.includes(member));
-    if (candidates.length === 0) return members.length === 0 ? 'down' : 'tried';
+    if (candidates.length === 0) return 'tried';
     const balance = balances[this.settings.balance];
     const context = {
       random: this.#random,

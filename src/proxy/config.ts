@@ -87,6 +87,8 @@ export interface MemberConfig {
   /** 0 = no limit. */
   readonly maxConnections: number;
   readonly backup: boolean;
+  /** Among backups those of the lowest tier serve of which any is up; absent: 1. SRV records have more than one. */
+  readonly tier?: number;
   readonly slowStartMs: number;
 }
 

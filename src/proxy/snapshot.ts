@@ -16,6 +16,8 @@ export interface MemberSnapshot {
   readonly weight: number;
   readonly maxConnections: number;
   readonly backup: boolean;
+  /** 0 = no backup; members of the lowest tier serve of which any is up. */
+  readonly tier: number;
   readonly state: MemberState;
 }
 

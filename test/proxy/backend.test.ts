@@ -45,6 +45,26 @@ t.test('who is taken', async (t) => {
       tried: ['m1'],
       expect: 'm2',
     },
+    {
+      name: 'backups of the lowest tier',
+      members: [member('m1', 1, { backup: true, tier: 2 }), member('m2', 1, { backup: true, tier: 1 })],
+      expect: 'm2',
+    },
+    {
+      name: 'the next tier when nobody of those before is up',
+      members: [
+        member('m1', 1, { state: 'down' }),
+        member('m2', 1, { backup: true, tier: 1, state: 'maint' }),
+        member('m3', 1, { backup: true, tier: 5 }),
+      ],
+      expect: 'm3',
+    },
+    {
+      name: 'the next tier when everybody of those before failed',
+      members: [member('m1', 1), member('m2', 1, { backup: true }), member('m3', 1, { backup: true, tier: 2 })],
+      tried: ['m1', 'm2'],
+      expect: 'm3',
+    },
     { name: 'all tried, backup too', members: [member('m1', 1, { backup: true })], tried: ['m1'], expect: 'tried' },
   ];
   for (const { name: title, members, tried, expect } of cases) {

@@ -36,7 +36,7 @@ export async function until(holds: () => boolean, what: string): Promise<void> {
 export function member(name: string, port: number, more: Partial<MemberSnapshot> = {}): MemberSnapshot {
   const slot = Number(/\d+$/.exec(name)?.[0] ?? 0);
   const base = { name, slot, address: '127.0.0.1', port, weight: 1, maxConnections: 0, backup: false } as const;
-  return { ...base, state: 'up', ...more };
+  return { ...base, tier: more.backup === true ? 1 : 0, state: 'up', ...more };
 }
 
 export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnapshot> = {}): PoolSnapshot {

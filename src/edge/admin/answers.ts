@@ -72,6 +72,7 @@ const lastCheck = object({
   code: z.string().describe('HAProxy’s word, such as L4OK or L7STS'),
   reason: z.string(),
   durationMs: z.number(),
+  refusesHeader: z.boolean().optional().describe('it cannot read the PROXY header that the pool sends'),
   at: moment,
 });
 
@@ -83,6 +84,7 @@ const member = object({
   configuredWeight: z.number(),
   maxConnections: count,
   backup: z.boolean(),
+  tier: count.describe('0 = no backup; of backups the lowest tier serves of which any is up'),
   state: z.string(),
   admin: z.enum(['ready', 'drain', 'maint']),
   health: z.string(),
@@ -92,6 +94,7 @@ const member = object({
   inStateMs: z.number(),
   reason: z.string(),
   lastCheck: lastCheck.optional(),
+  warning: z.string().optional().describe('what is wrong with its settings, whatever its state'),
   active: z.number(),
   totals: figures,
 });

@@ -71,7 +71,7 @@ function memberRow(pool: string, member: MemberReport, paint: Paint): string[] {
   const endpoint = formatEndpoint({ kind: 'inet', address: parseAddress(member.address), port: member.port });
   return [
     pool,
-    member.backup ? `${member.name} (backup)` : member.name,
+    member.backup ? `${member.name} (backup${member.tier > 1 ? ` ${member.tier}` : ''})` : member.name,
     endpoint,
     paint(stateColour[member.state], member.state),
     formatAge(member.inStateMs),

@@ -23,7 +23,7 @@ export interface ServicePoint {
 }
 
 /**
- * The members these make. The points of the lowest priority take traffic, all others are backups. Points that the pool
+ * The members these make. The points of the lowest priority take traffic, all others are backups in tiers. Points that the pool
  * has as a static member are left out. `names` keeps each point's name, so that a member is the same at the next look.
  */
 export function discoveredMembers(
@@ -39,7 +39,7 @@ export function discoveredMembers(
   }
   for (const key of names.keys()) if (!wanted.has(key)) names.delete(key);
   const taken = new Set([...names.values(), ...pool.members.map(({ name }) => name)]);
-  const first = Math.min(...[...wanted.values()].map(({ priority }) => priority));
+  const priorities = [...new Set([...wanted.values()].map(({ priority }) => priority))].sort((a, b) => a - b);
   const heaviest = Math.max(0, ...[...wanted.values()].map(({ weight }) => weight));
   return [...wanted].map(([key, point]) => {
     const name = names.get(key) ?? freeName(point, taken);
@@ -51,10 +51,14 @@ export function discoveredMembers(
       port: point.port,
       weight: memberWeight(point.weight, heaviest),
       maxConnections: 0,
-      backup: point.priority > first,
+      ...tierOf(priorities.indexOf(point.priority)),
       slowStartMs: 0,
     };
   });
+}
+
+function tierOf(tier: number): { backup: boolean; tier?: number } {
+  return tier === 0 ? { backup: false } : { backup: true, tier };
 }
 
 /** RFC 2782: all zero = no choice by weight; zero among others = a very small chance, not none. */

@@ -190,8 +190,18 @@ export class Member {
   }
 
   snapshot(): MemberSnapshot {
-    const { name, address, port, maxConnections, backup } = this.#config;
-    return { name, slot: this.slot, address, port, weight: this.#weight(), maxConnections, backup, state: this.state };
+    const { name, address, port, maxConnections, backup, tier = 1 } = this.#config;
+    return {
+      name,
+      slot: this.slot,
+      address,
+      port,
+      weight: this.#weight(),
+      maxConnections,
+      backup,
+      tier: backup ? tier : 0,
+      state: this.state,
+    };
   }
 
   status(): MemberStatus {

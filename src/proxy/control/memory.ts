@@ -137,6 +137,7 @@ function isMemberConfig(value: unknown): value is MemberConfig {
   const config = value as MemberConfig;
   if (typeof config.name !== 'string' || typeof config.address !== 'string') return false;
   if (typeof config.backup !== 'boolean') return false;
+  if (config.tier !== undefined && !Number.isInteger(config.tier)) return false;
   if (![config.maxConnections, config.slowStartMs].every((each) => Number.isInteger(each) && each >= 0)) return false;
   try {
     checkMember(config);

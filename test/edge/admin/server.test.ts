@@ -25,6 +25,7 @@ const member: MemberReport = {
   configuredWeight: 100,
   maxConnections: 0,
   backup: false,
+  tier: 0,
   state: 'up',
   admin: 'ready',
   health: 'up',

@@ -7,17 +7,17 @@ function point(host: string | undefined, address: string, more: Partial<ServiceP
   return { host, address, port: 80, priority: 0, weight: 0, ...more };
 }
 
-/** Name, place, weight and whether it is a backup. */
+/** Name, place, weight, and which tier of backup if it is one. */
 function shown(points: readonly ServicePoint[], names = new Map<string, string>(), from = pool): unknown[] {
-  return discoveredMembers(from, points, names).map(({ name, address, port, weight, backup }) => [
+  return discoveredMembers(from, points, names).map(({ name, address, port, weight, backup, tier }) => [
     name,
     `${address} ${port}`,
     weight,
-    backup,
+    backup && tier,
   ]);
 }
 
-t.test('priority makes backups, weight is weight', (t) => {
+t.test('priority makes tiers of backups, weight is weight', (t) => {
   t.strictSame(shown([]), []);
   t.strictSame(
     shown([
@@ -25,12 +25,14 @@ t.test('priority makes backups, weight is weight', (t) => {
       point('a.test', 'fd00::1', { priority: 10, weight: 60 }),
       point('c.test', 'fd00::3', { priority: 10, weight: 0 }),
       point('d.test', 'fd00::4', { priority: 30, weight: 1 }),
+      point('e.test', 'fd00::5', { priority: 20, weight: 30 }),
     ]),
     [
       ['a.test', 'fd00::1 80', 60, false],
       ['c.test', 'fd00::3 80', 1, false],
-      ['b.test', 'fd00::2 80', 10, true],
-      ['d.test', 'fd00::4 80', 1, true],
+      ['b.test', 'fd00::2 80', 10, 1],
+      ['e.test', 'fd00::5 80', 30, 1],
+      ['d.test', 'fd00::4 80', 1, 2],
     ],
   );
   t.strictSame(shown([point('a.test', 'fd00::1')]), [['a.test', 'fd00::1 80', 100, false]], 'all zero: no difference');
