@@ -241,15 +241,20 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
     )
     .command(
       'sessions',
-      'live sessions of the proxy, the oldest first',
+      'live sessions of the proxy, the oldest first; or ends one',
       (y) =>
         apiOptions(
           y
+            .option('end', { type: 'string', describe: 'ends the session of this id, which is that of the log' })
             .option('pool', { type: 'string', describe: 'of this pool alone' })
             .option('member', { type: 'string', describe: 'of members of this name alone' })
             .option('limit', { type: 'number', default: 100, describe: 'at most so many' }),
         ),
       (args) => {
+        if (args.end !== undefined) {
+          const path = `/v1/sessions/${encodeURIComponent(args.end)}`;
+          return show<{ id: string }>(args, context, path, ({ id }) => `${id}: ended\n`, { method: 'DELETE' });
+        }
         const filter = new URLSearchParams({ limit: String(args.limit) });
         if (args.pool !== undefined) filter.set('pool', args.pool);
         if (args.member !== undefined) filter.set('member', args.member);
@@ -393,7 +398,7 @@ async function show<T>(
   context: CliContext,
   path: string,
   format: (answer: T, paint: Paint, show: typeof import('./cli/show.ts')) => string,
-  request: { method?: 'PATCH' | 'POST'; body?: unknown } = {},
+  request: { method?: 'PATCH' | 'POST' | 'DELETE'; body?: unknown } = {},
 ): Promise<void> {
   const { getJson } = await import('./cli/client.ts');
   const answer = await getJson<T>(await target(args), path, request);

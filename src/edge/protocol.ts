@@ -48,7 +48,7 @@ export interface SessionQuery {
   readonly limit: number;
 }
 
-/** Sessions of one thread; their ids are its own. */
+/** Sessions of one thread. */
 export interface ThreadSessions {
   readonly thread: number;
   readonly sessions: readonly SessionInfo[];
@@ -63,7 +63,9 @@ export type Down =
   | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[]; readonly last: boolean }
   | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' }
   | ({ readonly kind: 'sessions'; readonly ticket: number } & SessionQuery)
-  | { readonly kind: 'close-session'; readonly ticket: number; readonly id: number }
+  | { readonly kind: 'close-session'; readonly ticket: number; readonly id: string }
+  /** Those of one member. */
+  | { readonly kind: 'close-sessions'; readonly pool: string; readonly member: string }
   | { readonly kind: 'flush-cache'; readonly name: Uint8Array | undefined }
   /** Answered when the sessions of that moment have ended, or when the grace time is over; new ones are accepted. */
   | { readonly kind: 'settle'; readonly ticket: number; readonly graceMs: number }

@@ -242,19 +242,19 @@ export class EdgeSource implements AdminSource {
 
   removeMember(pool: string, member: string, force: boolean): void {
     this.#edge.proxy.removeMember(pool, member, { force });
+    if (force) this.#edge.threads.broadcast({ kind: 'close-sessions', pool, member });
   }
 
   async sessions(filter: SessionFilter): Promise<SessionReport[]> {
     const lists = await this.#edge.threads.sessions(filter);
     return lists
-      .flatMap(({ thread, sessions }) => sessions.map((one) => ({ ...one, id: `${thread}-${one.id}` })))
+      .flatMap(({ sessions }) => sessions)
       .sort((a, b) => b.ageMs - a.ageMs)
       .slice(0, filter.limit);
   }
 
-  async closeSession(id: string): Promise<boolean> {
-    const [, thread, session] = /^(\d{1,4})-(\d{1,16})$/.exec(id) ?? [];
-    return thread !== undefined && (await this.#edge.threads.closeSession(Number(thread), Number(session)));
+  closeSession(id: string): Promise<boolean> {
+    return this.#edge.threads.closeSession(id);
   }
 
   async setRecords(

@@ -142,12 +142,9 @@ export class DataThreads {
     return (await this.#ask((ticket) => ({ kind: 'sessions', ticket, ...query }))) as ThreadSessions[];
   }
 
-  /** Closes one session. False when its thread has none of that id. */
-  async closeSession(thread: number, id: number): Promise<boolean> {
-    const only = this.#threads.get(thread);
-    if (only === undefined) return false;
-    const [closed] = await this.#ask((ticket) => ({ kind: 'close-session', ticket, id }), [only]);
-    return closed === true;
+  /** Closes one session. False when no thread has one of that id. */
+  async closeSession(id: string): Promise<boolean> {
+    return (await this.#ask((ticket) => ({ kind: 'close-session', ticket, id }))).includes(true);
   }
 
   /** Waits until the sessions of this moment have ended, `graceMs` at most; new ones are accepted meanwhile. */

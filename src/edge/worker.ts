@@ -110,6 +110,9 @@ class DataThread {
       case 'close-session':
         this.#send({ kind: 'done', ticket: message.ticket, value: this.#proxy.closeSession(message.id) });
         return;
+      case 'close-sessions':
+        this.#proxy.closeSessionsOf(message.pool, message.member);
+        return;
       case 'flush-cache':
         this.#dns.flushCache(message.name);
         return;

@@ -163,8 +163,9 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   }
 
   /** Closes one session. False when there is none of that id. */
-  closeSession(id: number): boolean {
-    const session = this.#sessions.find((each) => each.id === id);
+  closeSession(id: string): boolean {
+    const own = id.startsWith(`${this.instance}-`);
+    const session = own ? this.#sessions.find((each) => each.uniqueId === id) : undefined;
     session?.end(Ended.killed);
     return session !== undefined;
   }

@@ -36,9 +36,8 @@ export type SessionState = 'header' | 'hello' | 'waiting' | 'connecting' | 'rela
 
 /** What the admin API shows of a session. */
 export interface SessionInfo {
-  readonly id: number;
   /** As in the log, and in PROXY headers of pools that ask for it. */
-  readonly uniqueId: string;
+  readonly id: string;
   readonly listener: string;
   readonly client: string;
   readonly pool: string;

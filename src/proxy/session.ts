@@ -98,8 +98,7 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
 
   get info(): SessionInfo {
     return {
-      id: this.id,
-      uniqueId: this.uniqueId,
+      id: this.uniqueId,
       listener: this.listener.name,
       client: spanEndpoint(this.source),
       pool: this.pool,

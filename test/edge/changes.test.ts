@@ -2,10 +2,13 @@
 import { once } from 'node:events';
 import { get, request } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { PoolReport, SessionReport } from '../../src/edge/admin/source.ts';
-import { waitFor } from '../lab/process.ts';
-import { DaemonHome, freePort } from './daemon-process.ts';
+import { exec, waitFor } from '../lab/process.ts';
+import { DaemonHome, freePort, logged } from './daemon-process.ts';
+
+const program = join(import.meta.dirname, '../../bin/v6edge');
 
 /** Says its name to each client and keeps the connection. */
 async function nameServer(t: Test, name: string): Promise<number> {
@@ -107,10 +110,12 @@ dns:
   t.match(sessions[0], { member: 'one', state: 'relaying', bytesOut: 3 });
   const port = (held[0]!.socket.address() as AddressInfo).port;
   const mine = sessions.find(({ client }) => client.endsWith(`:${port}`))!;
-  t.equal((await change(home, 'DELETE', `/v1/sessions/${mine.id}`)).status, 200);
+  const cli = await exec([program, 'sessions', '--end', mine.id, '--api', `unix:${home.socket}`]);
+  t.equal(cli.stdout, `${mine.id}: ended\n`, cli.stderr);
   await waitFor('its end', () => held[0]!.socket.closed, { everyMs: 5 });
   t.equal((await change(home, 'DELETE', `/v1/sessions/${mine.id}`)).status, 404);
   t.notOk(held[1]!.socket.closed, 'the others go on');
+  await waitFor('its line', () => logged(daemon, /^session$/).some(({ id }) => id === mine.id), { everyMs: 5 });
 
   // A member more, a member less: it drains, and its sessions go on.
   const more = { name: 'more', address: '::1', port: two };
@@ -126,6 +131,13 @@ dns:
   t.equal((await change(home, 'PATCH', '/v1/pools/static/members/more', { weight: 9 })).status, 200);
   t.equal((await change(home, 'POST', '/v1/reload')).status, 200);
   t.equal((await answer(t, static_)).text, 'two', 'a reload leaves it so');
+
+  // By force, with its sessions.
+  const victim = await answer(t, static_);
+  t.match(await change(home, 'DELETE', '/v1/pools/static/members/more?force=true'), { json: { removed: true } });
+  await waitFor('the end of its session', () => victim.socket.closed, { everyMs: 5 });
+  t.equal((await change(home, 'POST', '/v1/pools/static/members', { ...more, weight: 9 })).status, 201);
+  await waitFor('it is back', async () => (await names()).includes('more up'), { everyMs: 20 });
 
   await waitFor('all events', () => /reload/.test(events), { everyMs: 5 });
   t.match(events, /event: zone-updated\ndata: \{[^\n]*"changed":\["_s\._tcp\.a\.test SRV"\]/);

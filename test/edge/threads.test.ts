@@ -88,7 +88,7 @@ t.test('a question to threads that end is answered', async (t) => {
   t.strictSame(await threads.sessions({ pool: undefined, member: undefined, limit: 1 }), []);
   t.equal(threads.alive, 0);
   t.strictSame(await threads.reports(), []);
-  t.equal(await threads.closeSession(0, 1), false);
+  t.equal(await threads.closeSession('00000000-1'), false);
 });
 
 t.test('a thread that does not answer is left out, then silent, and does not hold the stop up', async (t) => {

@@ -355,8 +355,9 @@ t.test('one session can be looked at and closed', async (t) => {
   await once(client, 'data');
   const [info] = harness.engine.sessions();
   t.match(info, { listener: 'front', pool: 'pool', member: 'm1', state: 'relaying', bytesIn: 0, bytesOut: 5 });
-  t.equal(harness.engine.closeSession(info!.id + 1), false);
+  t.equal(harness.engine.closeSession(`${info!.id}1`), false);
+  t.equal(harness.engine.closeSession(`0${info!.id}`), false);
   t.equal(harness.engine.closeSession(info!.id), true);
   t.equal((await outcome(client)).code, 'ECONNRESET');
-  t.match(await harness.session(), { cause: 'closed by the operator' });
+  t.match(await harness.session(), { cause: 'closed by the operator', id: info!.id });
 });

@@ -117,8 +117,7 @@ const pool = object({
 });
 
 const session = object({
-  id: z.string(),
-  uniqueId: z.string(),
+  id: z.string().describe('as in the log'),
   listener: z.string(),
   pool: z.string(),
   member: z.string().optional(),
