@@ -110,12 +110,12 @@ function version(command: readonly string[], pattern: RegExp): string {
   return pattern.exec(`${run.stdout}${run.stderr}`)?.[1] ?? 'absent';
 }
 
-async function runPart(name: string, part: Part, options: BenchOptions): Promise<void> {
+async function runPart(name: string, part: Part, cores: Cores, options: BenchOptions): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-bench-'));
   const results = new Results();
   const say = (line: string) => process.stderr.write(`${line}\n`);
   try {
-    await part.run(dir, chooseCores(), options, results, say);
+    await part.run(dir, cores, options, results, say);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -163,7 +163,10 @@ async function main(): Promise<number> {
     process.stderr.write(`missing: ${missing.join(', ')} (apt-get install ${packages.join(' ')})\n`);
     return 1;
   }
-  for (const name of wanted.which) await runPart(name, parts[name]!, wanted.options);
+  const cores = chooseCores();
+  // This process reads the peers' logs: not on the core that is measured.
+  spawnSync('taskset', ['-apc', cores.rest, String(process.pid)]);
+  for (const name of wanted.which) await runPart(name, parts[name]!, cores, wanted.options);
   return 0;
 }
 

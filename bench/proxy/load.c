@@ -2,7 +2,7 @@
  * Load for the proxy benchmark: an origin server and a closed-loop client, each one epoll thread, light enough that the
  * proxy between them is the slowest part.
  *
- *   load server PORT proxy|plain            origin on [::1]:PORT; with `proxy` every connection must begin with a PROXY v2 header
+ *   load server PORT proxy|plain            origin on [::1]:PORT; with `proxy` every connection must begin with a PROXY header
  *   load connect HOST PORT CONNS SECONDS    connect, ask for 6 bytes, read them, close; again
  *   load request HOST PORT CONNS SECONDS    connect once, then ask for 6 bytes again and again
  *   load bulk HOST PORT CONNS SECONDS       connect once, then ask for 64 MiB again and again
@@ -10,49 +10,20 @@
  * A request is 8 bytes: 'q', 3 zero bytes, u32 length of the reply in network order. The client prints one JSON line.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "client.h"
 
-#define MAX_FD 65536
 #define CHUNK (256 * 1024)
 #define SMALL 6
 #define BULK (64u << 20)
 
-static int ep;
 static char chunk[CHUNK];
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-static void watch(int fd, uint32_t events) {
-  struct epoll_event e = {.events = events, .data.fd = fd};
-  if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e)) die("epoll_ctl");
-}
 
 /* ---- origin server ---- */
 
 struct origin {
   uint32_t have; /* bytes of the unfinished header or request */
   uint32_t header; /* bytes of the PROXY header still to come; 16 at first, 0 when done */
+  int text; /* the header is of version 1, which ends with its line */
   uint64_t owed; /* reply bytes still to be sent */
   unsigned char part[16];
 };
@@ -64,6 +35,10 @@ static int want_proxy;
 /* Takes input bytes; returns -1 when the peer broke the protocol. */
 static int feed(struct origin *o, const unsigned char *p, size_t n) {
   for (size_t i = 0; i < n; i++) {
+    if (o->text) {
+      if (p[i] == '\n') o->text = o->header = 0;
+      continue;
+    }
     if (o->header > 16) { /* body of the PROXY header */
       o->header--;
       if (o->header == 16) o->header = 0;
@@ -71,6 +46,11 @@ static int feed(struct origin *o, const unsigned char *p, size_t n) {
     }
     o->part[o->have++] = p[i];
     if (o->header == 16) {
+      if (o->part[0] == 'P') {
+        o->text = 1;
+        o->have = 0;
+        continue;
+      }
       if (o->have < 16) continue;
       if (memcmp(o->part, signature, 12)) return -1;
       uint32_t body = o->part[14] << 8 | o->part[15];
@@ -146,31 +126,20 @@ struct client {
 };
 
 static struct client clients[MAX_FD];
-static struct sockaddr_storage target;
-static socklen_t target_length;
 static uint32_t reply_bytes;
 static uint64_t done, failed, received;
 static float *latency;
 #define MAX_LATENCY (4u << 20)
 
 static void ask(int fd) {
-  unsigned char q[8] = {'q', 0, 0, 0, reply_bytes >> 24, reply_bytes >> 16, reply_bytes >> 8, reply_bytes};
   clients[fd].left = reply_bytes;
-  if (send(fd, q, 8, MSG_NOSIGNAL) != 8) failed++;
+  if (ask_for(fd, reply_bytes)) failed++;
 }
 
 static void open_client(void) {
-  int fd = socket(target.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-  if (fd < 0 || fd >= MAX_FD) die("socket");
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  clients[fd] = (struct client){.left = UINT64_MAX, .asked = now()};
-  if (connect(fd, (void *)&target, target_length) && errno != EINPROGRESS) die("connect");
-  watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-}
-
-static int compare(const void *a, const void *b) {
-  float x = *(const float *)a, y = *(const float *)b;
-  return (x > y) - (x < y);
+  double asked = now();
+  int fd = begin_connect();
+  clients[fd] = (struct client){.left = UINT64_MAX, .asked = asked};
 }
 
 static void load(int connections, double seconds, int again) {
@@ -221,18 +190,11 @@ static void load(int connections, double seconds, int again) {
   }
   double took = now() - start;
   uint64_t kept = done < MAX_LATENCY ? done : MAX_LATENCY;
-  qsort(latency, kept, sizeof(float), compare);
-  printf("{\"done\":%llu,\"failed\":%llu,\"bytes\":%llu,\"seconds\":%.3f,\"p50Ms\":%.3f,\"p99Ms\":%.3f}\n",
-         (unsigned long long)done, (unsigned long long)failed, (unsigned long long)received, took,
-         kept ? latency[kept / 2] * 1e3 : 0, kept ? latency[kept * 99 / 100] * 1e3 : 0);
+  report(done, failed, received, took, latency, kept);
 }
 
 int main(int argc, char **argv) {
-  struct rlimit limit;
-  getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-  ep = epoll_create1(0);
+  prepare();
   if (argc == 4 && !strcmp(argv[1], "server")) {
     want_proxy = !strcmp(argv[3], "proxy");
     serve(atoi(argv[2]));
@@ -241,20 +203,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: load server PORT proxy|plain | load connect|request|bulk HOST PORT CONNS SECONDS\n");
     return 2;
   }
-  struct sockaddr_in *v4 = (void *)&target;
-  struct sockaddr_in6 *v6 = (void *)&target;
-  if (inet_pton(AF_INET, argv[2], &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(atoi(argv[3]));
-    target_length = sizeof *v4;
-  } else if (inet_pton(AF_INET6, argv[2], &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(atoi(argv[3]));
-    target_length = sizeof *v6;
-  } else {
-    fprintf(stderr, "%s is no address\n", argv[2]);
-    return 2;
-  }
+  set_target(argv[2], argv[3]);
   reply_bytes = strcmp(argv[1], "bulk") ? SMALL : BULK;
   load(atoi(argv[4]), atof(argv[5]), strcmp(argv[1], "connect"));
   return 0;
