@@ -54,7 +54,10 @@ import { DataThreads } from './threads.ts';
 
 /** How often what data threads say of themselves (sockets, upstreams) is asked for. */
 const reportEveryMs = 1_000;
-/** Time for a second final advertisement, in case a host missed the first; they are 3 s apart (RFC 4861 §6.2.6). */
+/**
+ * Time for a second final advertisement, in case a host missed the first; they are 3 s apart (RFC 4861 §6.2.6). A third
+ * goes out if sessions take that long to end.
+ */
 const finalAdvertisementsMs = 3_000;
 
 /** Before a restart: time for the last sessions, while new clients wait for the daemon that follows. */
@@ -260,13 +263,17 @@ export class Edge {
     this.#reporting?.cancel();
     const lastMs = options.handOver ? Math.min(options.graceMs, handOverMs) : options.graceMs;
     await this.threads.settle(options.graceMs - lastMs);
+    const { promise: meanwhile, resolve: sessionsEnded } = Promise.withResolvers<void>();
     const stopAdvertising = () =>
-      this.#step('router advertisements', () => this.ra.stop({ final: options.final, graceMs: finalAdvertisementsMs }));
+      this.#step('router advertisements', () =>
+        this.ra.stop({ final: options.final, graceMs: finalAdvertisementsMs, meanwhile }),
+      );
     // A real stop tells the nodes first, so that they turn elsewhere while sessions end; a restart serves them to the last.
     const farewell = options.final ? stopAdvertising() : undefined;
     this.discovery.stop();
     this.proxy.stop();
     await this.#step('data threads', () => this.threads.stop(lastMs, options.handOver));
+    sessionsEnded();
     await (farewell ?? stopAdvertising());
     await this.#step('zone store', () => this.dns.stop());
     this.#sockets.close();

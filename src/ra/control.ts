@@ -100,14 +100,15 @@ export class RaControl {
 
   /**
    * Ends. `final`: this host ceases to be a router, and says so up to three times, 3 s apart as RFC 4861 §6.2.6 demands of
-   * multicasts, as many of them as `graceMs` leaves time for (the first leaves at once). A restart says nothing. Idempotent.
+   * multicasts, as many of them as `graceMs` leaves time for (the first leaves at once), more while the caller waits for
+   * `meanwhile` anyway. A restart says nothing. Idempotent.
    */
-  async stop(options: { final: boolean; graceMs?: number }): Promise<void> {
+  async stop(options: { final: boolean; graceMs?: number; meanwhile?: Promise<unknown> }): Promise<void> {
     this.#unlisten?.();
     this.#unlisten = undefined;
     const all = [...this.#interfaces.values()];
     if (options.final) {
-      await Promise.all(all.map((one) => one.cease(false, options.graceMs ?? fullGraceMs)));
+      await Promise.all(all.map((one) => one.cease(false, options.graceMs ?? fullGraceMs, options.meanwhile)));
     }
     for (const one of [...all, ...this.#ceasing]) one.stop();
     this.#interfaces.clear();

@@ -178,8 +178,10 @@ export class RaInterface {
   /**
    * Ends with final advertisements (§6.2.5) if we have advertised, the first at once.
    * @param deprecateAll also prefixes that are not marked so: this interface's configuration is gone
+   * @param graceMs time that may be spent on more than one
+   * @param meanwhile something that the caller waits for anyway: until then further ones cost no time
    */
-  async cease(deprecateAll: boolean, graceMs: number): Promise<void> {
+  async cease(deprecateAll: boolean, graceMs: number, meanwhile?: Promise<unknown>): Promise<void> {
     this.#kernel.end();
     if (this.#state !== 'advertising' || this.#advertisement === undefined) {
       this.stop();
@@ -200,13 +202,21 @@ export class RaInterface {
     this.#schedule.stop();
     this.#replies.cancel();
     this.#enter('ceasing');
-    let left = Math.min(MAX_FINAL_RTR_ADVERTISEMENTS, 1 + Math.floor(graceMs / MIN_DELAY_BETWEEN_RAS_MS));
+    const least = Math.min(MAX_FINAL_RTR_ADVERTISEMENTS, 1 + Math.floor(graceMs / MIN_DELAY_BETWEEN_RAS_MS));
+    let sent = 0;
+    let busy = meanwhile !== undefined;
     await new Promise<void>((resolve) => {
       this.#ceased = resolve;
+      void meanwhile?.then(() => {
+        busy = false;
+        if (sent >= least) this.stop();
+      });
       const next = (): void => {
         this.#transmitUnsolicited();
-        if (--left > 0 && this.#state === 'ceasing') this.#finalTimer = clock.after(MIN_DELAY_BETWEEN_RAS_MS, next);
-        else this.stop();
+        sent++;
+        const enough = sent === MAX_FINAL_RTR_ADVERTISEMENTS || (sent >= least && !busy);
+        if (enough || this.#state !== 'ceasing') this.stop();
+        else this.#finalTimer = clock.after(MIN_DELAY_BETWEEN_RAS_MS, next);
       };
       next();
     });

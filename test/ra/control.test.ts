@@ -486,6 +486,36 @@ t.test('a short grace sends what fits; a restart says nothing; both idempotent',
   t.strictSame(never.take(), [], 'who never advertised has nothing to take back');
 });
 
+t.test('finals beyond the grace go out while something else is waited for anyway', async (t) => {
+  const cases: [name: string, endsAt: number, sent: number, over: number][] = [
+    ['nothing to wait for', 0, 2, 3_000],
+    ['it ends before the second', 2_000, 2, 3_000],
+    ['it ends between the second and the third', 4_000, 2, 4_000],
+    ['it takes longer than all', 60_000, 3, 6_000],
+  ];
+  for (const [name, endsAt, sent, over] of cases) {
+    const harness = await Harness.advertising();
+    harness.take();
+    const { promise: meanwhile, resolve } = Promise.withResolvers<void>();
+    let stoppedAt = 0;
+    const start = harness.clock.now();
+    const stopping = harness.control.stop({ final: true, graceMs: 3_000, meanwhile }).then(() => {
+      stoppedAt = harness.clock.now() - start;
+    });
+    for (let ms = 0; ms <= 7_000; ms += 1_000) {
+      if (ms === endsAt) resolve();
+      // What follows from it, before time goes on.
+      await new Promise((next) => setImmediate(next));
+      harness.clock.advance(1_000);
+    }
+    await stopping;
+    t.equal(harness.take().length, sent, name);
+    t.ok(stoppedAt >= over && stoppedAt <= over + 1_000, `${name}: ${stoppedAt} ms`);
+    t.equal(harness.clock.pending, 0);
+    resolve();
+  }
+});
+
 t.test('clients alone get replies, and unsolicited ones by unicast', async (t) => {
   const harness = await Harness.advertising(
     raConfig({ maxDelayMs: 0, clients: [parseAddress('fe80::a'), parseAddress('fe80::b')] }),
