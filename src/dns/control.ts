@@ -63,7 +63,7 @@ export interface DnsControlContext {
 export class DnsControl {
   readonly #context: DnsControlContext;
   readonly #log: Logger;
-  readonly #notifier: Notifier;
+  #notifier: Notifier;
   readonly #queries: ControlQueries;
   readonly #secondaries: Secondaries;
   #store: ZoneStore | undefined;
@@ -97,6 +97,9 @@ export class DnsControl {
    */
   async start(config: DnsConfig): Promise<void> {
     this.#store = await ZoneStore.open(this.#context.stateDir);
+    // A reload may take DNS out and bring it back.
+    this.#notifier = new Notifier(this.#context);
+    this.#served = new Map();
     this.#writer = new ZoneWriter(
       {
         ...this.#context,

@@ -79,6 +79,8 @@ export function testConfig(overrides: Partial<DnsConfig> = {}): DnsConfig {
 /** A running server. */
 export interface ControlServer {
   readonly control: DnsControl;
+  /** What it was started with. */
+  readonly config: DnsConfig;
   readonly port: number;
   readonly published: ZonePublication[];
   /** Resolves with the next event, after it was called, that has these fields. */
@@ -142,6 +144,7 @@ export async function startControlServer(
   });
   return {
     control,
+    config,
     port,
     published,
     event(wanted) {

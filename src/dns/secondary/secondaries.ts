@@ -59,7 +59,7 @@ export interface SecondaryPlan {
 
 export class Secondaries {
   readonly #context: SecondariesContext;
-  readonly #forwarder: UpdateForwarder;
+  #forwarder: UpdateForwarder;
   #asked = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -71,6 +71,7 @@ export class Secondaries {
   /** Ends what is under way for clients; the zones are stopped by who has them. */
   stop(): void {
     this.#forwarder.stop();
+    this.#forwarder = new UpdateForwarder(this.#context.clock);
   }
 
   /**

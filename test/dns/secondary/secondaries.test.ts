@@ -242,6 +242,22 @@ t.test('updates are forwarded as they are, and so are the answers', async (t) =>
   );
 });
 
+t.test('DNS that a reload takes out and brings back does all of it again', async (t) => {
+  const { primary, secondary } = await startPair(t, { secondary: { allowUpdateForwarding: [parseCidr('::1/128')] } });
+  const [ours, theirs] = [secondary, primary].map(({ config }) => config);
+  for (const [{ control }, config] of [
+    [secondary, ours!],
+    [primary, theirs!],
+  ] as const) {
+    await control.stop();
+    await control.start(config);
+  }
+  const arrived = secondary.event({ type: 'zone-transferred' });
+  t.equal((await update(secondary, [txt('again', 'x')])).rcode, 'NOERROR', 'forwarded');
+  await arrived;
+  t.equal(text(secondary), text(primary), 'and told by NOTIFY');
+});
+
 t.test('updates from elsewhere are not forwarded', async (t) => {
   const { primary, secondary, counters } = await startPair(t, {
     secondary: { allowUpdateForwarding: [parseCidr('fd00:1::/64')] },

@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import t from 'tap';
+import { WireError } from '../../../src/core/errors.ts';
 import { type DifferenceStep, TransferReader, type Transferred } from '../../../src/dns/secondary/transfer-reader.ts';
 import { applyDifferences, replaceZone } from '../../../src/dns/secondary/zone-changes.ts';
 import { encodeSoa, soaSerial } from '../../../src/dns/soa.ts';
@@ -205,3 +207,41 @@ function zoneOf(texts: readonly string[]): Zone {
   const result = take(undefined, [...texts, texts[0]!]) as Extract<Transferred, { kind: 'axfr' }>;
   return new Zone({ name: apex, rrsets: result.rrsets });
 }
+
+t.test('whatever comes: records, or a WireError', (t) => {
+  const piece = fc.constantFrom(
+    ...[
+      'soa 3',
+      'soa 4',
+      'soa 5',
+      'a.test A 192.0.2.1',
+      'a.test A BAD',
+      'b.test TXT "x"',
+      'b.other TXT "x"',
+      'x.test ANY ANY',
+    ],
+  );
+  const transfers = fc.array(fc.array(piece, { maxLength: 6 }), { maxLength: 6 });
+  const from = fc.constantFrom(undefined, 3, 4, 5, 6);
+  fc.assert(
+    fc.property(from, transfers, (serial, messages) => {
+      const reader = new TransferReader(apex, serial);
+      for (const texts of messages) {
+        try {
+          const result = reader.take(message(texts.map(record)), 100);
+          if (result === undefined) continue;
+          // Whatever was taken can be worked with.
+          if (result.kind === 'axfr') new Zone({ name: apex, rrsets: result.rrsets });
+          if (result.kind === 'ixfr')
+            applyDifferences(nameKey(apex), zoneOf(['soa 3', 'b.test TXT "x"']), result.steps);
+          return;
+        } catch (error) {
+          if (error instanceof WireError) return;
+          throw error;
+        }
+      }
+    }),
+    { seed: 20261125, numRuns: 2000 },
+  );
+  t.end();
+});
