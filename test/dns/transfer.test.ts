@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import t from 'tap';
 import { parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
 import type { ZoneConfig } from '../../src/dns/config.ts';
@@ -14,6 +15,7 @@ import {
   type TransferFormat,
   TransferMessages,
 } from '../../src/dns/transfer.ts';
+import { concatBytes } from '../../src/dns/wire/bytes.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, TYPE, typeToText } from '../../src/dns/wire/types.ts';
@@ -214,3 +216,49 @@ t.test('messages: OPT in the first when the request had one (RFC 6891 §6.1.1)',
   for (const message of allMessages({ limit: 1232 }, [set])) t.equal(parseMessage(message).edns, undefined);
   t.end();
 });
+
+t.test('any zone comes out of its messages as it went in, octet for octet', (t) => {
+  const seed = 20261125;
+  const label = fc.constantFrom('a', 'A', 'b', 'Bb', 'host', 'HOST', '*', '_tcp', 'x'.repeat(63));
+  const names = fc.array(label, { maxLength: 3 }).map((labels) => nameFromText([...labels, 'test'].join('.')));
+  const set = fc.oneof(
+    names.map((owner) => ({ owner, rrset: txt(60, 'x') })),
+    fc.tuple(names, names).map(([owner, to]) => ({ owner, rrset: { type: TYPE.NS, ttl: 60, rdata: [to] } })),
+    fc.tuple(names, names, names).map(([owner, to, other]) => ({
+      owner,
+      rrset: {
+        type: TYPE.MX,
+        ttl: 5,
+        rdata: [concatBytes([Uint8Array.of(0, 1), to]), concatBytes([Uint8Array.of(0, 2), other])],
+      },
+    })),
+    fc.tuple(names, fc.uint8Array({ maxLength: 900 })).map(([owner, rdata]) => ({
+      owner,
+      rrset: { type: 65280, ttl: 0, rdata: [rdata] },
+    })),
+  );
+  fc.assert(
+    fc.property(fc.array(set, { maxLength: 60 }), fc.integer({ min: 1400, max: 4000 }), (sets, limit) => {
+      const whole = [{ owner: apex, rrset: soa(9) }, ...sets, { owner: apex, rrset: soa(9) }];
+      const sent = whole.flatMap(({ owner, rrset: { type, ttl, rdata } }) =>
+        rdata.map((one) =>
+          [owner, type, ttl, one].map((part) => (part instanceof Uint8Array ? hexOf(part) : part)).join(' '),
+        ),
+      );
+      const messages = allMessages({ limit, overhead: 100, edns: true }, whole);
+      for (const message of messages) if (message.length > limit - 100) throw new Error(`${message.length} octets`);
+      const come = messages.flatMap((message) =>
+        parseMessage(message).answers.map(
+          ({ name, type, ttl, rdata }) => `${hexOf(name)} ${type} ${ttl} ${hexOf(rdata)}`,
+        ),
+      );
+      if (come.join('\n') !== sent.join('\n')) throw new Error('what came is not what went');
+    }),
+    { seed, numRuns: 300 },
+  );
+  t.end();
+});
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
