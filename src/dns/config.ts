@@ -85,6 +85,8 @@ export interface UpstreamConfig {
 
 export interface ForwardConfig {
   readonly upstreams: readonly UpstreamConfig[];
+  /** Certificates (PEM) that those of upstreams by TLS are checked against; undefined = the runtime's own. */
+  readonly ca: string | undefined;
   readonly policy: 'fastest' | 'ordered' | 'roundrobin';
   /** Names in these domains go to these upstreams; the nearest domain counts. */
   readonly domains: readonly { readonly domain: string; readonly upstreams: readonly UpstreamConfig[] }[];
@@ -118,6 +120,13 @@ export interface QueryLogConfig {
   readonly maxPerSecond: number;
 }
 
+/** DNS over TLS (RFC 7858) for clients: certificate and key in PEM. */
+export interface DnsTlsConfig {
+  readonly listen: readonly InetEndpoint[];
+  readonly certificate: string;
+  readonly key: string;
+}
+
 export interface IdentityConfig {
   /** What version.bind and version.server, hostname.bind and id.server say; empty = nothing. */
   readonly version: string;
@@ -132,6 +141,7 @@ export interface DnsConfig {
   readonly clientLimit: { readonly queriesPerSecond: number };
   readonly queryLog: QueryLogConfig;
   readonly identity: IdentityConfig;
+  readonly tls: DnsTlsConfig | undefined;
   readonly forward: ForwardConfig | undefined;
   readonly dns64: Dns64Config;
   /** Names in these domains have these addresses, whatever the world says of them. */

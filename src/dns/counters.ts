@@ -98,6 +98,8 @@ export const dnsCounters: readonly MetricSpec[] = [
   { name: 'v6edge_dns_tcp_rejected_total', help: 'DNS over TCP connections closed because there were too many' },
   { name: 'v6edge_dns_tcp_timeouts_total', help: 'DNS over TCP connections closed for silence' },
   dropped('client_limit'),
+  { name: 'v6edge_dns_queries_total', help: 'DNS messages received from clients', labels: { transport: 'tls' } },
+  { name: 'v6edge_dns_tls_failures_total', help: 'TLS connections of clients that came to nothing' },
   ...types.map((type) => ({
     name: 'v6edge_dns_questions_total',
     help: 'Questions of class IN from clients that may ask, by type',
@@ -155,7 +157,9 @@ export const COUNT = {
   TCP_REJECTED: firstAnswer + 27,
   TCP_TIMEOUT: firstAnswer + 28,
   CLIENT_LIMITED: firstAnswer + 29,
-  QUESTIONS: firstAnswer + 30,
+  TLS: firstAnswer + 30,
+  TLS_FAILED: firstAnswer + 31,
+  QUESTIONS: firstAnswer + 32,
 } as const;
 
 /** Indexes of `dnsGauges`. */

@@ -23,6 +23,7 @@ import { Responder, type ResponderContext } from './responder.ts';
 import { OTHER_ZONES } from './slot-counters.ts';
 import type { DnsSettings, Handoff, ZoneData, ZoneDelta } from './snapshot.ts';
 import { TcpServer, TcpShared } from './tcp-server.ts';
+import { TlsListeners } from './tls-listeners.ts';
 import { type ServerContext, UdpServer } from './udp-server.ts';
 import { lowerName, type NameKey, nameFromText, nameKey } from './wire/name.ts';
 import { Zone, ZoneTable } from './zone.ts';
@@ -46,7 +47,7 @@ export interface DnsEngineContext {
 /** One address and transport it should listen on. */
 export interface ListenStatus {
   readonly endpoint: InetEndpoint;
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: 'udp' | 'tcp' | 'tls';
   /** Where it listens, with the port the kernel chose if 0 was asked for; undefined when it does not. */
   readonly bound: InetEndpoint | undefined;
   /** Why it does not. */
@@ -71,6 +72,7 @@ export class DnsEngine {
   readonly #server: ServerContext;
   readonly #listeners = new Map<string, Listener>();
   readonly #tcp = new TcpShared();
+  readonly #tls: TlsListeners;
   readonly #dns64: Dns64;
   readonly #rebind = new RebindGuard();
   readonly #hairpin = new Hairpin();
@@ -117,6 +119,7 @@ export class DnsEngine {
       },
     });
     this.#server = { reactor, clock, counters, filter: this.#filter, responder: this.#responder };
+    this.#tls = new TlsListeners(this.#server, this.#tcp, log);
   }
 
   /**
@@ -145,6 +148,7 @@ export class DnsEngine {
     }
     this.#applyLocalZones(settings.forward);
     this.#applyListeners(settings.listen);
+    this.#tls.apply(settings.tls);
   }
 
   /** Adds a zone, or takes the place of the one of its name. */
@@ -194,12 +198,13 @@ export class DnsEngine {
 
   /** Where it listens, and where it cannot. */
   get listening(): readonly ListenStatus[] {
-    return [...this.#listeners.values()].map(({ endpoint, transport, server, error }) => ({
+    const plain = [...this.#listeners.values()].map(({ endpoint, transport, server, error }) => ({
       endpoint,
       transport,
       bound: server?.endpoint,
       error,
     }));
+    return [...plain, ...this.#tls.listening];
   }
 
   /** Takes no more queries, waits until those under way are answered, at most `graceMs`, and closes. */
@@ -209,6 +214,7 @@ export class DnsEngine {
       if (server instanceof UdpServer) server.quiesce();
       else server?.close();
     }
+    this.#tls.quiesce();
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = this.#context.clock.after(graceMs, resolve);
     this.#responder.whenIdle(resolve);
@@ -225,6 +231,7 @@ export class DnsEngine {
     this.#responder.close();
     for (const listener of this.#listeners.values()) this.#closeListener(listener);
     this.#listeners.clear();
+    this.#tls.close();
     for (const connection of [...this.#tcp.connections]) connection.close();
     this.#shared.forwarder?.close();
   }

@@ -22,13 +22,13 @@ const BACKLOG = 256;
 const KEEPALIVE_SECONDS = 30;
 /** Connections of a thread, and of one client: the oldest idle one makes room (RFC 7766 §6.2.2, §10). */
 const MAX_CONNECTIONS = 1024;
-const MAX_PER_CLIENT = 128;
+export const MAX_PER_CLIENT = 128;
 /** RFC 7766 §6.2.3: a few seconds. */
-const IDLE_MS = 10_000;
+export const IDLE_MS = 10_000;
 /** Queries of one connection that wait for their answers; more are read when these are done. */
-const MAX_PENDING = 64;
+export const MAX_PENDING = 64;
 /** Answers a client has not taken: beyond that no more queries are read. */
-const MAX_UNSENT = 256 * 1024;
+export const MAX_UNSENT = 256 * 1024;
 /** Below that, more of a long answer is made: a zone transfer is no further ahead of its client than this and a message. */
 const LOW_UNSENT = 64 * 1024;
 const ACCEPTS_PER_TURN = 64;

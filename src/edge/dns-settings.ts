@@ -22,6 +22,7 @@ export const noDns: DnsConfig = {
   clientLimit: { queriesPerSecond: 0 },
   queryLog: { sample: 0, maxPerSecond: 0 },
   identity: { version: '', id: '' },
+  tls: undefined,
   forward: undefined,
   dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
   hairpin: { ingressDomains: [], addresses: [] },

@@ -20,6 +20,7 @@ export function wantedPorts(config: EdgeConfig): WantedPort[] {
   return [
     ...config.proxy.listeners.flatMap(({ bind }) => bind.map((endpoint) => ({ transport: 'tcp' as const, endpoint }))),
     ...(config.dns?.listen ?? []).flatMap((endpoint) => both.map((transport) => ({ transport, endpoint }))),
+    ...(config.dns?.tls?.listen ?? []).map((endpoint) => ({ transport: 'tcp' as const, endpoint })),
   ];
 }
 

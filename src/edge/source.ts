@@ -83,7 +83,7 @@ export class EdgeSource implements AdminSource {
         sessionsNow: edge.counters.gauge(ProxyGauge.sessions),
         bytesIn: listenerSum(edge, ListenerCounter.bytesIn),
         bytesOut: listenerSum(edge, ListenerCounter.bytesOut),
-        queries: this.#dnsCount(COUNT.UDP) + this.#dnsCount(COUNT.TCP),
+        queries: this.#dnsCount(COUNT.UDP) + this.#dnsCount(COUNT.TCP) + this.#dnsCount(COUNT.TLS),
         threadRestarts: edge.threads.restarts,
       },
     };

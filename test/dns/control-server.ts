@@ -67,6 +67,7 @@ export function testConfig(overrides: Partial<DnsConfig> = {}): DnsConfig {
     clientLimit: { queriesPerSecond: 0 },
     queryLog: { sample: 0, maxPerSecond: 0 },
     identity: { version: '', id: '' },
+    tls: undefined,
     forward: undefined,
     dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
     hairpin: { ingressDomains: [], addresses: [] },

@@ -53,6 +53,8 @@ const meant: Record<keyof typeof COUNT, string> = {
   TCP_REJECTED: 'tcp_rejected',
   TCP_TIMEOUT: 'tcp_timeouts',
   CLIENT_LIMITED: 'dropped reason=client_limit',
+  TLS: 'queries transport=tls',
+  TLS_FAILED: 'tls_failures',
   QUESTIONS: 'questions type=A',
 };
 

@@ -237,6 +237,7 @@ export function settings(options: EngineOptions): DnsSettings {
       ? undefined
       : {
           policy: 'ordered',
+          ca: undefined,
           timeoutMs: 1000,
           domains: [],
           rebind,
@@ -251,6 +252,7 @@ export function settings(options: EngineOptions): DnsSettings {
     clientLimit: { queriesPerSecond: 0 },
     queryLog: { sample: 0, maxPerSecond: 0 },
     identity: { version: '', id: '' },
+    tls: undefined,
     forward,
     dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
     hairpin: { ingressDomains: [], addresses: [] },

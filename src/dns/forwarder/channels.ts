@@ -18,21 +18,28 @@ export interface Channel {
 }
 
 export class Channels {
-  readonly #open: (upstream: Upstream) => Channel;
+  readonly #open: (upstream: Upstream, ca: string | undefined) => Channel;
   readonly #byName = new Map<string, Channel>();
   readonly #byDomain = new Map<NameKey, readonly Channel[]>();
   #general: readonly Channel[] = [];
   #policy: ForwardConfig['policy'] = 'ordered';
   #turn = 0;
+  #ca: string | undefined;
 
   /** @param open makes the ways to an upstream that is new */
-  constructor(open: (upstream: Upstream) => Channel) {
+  constructor(open: (upstream: Upstream, ca: string | undefined) => Channel) {
     this.#open = open;
   }
 
   /** Takes the upstreams of the configuration; what is known of those that stay is kept. Returns those that go. */
   apply(config: ForwardConfig): Channel[] {
     const before = new Map(this.#byName);
+    if (config.ca !== this.#ca) {
+      // Who was trusted by other certificates is to be looked at anew.
+      for (const [name, { upstream }] of before) if (upstream.config.transport === 'tls') before.delete(name);
+    }
+    const all = [...this.#byName.values()];
+    this.#ca = config.ca;
     this.#byName.clear();
     const take = (upstreams: readonly UpstreamConfig[]) => upstreams.map((each) => this.#take(each, before));
     this.#policy = config.policy;
@@ -41,7 +48,7 @@ export class Channels {
     for (const { domain, upstreams } of config.domains) {
       this.#byDomain.set(nameKey(nameFromText(domain)), take(upstreams));
     }
-    return [...before.values()].filter(({ upstream }) => !this.#byName.has(upstream.name));
+    return all.filter((channel) => this.#byName.get(channel.upstream.name) !== channel);
   }
 
   /** All of them, each once. */
@@ -94,7 +101,7 @@ export class Channels {
   #take(config: UpstreamConfig, before: ReadonlyMap<string, Channel>): Channel {
     const name = upstreamName(config);
     let channel = this.#byName.get(name) ?? before.get(name);
-    channel ??= this.#open(new Upstream(config));
+    channel ??= this.#open(new Upstream(config), this.#ca);
     this.#byName.set(name, channel);
     return channel;
   }

@@ -91,10 +91,10 @@ export class Forwarder implements AttemptHandler {
     const batch = new UdpBatch({ count: 32, receiveBytes: MAX_REPLY, sendBytes: 0 });
     const { reactor, random, clock } = context;
     const shared: UdpExchangeContext = { reactor, random, batch, handler: this };
-    this.#channels = new Channels((upstream) => ({
+    this.#channels = new Channels((upstream, ca) => ({
       upstream,
       udp: new UdpExchange(shared, upstream),
-      stream: new StreamExchange({ clock, random, handler: this }, upstream),
+      stream: new StreamExchange({ clock, random, handler: this }, upstream, ca),
       cookie: new UpstreamCookie(() => context.newCookie()),
       probe: undefined,
     }));

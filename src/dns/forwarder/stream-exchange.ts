@@ -33,10 +33,12 @@ export class StreamExchange {
   /** Of the last TLS connection: with it the next takes a round trip less of computing (RFC 8446 §2.2). */
   #session: Buffer | undefined;
 
-  constructor(context: StreamContext, upstream: Upstream) {
+  /** @param ca certificates to check against, in PEM; else those of the runtime */
+  constructor(context: StreamContext, upstream: Upstream, ca: string | undefined) {
     this.#context = context;
     this.#upstream = upstream;
-    if (upstream.config.transport === 'tls') this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2' });
+    if (upstream.config.transport !== 'tls') return;
+    this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
   }
 
   /** Sends `query`, writing the attempt's id into it. False when too many wait already. */

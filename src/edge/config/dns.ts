@@ -5,7 +5,6 @@ import { parseDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
 import type {
   Dns64Config,
-  ForwardConfig,
   SoaConfig,
   TsigAlgorithm,
   UpdateRule,
@@ -68,6 +67,9 @@ const forward = section({
   upstreams: list(upstream, 1).describe(
     'resolvers asked, by UDP unless `tcp://` or `tls://` stands before; port 53, or 853 with `tls://`, unless given; after # the name their certificate must have',
   ),
+  caFile: text('path')
+    .optional()
+    .describe('certificates (PEM) that those of `tls://` upstreams are checked against, instead of public ones'),
   policy: choice(['fastest', 'ordered', 'roundrobin']).prefault('fastest').describe('which one first'),
   domains: list(
     section({
@@ -109,7 +111,7 @@ const forward = section({
     .prefault({})
     .describe('the forwarder’s cache'),
 })
-  .transform(({ timeout, ...rest }): ForwardConfig => ({ ...rest, timeoutMs: timeout }))
+  .transform(({ timeout, ...rest }) => ({ ...rest, timeoutMs: timeout }))
   .optional()
   .describe('names outside our zones; without this section they are refused');
 
@@ -261,6 +263,15 @@ export const dns = section({
   })
     .prefault({})
     .describe('response rate limiting'),
+  tls: section({
+    listen: list(inetEndpoint(853), 1).describe('where to answer; port 853 unless given'),
+    certificateFile: text('path').describe('the certificate (PEM), with those between it and its authority'),
+    keyFile: text('path').describe(
+      'its private key (PEM); both relative to the configuration file, read again by a reload',
+    ),
+  })
+    .optional()
+    .describe('DNS over TLS (RFC 7858) for clients; without this section there is none'),
   clientLimit: section({
     queriesPerSecond: integer(0, 1_000_000)
       .prefault(0)

@@ -1,5 +1,4 @@
 /** Reads a configuration file: every error of it at once, or a configuration that can run. */
-import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
@@ -10,6 +9,7 @@ import type { TsigKey, ZoneConfig } from '../../dns/config.ts';
 import { nameFromText } from '../../dns/wire/name.ts';
 import { readZoneFile, ZoneFileError } from '../../dns/zonefile.ts';
 import type { ListenerConfig, PoolConfig } from '../../proxy/config.ts';
+import { checkCertificates, checkPrivateKey } from './certificates.ts';
 import { checkDns, key, zone } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
 import { inetEndpoint } from './fields.ts';
@@ -78,6 +78,12 @@ interface Secrets {
   readonly keys: readonly TsigKey[];
   /** CA certificates for the checks of pools, by pool. */
   readonly cas: ReadonlyMap<string, string>;
+  /** PEM texts of the `dns` section. */
+  readonly dns: {
+    readonly ca: string | undefined;
+    readonly certificate: string | undefined;
+    readonly key: string | undefined;
+  };
 }
 
 /** Checks that span keys: they run on each part that parses by itself, whatever is wrong with the others. */
@@ -93,11 +99,12 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
     if (value.file !== undefined) checkZoneFile(resolve(folder, value.file), value, [...path, 'file'], report);
   }
   const parsedAdmin = admin.safeParse(raw.admin ?? {});
-  checkBinds(parsedAdmin.data?.listen ?? [], listeners, at(raw, 'dns', 'listen'), report);
+  checkBinds(parsedAdmin.data?.listen ?? [], listeners, raw.dns, report);
   return {
     token: parsedAdmin.success ? checkAdmin(parsedAdmin.data, folder, report) : undefined,
     keys: readKeys(at(raw, 'dns', 'keys'), folder, report),
     cas: loadCas(pools, folder, report),
+    dns: loadDnsPems(raw.dns, folder, report),
   };
 }
 
@@ -115,17 +122,25 @@ function loadCas(pools: readonly Located<Omit<PoolConfig, 'name'>>[], folder: st
   return cas;
 }
 
-/** @throws {ValueError} unless the text holds certificates, and nothing that is none between their lines */
-function checkCertificates(text: string, file: string): void {
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw new ValueError(`${file} holds no certificate in PEM (BEGIN CERTIFICATE)`);
-  for (const [i, block] of blocks.entries()) {
-    try {
-      new X509Certificate(block);
-    } catch (cause) {
-      throw new ValueError(`${file}: certificate ${i + 1} cannot be read: ${errorMessage(cause)}`, { cause });
-    }
-  }
+/** What the `dns` section's certificate files hold. */
+function loadDnsPems(raw: unknown, folder: string, report: Report): Secrets['dns'] {
+  const read = (path: KeyPath, check: (text: string, file: string) => void): string | undefined => {
+    const file = at(raw, ...path.map(String));
+    if (typeof file !== 'string' || file === '') return undefined;
+    let text: string | undefined;
+    attempt(['dns', ...path], report, () => {
+      const found = readSmallFile(resolve(folder, file));
+      check(found, file);
+      text = found;
+    });
+    return text;
+  };
+  const ca = read(['forward', 'caFile'], checkCertificates);
+  const certificate = read(['tls', 'certificateFile'], checkCertificates);
+  const key = read(['tls', 'keyFile'], (text, file) => {
+    if (certificate !== undefined) checkPrivateKey(text, certificate, file);
+  });
+  return { ca, certificate, key };
 }
 
 function readKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
@@ -175,7 +190,7 @@ function checkAdmin(parsed: Parsed['admin'], folder: string, report: Report): st
 function checkBinds(
   adminListen: readonly Endpoint[],
   listeners: readonly Located<ListenerConfig>[],
-  dnsListen: unknown,
+  dns: unknown,
   report: Report,
 ): void {
   const taken = new Map<string, string>();
@@ -190,8 +205,11 @@ function checkBinds(
   for (const { path, value } of listeners) {
     for (const [i, bind] of value.bind.entries()) take(bind, [...path, 'bind', i], `the listener "${value.name}"`);
   }
-  for (const { path, value } of entities(inetEndpoint(53), dnsListen, ['dns', 'listen']))
-    take(value, path, 'dns.listen');
+  const dnsBinds = [
+    ...entities(inetEndpoint(53), at(dns, 'listen'), ['dns', 'listen']),
+    ...entities(inetEndpoint(853), at(dns, 'tls', 'listen'), ['dns', 'tls', 'listen']),
+  ];
+  for (const { path, value } of dnsBinds) take(value, path, path.slice(0, -1).join('.'));
 }
 
 /** Puts the configuration together: paths are absolute from here on. */
@@ -216,7 +234,8 @@ function complete(parsed: Parsed, folder: string, secrets: Secrets): EdgeConfig 
     },
     dns: dns && {
       ...dns,
-      forward: dns.forward,
+      forward: dns.forward && { ...dns.forward, ca: secrets.dns.ca },
+      tls: dns.tls && { listen: dns.tls.listen, certificate: secrets.dns.certificate!, key: secrets.dns.key! },
       keys: secrets.keys,
       zones: dns.zones.map((each) => (each.file === undefined ? each : { ...each, file: resolve(folder, each.file) })),
     },

@@ -6,6 +6,7 @@ import { formatCidr, formatEndpoint } from '../../../src/core/address.ts';
 import { loadConfig, parseConfig } from '../../../src/edge/config/load.ts';
 import { formatProblem } from '../../../src/edge/config/problems.ts';
 import type { EdgeConfig } from '../../../src/edge/config/types.ts';
+import { makeCertificate } from '../../dns/certificate.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const file = '/etc/v6edge/none.yaml';
@@ -235,6 +236,12 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     dns('  hairpin: { ingressDomains: [a.test] }'),
     [/^3:12: dns.hairpin: `ingressDomains` without `addresses`/],
   ],
+  [
+    'DNS over TLS without a key',
+    dns('  tls: { listen: ["::1"], certificateFile: /nonexistent/c }'),
+    [/^3:8: dns.tls.keyFile: is missing/, /dns.tls.certificateFile: \/nonexistent\/c does not exist/],
+  ],
+  ['certificates of upstreams', dns('  forward: { upstreams: ["::1"], caFile: /nonexistent/c }'), [/c does not exist/]],
   ['query log', dns('  queryLog: { sample: 2 }'), [/sample: 2 is no number in range \(allowed: 0 to 1\)/]],
   ['identity', dns(`  identity: { version: ${'x'.repeat(256)} }`), [/longer than 255 octets/]],
   ['no upstream', dns('  forward: { upstreams: [] }'), ['3:25: dns.forward.upstreams: needs at least one entry']],
@@ -648,6 +655,32 @@ t.test('CA certificates of checks', (t) => {
   const [p, q] = result.config.proxy.pools;
   t.match(p!.check, { verify: 'required', ca: good, fastIntervalMs: 300, downIntervalMs: 300 });
   t.match(q!.check, { verify: 'none', ca: undefined, fastIntervalMs: 500, downIntervalMs: 2000 });
+  t.end();
+});
+
+t.test('certificate and key of DNS over TLS: read, and each other’s', (t) => {
+  const [one, two] = ['one.test', 'two.test'].map((name) => makeCertificate(t, name));
+  const folder = t.testdir({
+    'c.pem': one!.certificate,
+    'k.pem': one!.key,
+    'other.pem': two!.key,
+    'no.pem': 'nothing',
+  });
+  const file = join(folder, 'v6edge.yaml');
+  const text = (key: string) => dns(`  tls: { listen: ["::1"], certificateFile: c.pem, keyFile: ${key} }`);
+  for (const [key, message] of [
+    ['other.pem', 'other.pem is not the key of the certificate'],
+    ['no.pem', /^no.pem holds no private key/],
+    ['c.pem', /^c.pem holds no private key/],
+  ] as const) {
+    writeFileSync(file, text(key));
+    t.match(loadConfig(file), { errors: [{ path: 'dns.tls.keyFile', message }] });
+  }
+  writeFileSync(file, text('k.pem'));
+  const result = loadConfig(file);
+  t.match(result, {
+    config: { dns: { tls: { listen: [{ port: 853 }], certificate: one!.certificate, key: one!.key } } },
+  });
   t.end();
 });
 
