@@ -26,6 +26,9 @@ const MAX_EXPIRE = 14_515_200;
 /** Without a zone, and so without its timers: 1 s, doubled up to 5 min. */
 const MAX_FIRST_RETRY = 300;
 
+/** NOTIFY has the primaries asked once in so long: whoever forges one must not have us open connections without end. */
+const NOTIFY_PAUSE_MS = 1000;
+
 /** What the configuration says. */
 export interface SecondarySettings {
   readonly primaries: readonly InetEndpoint[];
@@ -104,6 +107,8 @@ export class SecondaryZone {
   /** Asked again when the round under way is over; who sent NOTIFY first. */
   #again: { readonly first: InetEndpoint | undefined } | undefined;
   #failures = 0;
+  /** When they were last begun to be asked; monotonic. */
+  #beganAt = Number.NEGATIVE_INFINITY;
   #primary: InetEndpoint | undefined;
   #lastError: string | undefined;
   #refreshTimer: Timer | undefined;
@@ -188,7 +193,14 @@ export class SecondaryZone {
     const known = !this.#foreign && !this.#expired && this.#zone !== undefined;
     if (known && serial !== undefined && !serialGreater(serial, this.#zone!.serial)) return;
     const first = this.#settings.primaries.find(({ address }) => sameBytes(address.bytes, from.address.bytes));
-    this.refresh(first === undefined ? {} : { first });
+    this.#hasten(first);
+  }
+
+  /** Asks now, or as soon as the pause after the last time is over. */
+  #hasten(first: InetEndpoint | undefined): void {
+    const wait = this.#beganAt + NOTIFY_PAUSE_MS - this.#context.clock.now();
+    if (this.#asking === undefined && wait > 0) this.#askAfter(wait, first);
+    else this.refresh(first === undefined ? {} : { first });
   }
 
   async #round(first: InetEndpoint | undefined): Promise<void> {
@@ -198,6 +210,7 @@ export class SecondaryZone {
     this.#again = undefined;
     const asking = new AbortController();
     this.#asking = asking;
+    this.#beganAt = this.#context.clock.now();
     let reached = false;
     const { primaries } = this.#settings;
     const order = first === undefined ? primaries : [first, ...primaries.filter((one) => one !== first)];
@@ -215,13 +228,11 @@ export class SecondaryZone {
     }
     this.#asking = undefined;
     this.#failures = reached ? 0 : this.#failures + 1;
-    if (this.#again !== undefined) {
-      // One that fails is not asked over and over: NOTIFY waits for its turn as well then.
-      const { first } = this.#again as { first: InetEndpoint | undefined };
-      if (reached) return void this.#round(first);
-      this.#again = undefined;
-    }
-    this.#schedule(reached);
+    const again = this.#again as { first: InetEndpoint | undefined } | undefined;
+    this.#again = undefined;
+    // Those that fail are not asked over and over: NOTIFY waits for its turn as well then.
+    if (again !== undefined && reached) this.#hasten(again.first);
+    else this.#schedule(reached);
   }
 
   /** Returns whether the primary told what there is; one that has less than we does not count. */
@@ -273,7 +284,7 @@ export class SecondaryZone {
   }
 
   #schedule(reached: boolean): void {
-    const { clock, random } = this.#context;
+    const { random } = this.#context;
     const { refresh, retry } = this.#timers();
     const seconds = reached
       ? refresh
@@ -282,8 +293,14 @@ export class SecondaryZone {
         : retry;
     // Not all zones and secondaries at the same moment: up to a quarter earlier, as BIND does.
     const ms = seconds * 1000 * (1 - random.fraction() / 4);
+    this.#askAfter(ms, undefined);
+  }
+
+  #askAfter(ms: number, first: InetEndpoint | undefined): void {
+    const { clock } = this.#context;
+    this.#refreshTimer?.cancel();
     this.#nextAt = clock.wall() + ms;
-    this.#refreshTimer = clock.after(ms, () => this.refresh());
+    this.#refreshTimer = clock.after(ms, () => void this.#round(first));
   }
 
   #armExpiry(): void {

@@ -183,25 +183,36 @@ t.test('what a restart finds', (t) => {
   t.end();
 });
 
-t.test('NOTIFY: asked at once, who sent it first; nothing for what is known', async (t) => {
+t.test('NOTIFY: who sent it is asked first, once a second at most; nothing for what is known', async (t) => {
   const stage = new Stage(zoneAt(5));
   stage.zone.start();
   await stage.reply(one, current(5));
+  await stage.advance(1000);
   stage.zone.notified(two, 5);
   stage.zone.notified(two, 4);
   await settle();
-  t.equal(stage.asked.length, 0);
+  t.equal(stage.asked.length, 0, 'known');
   stage.zone.notified({ ...two, port: 4711 }, 6);
   stage.takes = [zoneAt(6)];
   await stage.reply(two, ixfr(6));
   t.match(stage.contacts.at(-1), { kind: 'ixfr', from: 5, serial: 6 });
+
   stage.zone.notified(one, undefined);
   await settle();
+  t.equal(stage.asked.length, 0, 'not at once again');
+  t.equal(stage.next, 1000);
+  await stage.advance(999);
+  t.equal(stage.asked.length, 0);
+  await stage.advance(1);
   stage.zone.notified(two, 7);
   stage.zone.notified(two, 8);
   await stage.reply(one, current(6));
+  t.equal(stage.next, 1000, 'many while one is under way: one more');
+  await stage.advance(1000);
   await stage.reply(two, current(6));
-  t.equal(stage.asked.length, 0, 'many while one is under way: one more');
+  t.equal(stage.next, 3_600_000);
+
+  await stage.advance(1000);
   stage.zone.notified(one, 9);
   await settle();
   stage.zone.notified(one, 9);
