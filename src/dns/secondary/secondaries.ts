@@ -114,7 +114,8 @@ export class Secondaries {
       {
         name,
         zone: stored === undefined ? undefined : new Zone({ name, rrsets: stored.rrsets }),
-        refreshedAt: stored === undefined ? undefined : (stored.refreshed ?? clock.wall()),
+        // A zone that was our own until now is good from now on.
+        refreshedAt: stored === undefined ? undefined : isCopy(stored) ? stored.refreshed : clock.wall(),
         foreign: stored !== undefined && stored.seed !== SECONDARY_SEED,
       },
     );
@@ -195,8 +196,12 @@ export class Secondaries {
     return {
       take: (content, at) => exclusive(() => this.#take(member(), key, name, content, at)),
       async confirm(at) {
-        const zone = member().data!;
-        await exclusive(() => writer().takeOver({ zone, changes: [], refreshed: at, seed: SECONDARY_SEED }));
+        await exclusive(async () => {
+          const { stopped, data: zone } = member();
+          // It may be somebody else's by now, or a zone of our own.
+          if (stopped || zone === undefined) return;
+          await writer().takeOver({ zone, changes: [], refreshed: at, seed: SECONDARY_SEED });
+        });
       },
       serve: (zone) => serve(member(), name, zone),
       onContact(contact) {
@@ -239,8 +244,13 @@ export class Secondaries {
 
 /** The commit that a zone of our own, or one that was left alone for a while, needs to become a secondary one. */
 function unconfirmed(key: NameKey, stored: StoredZone | undefined, now: number): ZoneCommit | undefined {
-  if (stored === undefined || stored.seed === SECONDARY_SEED || stored.seed === UNCONFIRMED_SEED) return undefined;
+  if (stored === undefined || isCopy(stored)) return undefined;
   return { zone: key, changes: [], seed: UNCONFIRMED_SEED, refreshed: now };
+}
+
+/** Whether what is stored was a secondary zone when it was stored. */
+function isCopy({ seed }: StoredZone): boolean {
+  return seed === SECONDARY_SEED || seed === UNCONFIRMED_SEED;
 }
 
 /** The name in the zone section of an update that need not parse. */

@@ -308,6 +308,20 @@ t.test('reload: primaries change, zones change their role and come back', async 
   t.equal(text(secondary), text(primary), 'back from the store at once');
 });
 
+t.test('a zone that was our own for long is served when it becomes a secondary', async (t) => {
+  const { primary } = await startPair(t);
+  const clock = new FakeClock(Date.now());
+  const config = secondaryZone(primary.port);
+  const server = await startControlServer(newDir(t), testConfig({ zones: [config] }), undefined, { clock });
+  t.teardown(() => server.close());
+  await loaded(server);
+  await server.control.apply(testConfig({ zones: [zoneConfig(zone)] }));
+  clock.advance(30 * 86_400_000);
+  await server.control.apply(testConfig({ zones: [secondaryZone(await freePort('::1'))] }));
+  t.equal(server.control.zone(zone)!.secondary!.state, 'loaded');
+  t.equal((await ask(server, `no.${zone}`)).rcode, RCODE.NXDOMAIN);
+});
+
 t.test('a primary with another key, or none, gives nothing; a secondary that it lets in gets it', async (t) => {
   const { primary } = await startPair(t);
   const wrong = { ...testKey, secret: new Uint8Array(32) };
