@@ -1,7 +1,7 @@
 /**
  * A `DnsControl` behind a real UDP and TCP socket, for tests and as a child process:
  *
- *   node test/dns/control-server.ts STATE_DIR   prints its port, serves until it is killed
+ *   node test/dns/control-server.ts STATE_DIR   prints its port, serves until it is killed; updates get leases of an hour
  *
  * Everything goes to the control part: there are no data threads here.
  */
@@ -189,6 +189,8 @@ async function listen(port = 0): Promise<{ udp: dgram.Socket; tcp: net.Server }>
 }
 
 if (import.meta.main) {
-  const server = await startControlServer(process.argv[2]!);
+  const [forward, reverse] = testConfig().zones as [ZoneConfig, ZoneConfig];
+  const zones = [{ ...forward, leaseSeconds: 3600 }, reverse];
+  const server = await startControlServer(process.argv[2]!, testConfig({ zones }));
   process.stdout.write(`${server.port}\n`);
 }

@@ -1,7 +1,7 @@
 /**
  * SIGKILL at random moments while eight clients send updates: what was acknowledged is there after the restart, no update
  * is there in part, serials never step back, and an IXFR from before the kill leads to the zone as it is. Each update adds
- * an AAAA and a TXT, and through `reverse` a PTR in a second zone. V6EDGE_CRASH_KILLS sets how many moments.
+ * an AAAA and a TXT, both with a lease, and through `reverse` a PTR in a second zone. V6EDGE_CRASH_KILLS sets how many moments.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,8 +12,10 @@ import { createInterface } from 'node:readline';
 import t from 'tap';
 import { systemClock } from '../../src/core/clock.ts';
 import { SeededRandom } from '../../src/core/random.ts';
+import { ZoneStore } from '../../src/dns/store.ts';
 import { signRequest } from '../../src/dns/tsig.ts';
 import { encodeMessage, parseMessage } from '../../src/dns/wire/message.ts';
+import { nameFromText, nameKey } from '../../src/dns/wire/name.ts';
 import { rdataFromText } from '../../src/dns/wire/rdata.ts';
 import { CLASS, RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { reverseZoneName, testKey } from './control-server.ts';
@@ -30,6 +32,14 @@ async function startChild(dir: string): Promise<{ child: ChildProcess; port: num
   const child = spawn(process.execPath, [script, dir], { stdio: ['ignore', 'pipe', 'ignore'] });
   const [line] = (await once(createInterface(child.stdout!), 'line')) as [string];
   return { child, port: Number(line) };
+}
+
+/** Leases on disk; the daemon may have the store open. */
+async function countLeases(dir: string): Promise<number> {
+  const store = await ZoneStore.openReadOnly(dir);
+  const sets = store.leases(nameKey(nameFromText('cluster.test')));
+  await store.close();
+  return sets.reduce((sum, { leases }) => sum + leases.length, 0);
 }
 
 function addHost(n: number): Uint8Array {
@@ -88,6 +98,7 @@ t.test(`every acknowledged update survives (seed ${seed})`, { timeout: 60_000 + 
     lost += [...acknowledged].filter((n) => !aaaa.has(String(n))).length;
     half += [...aaaa].filter((n) => !txt.has(n)).length + [...txt].filter((n) => !aaaa.has(n)).length;
     half += Math.abs(ptrs - aaaa.size);
+    half += Math.abs((await countLeases(dir)) - aaaa.size - txt.size);
     if (round === kills) {
       child.kill('SIGKILL');
       await dead;
