@@ -427,7 +427,8 @@ export class Forwarder implements AttemptHandler {
     this.#end(oldest);
     this.#context.counters.add(COUNT.UPSTREAM_GIVEN_UP);
     oldest.error = EDE.OTHER;
-    this.#tell(oldest, undefined);
+    // Not now: another answer is being written where these would be.
+    queueMicrotask(() => this.#tell(oldest, undefined));
     return true;
   }
 
