@@ -155,6 +155,7 @@ export class Edge {
       dns: this.dns,
       proxy: this.proxy,
       upstreams: () => this.#config.dns?.forward?.upstreams ?? [],
+      ca: () => this.#config.dns?.forward?.ca,
     });
     const handoff: Handoff = (request, send) => this.dns.handle(request, send);
     this.threads = new DataThreads({

@@ -20,12 +20,14 @@ export interface DiscoveryEngines {
   readonly proxy: ProxyControl;
   /** The configured upstreams; with none the system's own servers are asked. */
   readonly upstreams: () => readonly UpstreamConfig[];
+  /** What those by TLS are known by. */
+  readonly ca: () => string | undefined;
 }
 
 const self = { kind: 'inet', address: parseAddress('::1'), port: 0 } as const;
 
 /** Discovery for a daemon. */
-export function createDiscovery({ clock, log, dns, proxy, upstreams }: DiscoveryEngines): Discovery {
+export function createDiscovery({ clock, log, dns, proxy, upstreams, ca }: DiscoveryEngines): Discovery {
   const askOwn: Ask = async (query) => {
     const [reply] = await dns.handle({ message: query, client: self, local: self, transport: 'tcp' });
     if (reply === undefined) throw new LookupError('our own zones gave no answer');
@@ -39,7 +41,7 @@ export function createDiscovery({ clock, log, dns, proxy, upstreams }: Discovery
     random: cryptoRandom,
     isOwn: (name: string) => dns.zones().some((zone) => isSubdomainKey(name, nameKey(nameFromText(zone.name)))),
     askOwn,
-    askOthers: (query: Uint8Array) => askServers({ clock, servers }, query),
+    askOthers: (query: Uint8Array) => askServers({ clock, servers, ca }, query),
   };
   return new Discovery({
     clock,

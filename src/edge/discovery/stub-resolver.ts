@@ -24,21 +24,23 @@ export interface StubContext {
   readonly clock: Clock;
   /** Asked anew for each lookup: a reload may have changed them. */
   readonly servers: () => readonly UpstreamConfig[];
+  /** Certificates (PEM) that theirs are checked against; undefined = the runtime's own. */
+  readonly ca?: () => string | undefined;
 }
 
 /**
  * Asks the servers until one gives an answer other than SERVFAIL and REFUSED.
  * @throws {LookupError} none did
  */
-export async function askServers({ clock, servers }: StubContext, query: Uint8Array): Promise<Uint8Array> {
-  const list = servers();
+export async function askServers(context: StubContext, query: Uint8Array): Promise<Uint8Array> {
+  const list = context.servers();
   if (list.length === 0) throw new LookupError('there is no DNS server to ask');
   let last: Uint8Array | undefined;
   let reason = '';
   for (let round = 0; round < rounds; round++) {
     for (const server of list) {
       try {
-        const reply = await askServer(clock, server, query);
+        const reply = await askServer(context, server, query);
         const rcode = reply[3]! & 15;
         if (rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN) return reply;
         last = reply;
@@ -51,11 +53,11 @@ export async function askServers({ clock, servers }: StubContext, query: Uint8Ar
   throw new LookupError(reason);
 }
 
-async function askServer(clock: Clock, server: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
-  if (server.transport !== 'udp') return await askByStream(clock, server, query);
-  const reply = await askByUdp(clock, server, query);
+async function askServer(context: StubContext, server: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
+  if (server.transport !== 'udp') return await askByStream(context, server, query);
+  const reply = await askByUdp(context.clock, server, query);
   const truncated = (reply[2]! & 2) !== 0;
-  return truncated ? await askByStream(clock, server, query) : reply;
+  return truncated ? await askByStream(context, server, query) : reply;
 }
 
 function askByUdp(clock: Clock, { endpoint }: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
@@ -74,9 +76,9 @@ function askByUdp(clock: Clock, { endpoint }: UpstreamConfig, query: Uint8Array)
   });
 }
 
-function askByStream(clock: Clock, server: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
+function askByStream({ clock, ca }: StubContext, server: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  const socket = openStream(server);
+  const socket = openStream(server, ca?.());
   const timer = clock.after(tryMs, () => reject(new Error(`no answer within ${tryMs} ms`)));
   let received: Buffer = Buffer.alloc(0);
   socket.on('error', reject);
@@ -99,13 +101,13 @@ function askByStream(clock: Clock, server: UpstreamConfig, query: Uint8Array): P
   });
 }
 
-function openStream({ transport, endpoint, serverName }: UpstreamConfig): Socket {
+function openStream({ transport, endpoint, serverName }: UpstreamConfig, ca: string | undefined): Socket {
   const host = formatAddress(endpoint.address);
   const { port } = endpoint;
   if (transport !== 'tls') return connectTcp({ host, port });
   // Without a name the certificate must be for the address.
   const name = serverName === undefined ? {} : { servername: serverName };
-  return connectTls({ host, port, ALPNProtocols: ['dot'], minVersion: 'TLSv1.2', ...name });
+  return connectTls({ host, port, ALPNProtocols: ['dot'], minVersion: 'TLSv1.2', ...name, ...(ca && { ca }) });
 }
 
 function isReply(reply: Uint8Array, query: Uint8Array): boolean {

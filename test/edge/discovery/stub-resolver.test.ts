@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import tls from 'node:tls';
 import t, { type Test } from 'tap';
 import { parseInetEndpoint } from '../../../src/core/address.ts';
 import { systemClock } from '../../../src/core/clock.ts';
@@ -10,6 +11,7 @@ import { encodeMessage, parseMessage } from '../../../src/dns/wire/message.ts';
 import { nameFromText } from '../../../src/dns/wire/name.ts';
 import { CLASS, FLAG, OPCODE, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
 import { askServers } from '../../../src/edge/discovery/stub-resolver.ts';
+import { makeCertificate } from '../../dns/certificate.ts';
 
 const query = encodeMessage({
   id: 77,
@@ -93,4 +95,22 @@ t.test('an answer that was cut short is asked for by TCP', async (t) => {
 t.test('TLS that is none', async (t) => {
   const upstream = await server(t, [], reply(RCODE.NOERROR));
   await t.rejects(ask({ ...upstream, transport: 'tls', serverName: 'dns.test' }), { code: 'V6_LOOKUP' });
+});
+
+t.test('TLS, known by an authority of its own', async (t) => {
+  const { certificate, key } = makeCertificate(t, 'dns.test');
+  const server = tls.createServer({ cert: certificate, key }, (socket) => {
+    const answer = reply(RCODE.NXDOMAIN);
+    socket.on('data', () => socket.end(Buffer.concat([Buffer.of(answer.length >> 8, answer.length), answer])));
+    socket.on('error', () => {});
+  });
+  server.on('tlsClientError', () => {});
+  server.listen(0, '::1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const endpoint = parseInetEndpoint(`[::1]:${(server.address() as AddressInfo).port}`);
+  const servers = () => [{ transport: 'tls' as const, endpoint, serverName: 'dns.test' }];
+  const answer = await askServers({ clock: systemClock, servers, ca: () => certificate }, query);
+  t.equal(parseMessage(answer).rcode, RCODE.NXDOMAIN);
+  await t.rejects(askServers({ clock: systemClock, servers }, query), { code: 'V6_LOOKUP', message: /self-signed/ });
 });
