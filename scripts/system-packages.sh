@@ -19,6 +19,7 @@ rdisc6:ndisc6
 ndptool:libndp-tools
 dhcpcd:dhcpcd-base
 atk6-flood_rs6:thc-ipv6
+ra6:ipv6toolkit
 nginx:nginx-light
 unbound:unbound
 kdig:knot-dnsutils

@@ -2,6 +2,8 @@
  * Sends router solicitations that RFC 4861 §6.1.1 tells a router to discard, ROUNDS times, to all routers of a device.
  *
  *   bad-solicitations.ts DEVICE ROUNDS
+ *
+ * DEVICE is a name or, where /sys is another namespace's, an index.
  */
 import { parseAddress } from '../../../src/core/address.ts';
 import { AF_INET6, IPPROTO_ICMPV6, IPPROTO_IPV6, SOCK_RAW } from '../../../src/linux/constants.ts';
