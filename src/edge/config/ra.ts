@@ -65,11 +65,11 @@ const prefix = section({
   }),
 );
 
-const routeLifetime = () => seconds(0, 2 ** 32 - 2).optional();
+const optionLifetime = () => secondsOrInfinity().optional();
 
 const route = section({
   prefix: cidr6().describe('reached through us'),
-  lifetime: routeLifetime().describe('AdvRouteLifetime; default: 3 × `interval.max`'),
+  lifetime: optionLifetime().describe('AdvRouteLifetime; default: 3 × `interval.max`'),
   until: timestamp().optional().describe('the lifetime counts down to 0 at this time'),
   preference: preference().describe('against other routers’ equal routes'),
 });
@@ -110,7 +110,7 @@ export const raInterface = section({
   rdnss: section({
     // One option holds (255 - 1) / 2 addresses (RFC 8106 §5.1).
     servers: list(address6()).prefault([]).describe('addresses; an empty list stands for the interface’s own'),
-    lifetime: routeLifetime().describe('AdvRDNSSLifetime; default: 3 × `interval.max` (radvd 2.19: 1 ×)'),
+    lifetime: optionLifetime().describe('AdvRDNSSLifetime; default: 3 × `interval.max` (radvd 2.19: 1 ×)'),
     whileHealthy: flag()
       .prefault(false)
       .describe('lifetime 0 while DNS here cannot serve: for 10 s no upstream answers; until it has done so for 30 s'),
@@ -119,7 +119,7 @@ export const raInterface = section({
     .describe('DNS servers (RFC 8106)'),
   dnssl: section({
     domains: list(parsed({ kind: 'domain name' }, readDomainName), 1).describe('names'),
-    lifetime: routeLifetime().describe('AdvDNSSLLifetime; default: 3 × `interval.max`'),
+    lifetime: optionLifetime().describe('AdvDNSSLLifetime; default: 3 × `interval.max`'),
   })
     .optional()
     .describe('search domains (RFC 8106)'),
