@@ -44,6 +44,7 @@ openssl:openssl
 curl:curl
 shellcheck:shellcheck
 chromium:chromium
+promtool:prometheus
 debootstrap:debootstrap
 systemd-nspawn:systemd-container
 '

@@ -31,6 +31,7 @@ import { raCounters, raGauges } from '../ra/counters.ts';
 import { dnsCounterBase, dnsGaugeBase } from './counter-layout.ts';
 import type { Edge } from './edge.ts';
 import { Metrics, type Slot } from './metrics.ts';
+import { version } from './version.ts';
 
 /** All metrics of a daemon. */
 export function edgeMetrics(edge: Edge): Metrics {
@@ -67,6 +68,18 @@ export function edgeMetrics(edge: Edge): Metrics {
   metrics.addTable(dnsCounters, (index) => counters.counter(dnsCounterBase + index), 'counter');
   addDnsSlots(metrics, edge);
   metrics.addTable(dnsGauges, (index) => counters.gauge(dnsGaugeBase + index), 'gauge');
+  metrics.addSamples(
+    { name: 'v6edge_dns_upstream_up', help: 'Whether an upstream answers, as any data thread sees it.' },
+    ['upstream'],
+    () => {
+      const all = edge.reports.flatMap(({ upstreams }) => upstreams);
+      return [...new Set(all.map(({ name }) => name))].map((upstream) => ({
+        labels: { upstream },
+        value: all.some(({ name, state }) => name === upstream && state === 'up') ? 1 : 0,
+      }));
+    },
+    'gauge',
+  );
   metrics.addTable(controlCounters, (index) => edge.dnsControlCounters.get(index), 'counter');
   const secondaries = (value: (status: SecondaryStatus) => number | undefined) => () =>
     edge.dns.zones().flatMap(({ name, secondary }) => {
@@ -105,6 +118,12 @@ export function edgeMetrics(edge: Edge): Metrics {
     { name: 'v6edge_threads', help: 'Data threads that serve.' },
     [],
     () => [{ labels: {}, value: edge.threads.alive }],
+    'gauge',
+  );
+  metrics.addSamples(
+    { name: 'v6edge_info', help: 'Always 1; its label says which version runs.' },
+    ['version'],
+    () => [{ labels: { version: version() }, value: 1 }],
     'gauge',
   );
   return metrics;

@@ -40,6 +40,14 @@ interface Family {
   readonly sources: (() => Iterable<Sample>)[];
 }
 
+/** What there is to know of a metric without reading it. */
+export interface MetricDescription {
+  readonly name: string;
+  readonly type: MetricType;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
 /** All metrics of the daemon. Add sources first, then read `text` as often as wanted. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -97,6 +105,13 @@ export class Metrics {
         yield { labels, value: count, metricName: `${name}_count` };
       }
     });
+  }
+
+  /** Our own metrics, by name. */
+  describe(): MetricDescription[] {
+    return [...this.#families]
+      .map(([name, { type, help, labelNames }]) => ({ name, type, help, labels: [...labelNames] }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Every metric in Prometheus' text format. */
