@@ -111,6 +111,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.wheel = new TimerWheel(context.clock);
     const { table, thread } = context.sources ?? { table: newSourceTable(1, context.random), thread: 0 };
     this.#sources = new Sources(table, thread);
+    this.reactor.onBatchEnd(() => this.io.runCollected());
   }
 
   /**

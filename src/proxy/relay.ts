@@ -4,6 +4,9 @@
  * Both sockets are watched edge-triggered for reading and writing from the start, so no epoll_ctl follows. Bytes that the
  * other socket does not take at once are kept, at most one chunk or one pipeful, and nothing is read until they are gone.
  * A side at rest holds neither chunk nor pipe.
+ *
+ * Small messages that are reported in one batch of events are all read before the first is written: the kernel's code for
+ * either stays in the processor's cache, and the peers' processes wake up to several of them.
  */
 import { EAGAIN, ECONNRESET } from '../linux/constants.ts';
 import type { Pipe, PipePool } from '../linux/pipes.ts';
@@ -38,11 +41,16 @@ const bulkBytes = 32768;
 const bulkReads = 2;
 /** Reads in a row from one socket before others get their turn. */
 const readsPerTurn = 16;
+/** Messages that are read before the first of them is written, and the room for each; a longer one is read on after it. */
+const slots = 64;
+const slotBytes = 8192;
 
 /** What all relays of a thread share. */
 export class RelayIo {
   readonly memory = new Memory(headerRoom + chunkBytes);
   readonly pipes: PipePool;
+  readonly slots = new Memory(slots * slotBytes);
+  readonly #collected: Relay[] = [];
   #deferred: Relay[] = [];
   #scheduled = false;
   readonly #runDeferred = () => {
@@ -54,6 +62,24 @@ export class RelayIo {
 
   constructor(pipes: PipePool) {
     this.pipes = pipes;
+  }
+
+  /** Reads from the relay with others of its batch. */
+  collect(relay: Relay): void {
+    this.#collected.push(relay);
+    if (this.#collected.length === slots) this.runCollected();
+  }
+
+  /** Reads from what was collected, then writes; to be called when a batch of events ends. */
+  runCollected(): void {
+    const relays = this.#collected;
+    if (relays.length === 0) return;
+    if (relays.length === 1) relays[0]!.pump();
+    else {
+      for (let i = 0; i < relays.length; i++) relays[i]!.readSlot(i * slotBytes);
+      for (const relay of relays) relay.writeSlot();
+    }
+    relays.length = 0;
   }
 
   /** Goes on with a relay after events and timers had their turn. */
@@ -90,6 +116,9 @@ export class Relay implements EventHandler {
   #pending: Memory | undefined;
   #pendingAt = 0;
   #pipe: Pipe | undefined;
+  /** Bytes in the slot at `#slotAt`, which are to be written before any other. */
+  #slotLength = 0;
+  #slotAt = 0;
   #bulk = 0;
   #sent = false;
   #deferred = false;
@@ -120,7 +149,8 @@ export class Relay implements EventHandler {
         this.#owner.onBroken(this, ECONNRESET);
         return;
       }
-      this.pump();
+      if (this.hangUp || this.#bulk > 0 || this.blocked) this.pump();
+      else this.#io.collect(this);
     }
     if ((events & EPOLLOUT) !== 0 && this.other.blocked) this.other.pump();
   }
@@ -146,7 +176,7 @@ export class Relay implements EventHandler {
       this.#owner.onBroken(this, -count);
       return;
     }
-    if (length > 0 && !this.#write(at, length, false)) return;
+    if (length > 0 && !this.#write(memory, at, length, false)) return;
     // What was reported before bytes might flow is not reported again.
     if (full || this.eof || this.hangUp) this.pump();
   }
@@ -155,6 +185,7 @@ export class Relay implements EventHandler {
   pump(): void {
     this.#deferred = false;
     if (this.finished || !this.#owner.relaying) return;
+    if (this.#slotLength > 0 && !this.#flushSlot()) return;
     for (let reads = 0; reads < readsPerTurn; reads++) {
       if (this.blocked && !this.#flush()) return;
       if (this.eof) {
@@ -168,9 +199,35 @@ export class Relay implements EventHandler {
     this.#io.defer(this);
   }
 
+  /** Reads a message into the slot at `at`; what brings none is seen to at once. */
+  readSlot(at: number): void {
+    if (this.finished || !this.#owner.relaying) return;
+    if (this.blocked || this.eof) {
+      this.pump();
+      return;
+    }
+    const count = receive(this.fd, this.#io.slots.address + at, slotBytes);
+    if (count <= 0) {
+      if (this.#readNothing(count)) this.pump();
+      return;
+    }
+    this.bytes += count;
+    this.#slotAt = at;
+    this.#slotLength = count;
+    this.#owner.onBytes(this, count);
+  }
+
+  /** Writes what `readSlot` read, if anything. */
+  writeSlot(): void {
+    const length = this.#slotLength;
+    if (length === 0 || !this.#flushSlot()) return;
+    if (length === slotBytes || this.hangUp) this.pump();
+  }
+
   /** Lets go of chunk and pipe; the descriptor is the session's to close. */
   release(): void {
     this.#pending = undefined;
+    this.#slotLength = 0;
     if (this.#pipe !== undefined) this.#io.pipes.release(this.#pipe);
     this.#pipe = undefined;
     this.finished = true;
@@ -187,7 +244,7 @@ export class Relay implements EventHandler {
     const short = count < chunkBytes;
     const last = short && this.#drainable;
     if (last) this.eof = true;
-    if (!this.#write(headerRoom, count, last)) return false;
+    if (!this.#write(memory, headerRoom, count, last)) return false;
     return !short || this.hangUp;
   }
 
@@ -215,9 +272,8 @@ export class Relay implements EventHandler {
     return false;
   }
 
-  /** Writes from the shared memory and keeps what is not taken. False when something is left or the other side is gone. */
-  #write(at: number, length: number, last: boolean): boolean {
-    const { memory } = this.#io;
+  /** Writes from shared memory and keeps what is not taken. False when something is left or the other side is gone. */
+  #write(memory: Memory, at: number, length: number, last: boolean): boolean {
     this.#prepareSend();
     const address = memory.address + at;
     let sent = last ? sendLast(this.other.fd, address, length) : send(this.other.fd, address, length);
@@ -229,6 +285,13 @@ export class Relay implements EventHandler {
     this.#pending = Memory.of(memory.bytes.subarray(at + sent, at + length));
     this.#pendingAt = 0;
     return false;
+  }
+
+  /** False when something is left or the other side is gone. */
+  #flushSlot(): boolean {
+    const length = this.#slotLength;
+    this.#slotLength = 0;
+    return this.#write(this.#io.slots, this.#slotAt, length, false);
   }
 
   /** Nagle's algorithm holds back nothing of a first send, so a session of one request never pays for switching it off. */

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { libcCall } from '../../src/linux/libc.ts';
 import { MemberCounter, memberCounterBase } from '../../src/proxy/counters.ts';
+import { Relay } from '../../src/proxy/relay.ts';
 import {
   freePort,
   Harness,
@@ -280,3 +281,78 @@ t.test('a member that speaks first is heard, its bytes reported together with th
   await until(() => greeting === '220 ready', 'the greeting');
   t.equal(greeting, '220 ready');
 });
+
+t.test('messages of many sessions in one batch of events arrive as they left, each on its own session', async (t) => {
+  const { harness, connect } = await through(t, (socket) => {
+    socket.on('data', (data) => socket.write(data)).on('end', () => socket.end());
+  });
+  const { io } = harness.engine;
+  const collect = io.collect.bind(io);
+  let inBatch = 0;
+  let most = 0;
+  io.collect = (relay) => {
+    most = Math.max(most, ++inBatch);
+    collect(relay);
+  };
+  harness.reactor.onBatchEnd(() => {
+    inBatch = 0;
+  });
+  // Around what one slot holds, and what one chunk does; more sessions than there are slots.
+  const sizes = [1, 6, 100, 8191, 8192, 8193, 16_384, 20_000, 65_536, 70_000];
+  const clients = Array.from({ length: 100 }, () => ({ socket: connect(), sent: [] as Buffer[], got: [] as Buffer[] }));
+  for (const { socket, got } of clients) socket.on('data', (data) => got.push(data));
+  for (let round = 0; round < sizes.length; round++) {
+    for (const [i, { socket, sent }] of clients.entries()) {
+      const size = sizes[(round + i) % sizes.length]!;
+      const message = chunk.subarray(i * 101 + round, i * 101 + round + size);
+      sent.push(message);
+      socket.write(message);
+    }
+    const whole = ({ sent, got }: { sent: Buffer[]; got: Buffer[] }) => lengthOf(got) >= lengthOf(sent);
+    await until(() => clients.every(whole), `the answers of round ${round}`);
+  }
+  for (const [i, { socket, sent, got }] of clients.entries()) {
+    t.ok(Buffer.concat(got).equals(Buffer.concat(sent)), `session ${i}`);
+    socket.end();
+  }
+  t.ok(most > 32, `${most} were read together`);
+  await harness.session(clients.length);
+});
+
+t.test('a client that resets after its message and the answer were read: the message is delivered, once', async (t) => {
+  let memberSocket: net.Socket | undefined;
+  const { harness, upstream, connect } = await through(t, (socket) => {
+    memberSocket = socket;
+    // It is cut off in the end, as the client cut us off.
+    socket.on('error', () => undefined);
+  });
+  const { io } = harness.engine;
+  const client = connect();
+  client.on('error', () => undefined);
+  await until(() => memberSocket !== undefined && harness.engine.sessions()[0]?.state === 'relaying', 'the session');
+  const collect = io.collect.bind(io);
+  const relays: Relay[] = [];
+  io.collect = (relay) => {
+    relays.push(relay);
+    if (relays.length < 2) return;
+    // The member's side is written first: what it writes to the client fails while the client's own message waits.
+    relays.sort((a, b) => Number(a.noDelay) - Number(b.noDelay));
+    const last = relays[1]!;
+    last.readSlot = (at) => {
+      Relay.prototype.readSlot.call(last, at);
+      client.resetAndDestroy();
+    };
+    for (const each of relays) collect(each);
+    io.runCollected();
+  };
+  client.write('abc');
+  memberSocket!.write('xyz');
+  const line = await harness.session();
+  t.match(line, { state: 'CD', bytesIn: 3, bytesOut: 3 });
+  await until(() => memberSocket!.destroyed, 'the end at the member');
+  t.equal(upstream.received[0]!.toString(), 'abc');
+});
+
+function lengthOf(buffers: readonly Buffer[]): number {
+  return buffers.reduce((total, { length }) => total + length, 0);
+}
