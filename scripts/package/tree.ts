@@ -43,7 +43,7 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
 
   copy('packaging/v6edge.yaml', 'etc/v6edge/v6edge.yaml');
   mkdirSync(join(tree, 'etc/v6edge/keys'));
-  copy('systemd/v6edge.service', 'usr/lib/systemd/system/v6edge.service');
+  for (const unit of ['v6edge.service', 'v6edge.socket']) copy(`systemd/${unit}`, `usr/lib/systemd/system/${unit}`);
   copy('packaging/sysusers.conf', 'usr/lib/sysusers.d/v6edge.conf');
   copy('packaging/tmpfiles.conf', 'usr/lib/tmpfiles.d/v6edge.conf');
 

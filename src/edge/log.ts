@@ -25,6 +25,9 @@ const maxBufferedBytes = 1024 * 1024;
 /** Fields whose value is never written. (pino's `redact` would do it at any depth, for 6 µs a line.) */
 const hiders = Object.fromEntries(['secret', 'token', 'authorization'].map((name) => [name, () => '[hidden]']));
 
+/** What the journal takes for the level of a line, as a prefix that it removes (sd-daemon(3)); pino's numbers to syslog's. */
+const journalPrefix: Readonly<Record<number, string>> = { 20: '<7>', 30: '<6>', 40: '<4>', 50: '<3>', 60: '<2>' };
+
 /** A thread's log and what its owner must do with it. */
 export interface LogSink {
   readonly log: Logger;
@@ -78,9 +81,13 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
   });
   // A timer only while something waits: one that runs all the time would wake an idle thread ten times a second.
   let waits = false;
-  const stream: pino.DestinationStream = {
-    write(line) {
-      destination.write(line);
+  const journal = isJournal(fd);
+  const stream = {
+    // pino says in `lastLevel` what the line to be written is.
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 30,
+    write(line: string) {
+      destination.write(journal ? `${journalPrefix[this.lastLevel] ?? ''}${line}` : line);
       if (waits) return;
       waits = true;
       setTimeout(() => {
@@ -115,6 +122,12 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
   };
   process.once('exit', flush);
   return { log: new PinoLogger(pino(settings, stream)), dropped: () => dropped, flush, drain };
+}
+
+/** Whether a descriptor is the stream that systemd made to the journal (systemd.exec(5), JOURNAL_STREAM: device:inode). */
+function isJournal(fd: number): boolean {
+  const { dev, ino } = fstatSync(fd);
+  return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
 }
 
 /** ISO time as pino wants it; the part above the second is made once a second. */

@@ -21,6 +21,9 @@ import { socketKeeper } from './sockets.ts';
 /** Handed-over messages that may wait for the control thread at once; further ones are dropped and the client asks again. */
 const maxHandoffs = 1_000;
 
+/** How long queries that are with upstreams may take when another daemon follows and sessions have ended. */
+const lastQueriesMs = 500;
+
 class DataThread {
   readonly #reactor = new Reactor();
   readonly #proxy: ProxyEngine;
@@ -194,7 +197,10 @@ class DataThread {
   }
 
   async #stop(graceMs: number, handOver: boolean): Promise<void> {
-    await Promise.all([this.#proxy.stop(graceMs, handOver), this.#dns.stop(graceMs)]);
+    const sessions = this.#proxy.stop(graceMs, handOver);
+    // Another daemon follows: queries are answered here for as long as there is anything here.
+    if (handOver) await sessions;
+    await Promise.all([sessions, this.#dns.stop(handOver ? lastQueriesMs : graceMs)]);
     this.close();
     parentPort?.close();
   }

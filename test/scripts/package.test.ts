@@ -59,6 +59,7 @@ t.test('it has everything, owned by root, writable by nobody else', async (t) =>
     ['usr/lib/v6edge/app/main.js', '-rw-r--r--'],
     ['usr/lib/v6edge/app/worker.js', '-rw-r--r--'],
     ['usr/lib/systemd/system/v6edge.service', '-rw-r--r--'],
+    ['usr/lib/systemd/system/v6edge.socket', '-rw-r--r--'],
     ['usr/lib/sysusers.d/v6edge.conf', '-rw-r--r--'],
     ['usr/lib/tmpfiles.d/v6edge.conf', '-rw-r--r--'],
     ['usr/share/man/man1/v6edge.1.gz', '-rw-r--r--'],
