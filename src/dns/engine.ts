@@ -100,6 +100,7 @@ export class DnsEngine {
       identity: new Identity(),
       queryLog: new QueryLog(log, random),
       reverseOf: (question) => this.#dns64.plan(question, 0)?.first.subarray(0, -4),
+      zonePeers: [],
       cookies: new CookieJar(random.fill(new Uint8Array(16))),
       ownCookies: new OwnCookies(random.fill(new Uint8Array(16)), random),
       cache: new WireCache(ZONE_CACHE_BYTES, random),
@@ -128,6 +129,7 @@ export class DnsEngine {
    */
   apply(settings: DnsSettings): void {
     assert(!this.#closed, 'apply after close');
+    this.#shared.zonePeers = settings.zonePeers ?? [];
     this.#filter.apply(settings.allow, settings.rateLimit, settings.clientLimit);
     this.#shared.queryLog.apply(settings.queryLog);
     this.#shared.identity.apply(settings.identity);

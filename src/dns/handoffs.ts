@@ -1,4 +1,5 @@
 /** Messages that only the control thread answers: passed up as bytes, its replies sent as they come back. */
+import { cidrContains, unmapAddress } from '../core/address.ts';
 import { errorMessage } from '../core/errors.ts';
 import { COUNT, responseCounter } from './counters.ts';
 import type { Origin, Outstanding, ReplySink } from './origin.ts';
@@ -20,6 +21,14 @@ export class Handoffs {
   constructor(context: ResponderContext, outstanding: Outstanding) {
     this.#context = context;
     this.#outstanding = outstanding;
+  }
+
+  /** Whether a client that may not ask otherwise has to do with our zones. */
+  isPeer(origin: Origin): boolean {
+    const { zonePeers } = this.#context;
+    if (zonePeers.length === 0) return false;
+    const { bytes } = unmapAddress(origin.client().address);
+    return zonePeers.some((cidr) => cidrContains(cidr, bytes));
   }
 
   /** Passes the view's message up. */

@@ -2,7 +2,7 @@
  * Answers messages of clients, whatever they came by: from the cache, from our zones, by forwarding, or by handing them to
  * the control thread. A cached answer takes no allocation; everything else leaves one behind.
  */
-import type { InetEndpoint } from '../core/address.ts';
+import type { Cidr, InetEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import { observe } from '../core/histogram.ts';
@@ -59,6 +59,8 @@ export interface ResponderContext {
   readonly queryLog: QueryLog;
   /** The reverse name of the IPv4 address in one that we make up ourselves, if its reverse name is asked for (RFC 6147 §5.3.1). */
   readonly reverseOf: (question: Uint8Array) => Uint8Array | undefined;
+  /** As in `DnsSettings`. */
+  zonePeers: readonly Cidr[];
   cookies: CookieJar;
   ownCookies: OwnCookies;
   cache: WireCache;
@@ -249,8 +251,10 @@ export class Responder {
       counters.add(view.faultCounter());
       return 0;
     }
-    if (!allowed) counters.add(COUNT.NOT_ALLOWED);
-    else if (verdict === VERDICT.HANDOFF) {
+    const plain = verdict === RCODE.NOERROR && view.class === CLASS.IN;
+    const peer = !allowed && (plain || verdict === VERDICT.HANDOFF) && this.#handoffs.isPeer(origin);
+    if (!allowed && !peer) counters.add(COUNT.NOT_ALLOWED);
+    else if (peer || verdict === VERDICT.HANDOFF) {
       this.#handoffs.take(view, origin);
       return 0;
     } else if (verdict === RCODE.FORMERR) counters.add(view.faultCounter());

@@ -1,5 +1,5 @@
 /** What the control thread tells data threads about DNS: plain data, passed by structured clone. */
-import type { InetEndpoint } from '../core/address.ts';
+import type { Cidr, InetEndpoint } from '../core/address.ts';
 import type { DnsConfig } from './config.ts';
 
 /** All records of one owner and type. `rdata` is uncompressed wire form, one entry a record, no two equal. */
@@ -40,6 +40,11 @@ export interface ZoneDelta {
 export interface DnsSettings extends Omit<DnsConfig, 'keys' | 'zones'> {
   /** What server cookies are made with (RFC 9018 §4.4): 16 octets, the same in all threads. */
   readonly cookieSecret: Uint8Array;
+  /**
+   * Who deals with our zones: primaries, secondaries, whose updates are passed on. Outside `allow` as well they reach the
+   * control thread, which has a policy for each of these, and answers questions from our zones alone.
+   */
+  readonly zonePeers?: readonly Cidr[];
   /** Slots of the counters: of zones by their names in the configuration, of upstreams by `upstreamName`. */
   readonly slots: {
     readonly zones: Readonly<Record<string, number>>;

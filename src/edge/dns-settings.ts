@@ -1,6 +1,7 @@
 /** What data threads get of the `dns` section. */
+import type { Cidr, InetEndpoint } from '../core/address.ts';
 import type { CounterTable } from '../core/counters.ts';
-import type { DnsConfig, ForwardConfig } from '../dns/config.ts';
+import type { DnsConfig, ForwardConfig, ZoneConfig } from '../dns/config.ts';
 import { upstreamName } from '../dns/forwarder/upstream.ts';
 import {
   upstreamCounterBase,
@@ -59,7 +60,7 @@ export class DnsSettingsMaker {
       zones: Object.fromEntries(this.zones.slots),
       upstreams: Object.fromEntries(this.upstreams.slots),
     };
-    const settings = { ...others, cookieSecret: this.#cookieSecret, slots };
+    const settings = { ...others, cookieSecret: this.#cookieSecret, slots, zonePeers: zones.flatMap(peersOf) };
     if (forward === undefined) return { ...settings, forward };
     const { cache } = forward;
     const sizeBytes = Math.floor(cache.sizeBytes / this.#threads);
@@ -69,4 +70,17 @@ export class DnsSettingsMaker {
 
 function allUpstreams({ upstreams, domains }: ForwardConfig): string[] {
   return [upstreams, ...domains.map((each) => each.upstreams)].flat().map(upstreamName);
+}
+
+/** Other servers that have to do with a zone, and clients whose updates we pass on. */
+function peersOf({ transfer, secondary }: ZoneConfig): Cidr[] {
+  const single = ({ address }: InetEndpoint): Cidr => ({ base: address, length: 8 * address.bytes.length });
+  const { primaries = [], allowNotify = [], allowUpdateForwarding = [] } = secondary ?? {};
+  return [
+    ...transfer.allow,
+    ...transfer.notify.map(single),
+    ...primaries.map(single),
+    ...allowNotify,
+    ...allowUpdateForwarding,
+  ];
 }

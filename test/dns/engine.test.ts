@@ -19,7 +19,7 @@ import {
 import type { HandoffRequest } from '../../src/dns/snapshot.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
-import { CLASS, FLAG, RCODE, TYPE } from '../../src/dns/wire/types.ts';
+import { CLASS, FLAG, RCODE, TYPE, typeToText } from '../../src/dns/wire/types.ts';
 import {
   aaaa,
   askedName,
@@ -106,6 +106,29 @@ t.test('clients outside allow are REFUSED, whatever they ask', async (t) => {
   bench.engine.apply(settings({}));
   t.equal((await bench.ask('a.own.test')).rcode, RCODE.NOERROR, 'allowed from the next settings on');
 });
+
+t.test(
+  'who has to do with our zones reaches the control thread from outside allow, and nothing else does',
+  async (t) => {
+    const handed: string[] = [];
+    const handoff = async ({ message }: HandoffRequest) => {
+      const asked = parseMessage(message);
+      handed.push(typeToText(asked.questions[0]?.type ?? 0));
+      return [reply(asked, { rcode: RCODE.NOTAUTH })];
+    };
+    const bench = await Bench.start(t, {
+      handoff,
+      settings: { allow: [], zonePeers: [parseCidr('192.0.2.0/24'), parseCidr('127.0.0.1/32')] },
+    });
+    for (const type of [TYPE.SOA, TYPE.IXFR]) t.equal((await bench.ask('own.test', { type })).rcode, RCODE.NOTAUTH);
+    t.same(handed, ['SOA', 'IXFR']);
+    t.equal((await bench.ask('own.test', { class: CLASS.CH })).rcode, RCODE.REFUSED, 'another class');
+    t.equal((await bench.ask('own.test', { type: TYPE.MAILB })).rcode, RCODE.REFUSED, 'no type of data');
+    bench.engine.apply(settings({ settings: { allow: [], zonePeers: [parseCidr('192.0.2.0/24')] } }));
+    t.equal((await bench.ask('own.test', { type: TYPE.SOA })).rcode, RCODE.REFUSED, 'somebody else');
+    t.equal(handed.length, 2);
+  },
+);
 
 t.test('answers from zones', async (t) => {
   const bench = await Bench.start(t);

@@ -269,6 +269,7 @@ class Server implements Origin {
       identity: new Identity(),
       queryLog: new QueryLog(nullLogger, random),
       reverseOf: () => undefined,
+      zonePeers: [],
       cookies: new CookieJar(new Uint8Array(16)),
       ownCookies: new OwnCookies(new Uint8Array(16), random),
       cache: this.cache,
