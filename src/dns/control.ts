@@ -2,8 +2,9 @@
  * The control thread's part of DNS: owns the zones and their store, answers what data threads hand over (updates,
  * transfers, anything signed), and tells data threads what changed.
  *
- * An update passes: TSIG → zone section → policy and RFC 2136 (update.ts) → commit queue → disk → data threads → reply.
- * A client that has NOERROR finds its records on disk and in answers.
+ * A zone is ours, or copied from its primaries (secondary/). An update passes: TSIG → zone section → policy and RFC 2136
+ * (update.ts) → commit queue → disk → data threads → reply. A client that has NOERROR finds its records on disk
+ * and in answers.
  */
 import { formatEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
@@ -184,6 +185,11 @@ export class DnsControl {
     const gone = [...before.values()].filter(({ zone }) => !served.has(zone.key));
     for (const { secondary, zone } of before.values()) {
       if (served.get(zone.key)?.secondary !== secondary) secondary?.stop();
+    }
+    // A transfer may have come meanwhile.
+    for (const [key, entry] of served) {
+      const old = before.get(key);
+      if (entry.secondary !== undefined && entry.secondary === old?.secondary) entry.zone = old.zone;
     }
     this.#keys = new Keyring(config.keys);
     this.#served = served;
