@@ -98,7 +98,7 @@ const setups: Record<PeerKind, (dir: string, port: number, options: PeerOptions)
     const config = `options {
   directory "${dir}"; pid-file "${dir}/run/pid"; session-keyfile "${dir}/run/key"; lock-file none;
   managed-keys-directory "${dir}"; listen-on { none; }; listen-on-v6 port ${port} { ::1; };
-  recursion no; notify no; dnssec-validation no; notify-delay 0; startup-notify-rate 100;
+  recursion no; notify no; dnssec-validation no; notify-delay 0; startup-notify-rate 100; check-names primary ignore; zero-no-soa-ttl no;
 };
 controls { };
 ${formatKeyFile(key)}
