@@ -66,7 +66,9 @@ class Primary {
   }
 }
 
-t.test(`${kills} kills, seed ${seed}`, async (t) => {
+t.setTimeout(30_000 + 5000 * kills);
+
+t.test(`${kills} kills, seed ${seed}`, { timeout: 30_000 + 5000 * kills }, async (t) => {
   const port = await freePort('::1');
   const transfer = { allow: [], key: testKey.name, notify: [parseInetEndpoint(`[::1]:${port}`)] };
   const server = await startControlServer(newDir(t), testConfig({ zones: [zoneConfig(zone, { transfer })] }));
