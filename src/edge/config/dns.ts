@@ -252,7 +252,9 @@ function keyName(name: string | undefined): string | undefined {
 /** The `dns` section. */
 export const dns = section({
   listen: list(inetEndpoint(53), 1).describe('where to answer, UDP and TCP'),
-  allow: list(cidr()).prefault(['::1/128', '127.0.0.0/8']).describe('who may ask; others get REFUSED'),
+  allow: list(cidr())
+    .prefault(['::1/128', '127.0.0.0/8'])
+    .describe('who may ask; others get REFUSED, but for servers that zones name: those get answers from our zones'),
   rateLimit: section({
     responsesPerSecond: integer(0, 1_000_000)
       .prefault(200)
