@@ -10,8 +10,9 @@ import { isSubdomainKey, type Name, type NameKey, nameKey, nameToText } from '..
 import { rdataFault } from '../wire/rdata.ts';
 import { CLASS, isDataType, TYPE, typeToText } from '../wire/types.ts';
 
-/** About two million records; a zone beyond that does not belong on an edge host. */
-const MAX_TRANSFER_OCTETS = 128 * 1024 * 1024;
+/** A zone beyond that does not belong on an edge host; a million small records are about 400 MB of our memory. */
+const MAX_TRANSFER_OCTETS = 64 * 1024 * 1024;
+const MAX_RECORDS = 1_000_000;
 
 /** One step of differences: from the zone with the first SOA to that with the second. */
 export interface DifferenceStep {
@@ -81,7 +82,7 @@ export class TransferReader {
     if (this.#first === undefined && message.answers.length === 0) throw fault('the first message has no records');
     for (const record of message.answers) {
       if (this.#done) throw fault('records after the end');
-      this.#records++;
+      if (++this.#records > MAX_RECORDS) throw fault(`it has more than ${MAX_RECORDS} records`);
       this.#take(record);
     }
     if (this.#done) return this.#result();

@@ -80,7 +80,13 @@ t.test('more than is taken', (t) => {
   reader.take(message([record('soa 5')]), 65_535);
   t.throws(() => {
     for (let i = 0; i < 3000; i++) reader.take(message([record('a.test A 192.0.2.1')]), 65_535);
-  }, /longer than 128 MiB/);
+  }, /longer than 64 MiB/);
+  const many = new TransferReader(apex, undefined);
+  many.take(message([record('soa 5')]), 10);
+  const thousand = message(new Array(1000).fill(record('a.test A 192.0.2.1')));
+  t.throws(() => {
+    for (let i = 0; i < 1001; i++) many.take(thousand, 10);
+  }, /more than 1000000 records/);
   t.end();
 });
 
