@@ -139,7 +139,9 @@ function contentFor(
   if (serial === undefined) return { kind: 'axfr', sets: axfrSets(zone) };
   if (isCurrent(zone, serial)) return { kind: 'current', sets: soaSets(zone) };
   const journal = store.journal(zone.key, serial);
-  const differences = journal === undefined ? undefined : ixfrSets(zone, journal);
+  // Taken over whole from a primary, a zone may have changed under the same serial: no step tells of that.
+  const told = journal?.every(({ changes }) => changes.length === 0 || changes.some(({ type }) => type === TYPE.SOA));
+  const differences = journal === undefined || told !== true ? undefined : ixfrSets(zone, journal);
   if (differences !== undefined && differences.length <= Math.max(zone.size, SHORT_DIFFERENCES)) {
     return { kind: 'ixfr', sets: differences };
   }

@@ -115,6 +115,12 @@ t.test('IXFR: differences, or the zone where they are missing or longer', async 
   const short = ['SOA', 'SOA', 'SOA', 'TXT', 'TXT', 'TXT', 'SOA'];
   t.same(types(await asker.ask({ type: TYPE.IXFR, serial: 1 })), short);
   t.same(types(await asker.ask({ type: TYPE.IXFR, serial: 2 })), ['SOA'], 'up to date');
+  const [step] = journal(3);
+  const silent = { fromSerial: 2, toSerial: 2, changes: step!.changes.slice(0, 3) };
+  asker.entries = [step!, { ...silent, changes: [] }];
+  t.same(types(await asker.ask({ type: TYPE.IXFR, serial: 1 })), short, 'a commit without changes');
+  asker.entries = [step!, silent];
+  t.equal(types(await asker.ask({ type: TYPE.IXFR, serial: 1 })).length, 2002, 'changes without a serial: the zone');
   asker.entries = undefined;
   t.equal(types(await asker.ask({ type: TYPE.IXFR, serial: 1 })).length, 2002, 'not kept: the zone');
   asker.entries = journal(2100);
@@ -122,7 +128,7 @@ t.test('IXFR: differences, or the zone where they are missing or longer', async 
   t.same([zone[0], zone[1]], ['SOA', 'TXT'], 'longer than the zone: the zone');
   t.same(
     ['axfr', 'ixfr', 'current'].map((kind) => asker.counters.get(transferCounter(kind as 'axfr'))),
-    [2, 1, 1],
+    [3, 2, 1],
   );
 });
 
