@@ -329,30 +329,13 @@ export function checkDns(zones: readonly Located<ZoneConfig>[], zoneNames: reado
   for (const { path, value } of zones) {
     if (names.has(value.name)) report([...path, 'name'], `a zone "${value.name}" stands above already`);
     names.add(value.name);
-    if (value.secondary !== undefined) {
-      checkSecondary(path, value, report);
-      continue;
-    }
-    if (value.ns.length === 0 && value.file === undefined) {
+    if (value.ns.length === 0 && value.file === undefined && value.secondary === undefined) {
       report([...path, 'ns'], 'a zone needs a name server: give `ns`, or a `file` that has NS records');
     }
     for (const [i, rule] of value.update.entries()) checkRule([...path, 'update', i], rule, value.name, report);
     if (value.reverse && !hasReverse) {
       report([...path, 'reverse'], 'PTR records have no place: no ip6.arpa or in-addr.arpa zone is configured');
     }
-  }
-}
-
-/** What a secondary zone has comes from its primaries. */
-function checkSecondary(path: KeyPath, zone: ZoneConfig, report: Report): void {
-  const given = {
-    ns: zone.ns.length > 0,
-    file: zone.file !== undefined,
-    update: zone.update.length > 0,
-    reverse: zone.reverse,
-  };
-  for (const [key, set] of Object.entries(given)) {
-    if (set) report([...path, key], 'a zone with `primaries` is what they have: this belongs to the primary');
   }
 }
 

@@ -1,7 +1,7 @@
 /** References from one part of the file to another: checked on what is written, whatever else is wrong around it. */
 import type { KeyPath, Report } from './types.ts';
 
-/** Reports every listener whose pool and every rule whose key is nowhere in the file. */
+/** Reports every listener whose pool and every rule whose key is nowhere in the file, and what a secondary zone cannot have. */
 export function checkReferences(raw: unknown, report: Report): void {
   const pools = Object.keys(record(at(raw, 'proxy', 'pools')));
   for (const [i, listener] of items(at(raw, 'proxy', 'listeners'))) {
@@ -22,10 +22,19 @@ export function checkReferences(raw: unknown, report: Report): void {
   for (const [i, zone] of items(at(raw, 'dns', 'zones'))) {
     const path = ['dns', 'zones', i];
     checkReference(zone, 'key', path, keys, 'dns.keys', report);
+    if (at(zone, 'primaries') !== undefined) checkCopied(zone, path, report);
     checkReference(at(zone, 'transfer'), 'key', [...path, 'transfer'], keys, 'dns.keys', report);
     for (const [j, rule] of items(at(zone, 'update'))) {
       checkKeys(at(rule, 'key'), [...path, 'update', j, 'key'], keys, report);
     }
+  }
+}
+
+/** What a secondary zone has comes from its primaries. */
+function checkCopied(zone: unknown, path: KeyPath, report: Report): void {
+  for (const key of ['ns', 'soa', 'ttl', 'file', 'update', 'lease', 'reverse']) {
+    if (at(zone, key) === undefined) continue;
+    report([...path, key], 'a zone with `primaries` is what they have: this belongs to the primary');
   }
 }
 

@@ -293,10 +293,11 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
   ],
   [
     'a secondary zone with what its primary has',
-    dns('  zones: [{ name: a.test, primaries: ["[::1]:53"], ns: [b.a.test], reverse: true, update: [] }]'),
+    dns('  zones: [{ name: a.test, primaries: ["[::1]:53"], ns: [b.a.test], soa: { refresh: 1h }, ttl: 5m }]'),
     [
       /^3:\d+: dns.zones\[0\].ns: a zone with `primaries` is what they have/,
-      /^3:\d+: dns.zones\[0\].reverse: a zone with/,
+      /^3:\d+: dns.zones\[0\].soa: a zone with/,
+      /^3:\d+: dns.zones\[0\].ttl: a zone with/,
     ],
   ],
   ['no primary', dns('  zones: [{ name: a.test, primaries: [] }]'), [/^3:\d+: dns.zones\[0\].primaries: /]],
