@@ -380,6 +380,10 @@ t.test('what the admin API shows is what happened', async (t) => {
   t.equal(metrics.get('v6edge_proxy_sessions_total{listener="a"}'), 1);
   t.equal(metrics.get('v6edge_proxy_member_sessions_total{pool="p",member="m"}'), 1);
   t.equal(metrics.get('v6edge_proxy_member_up{pool="p",member="m"}'), 1);
+  t.equal(metrics.get('v6edge_dns_zone_responses_total{zone="cluster.test",rcode="NOERROR"}'), 1);
+  t.equal(metrics.get('v6edge_dns_questions_total{type="AAAA"}'), 1);
+  t.equal(metrics.get('v6edge_dns_response_seconds_count{source="local"}'), 1);
+  t.equal(metrics.get('v6edge_dns_response_seconds_bucket{source="local",le="+Inf"}'), 1);
   t.equal(metrics.get('v6edge_dns_queries_total{transport="udp"}'), 2);
   t.equal(metrics.get('v6edge_dns_handoffs_total'), 1);
   t.equal(metrics.get('v6edge_threads'), 2);
