@@ -128,6 +128,8 @@ export class ZoneStore {
     this.#release = release;
     this.#root = root;
     this.#meta = root.openDB({ ...binary, name: 'meta' });
+    // Before tables are made that a store of another version has not.
+    this.#checkVersion();
     this.#records = root.openDB({ ...binary, name: 'records' });
     this.#journal = root.openDB({ ...binary, name: 'journal' });
     this.#leases = root.openDB({ ...binary, name: 'leases' });
@@ -205,10 +207,17 @@ export class ZoneStore {
       const empty = this.#meta.getKeysCount() === 0 && this.#records.getKeysCount() === 0;
       if (!empty) throw this.#damaged('it has no format version');
       await this.#meta.put(FORMAT_KEY, Buffer.from(String(FORMAT)));
-    } else if (format !== String(FORMAT)) {
-      const text = `the zone store ${this.#path} has format ${JSON.stringify(format)}, this version reads ${FORMAT}: install the version that wrote it, or restore a backup`;
-      throw new StoreError('V6_STORE_VERSION', text);
     }
+  }
+
+  /** @throws {StoreError} V6_STORE_VERSION */
+  #checkVersion(): void {
+    // lmdb gives no table where there is none and none may be made.
+    const meta: Database<Buffer, Buffer> | undefined = this.#meta;
+    const format = meta?.get(FORMAT_KEY)?.toString('latin1');
+    if (format === undefined || format === String(FORMAT)) return;
+    const text = `the zone store ${this.#path} has format ${JSON.stringify(format)}, this version reads ${FORMAT}: install the version that wrote it, or restore a backup`;
+    throw new StoreError('V6_STORE_VERSION', text);
   }
 
   /**
