@@ -27,11 +27,11 @@ const flags = new Set(
 );
 /** What HAProxy does by them is not needed, or done anyway. */
 const harmless: ReadonlySet<string> = new Set(
-  'verify resolvers resolve-prefer resolve-opts resolve-net init-addr cookie id maxqueue source observe error-limit on-error check-alpn alpn ca-file crt check-proto agent-check agent-port agent-inter'.split(
+  'resolvers resolve-prefer resolve-opts resolve-net init-addr cookie id maxqueue source observe error-limit on-error check-alpn alpn crt check-proto agent-check agent-port agent-inter'.split(
     ' ',
   ),
 );
-const silent: ReadonlySet<string> = new Set(['verify', 'resolvers', 'resolve-prefer', 'init-addr', 'id']);
+const silent: ReadonlySet<string> = new Set(['resolvers', 'resolve-prefer', 'init-addr', 'id']);
 
 export function readServer(line: Line, defaults: readonly string[]): Server {
   const template = line.words[0] === 'server-template';
@@ -86,8 +86,13 @@ function readWords(words: readonly string[]): Omit<Server, 'line' | 'name' | 'ad
         check.address = value;
         break;
       case 'check-sni':
-      case 'sni':
-        check.host = value.replace(/^str\((.*)\)$/, '$1');
+        check.sni = value;
+        break;
+      case 'verify':
+        check.verify = value === 'required' ? 'required' : 'none';
+        break;
+      case 'ca-file':
+        check.caFile = value;
         break;
       case 'on-marked-down':
         closeOnDown = value === 'shutdown-sessions';
@@ -102,6 +107,9 @@ function readWords(words: readonly string[]): Omit<Server, 'line' | 'name' | 'ad
     }
   }
   if (on.has('backup')) member.backup = true;
+  if (on.has('check-send-proxy')) check.sendProxy = true;
+  // Of a connection that is not made with TLS.
+  if (!on.has('check-ssl')) for (const key of ['verify', 'caFile', 'sni']) delete check[key];
   if (on.has('ssl')) lost.push('ssl');
   if (on.has('disabled')) lost.push('disabled');
   const proxyV2Options = options.filter((one) => ['unique-id', 'authority', 'crc32c'].includes(one));

@@ -280,7 +280,7 @@ class HaproxyImporter {
         .map(Number);
     } else if (verb === 'connect') {
       if (rest.includes('ssl')) check.type = check.type === 'http' || check.type === 'https' ? 'https' : 'tls';
-      if (value('sni') !== undefined) check.host = value('sni');
+      if (value('sni') !== undefined) check.sni = value('sni');
       if (value('port') !== undefined) check.port = Number(value('port'));
     } else this.#lost(line, 'checks know a connect, a TLS handshake and an HTTP status', path);
   }

@@ -170,7 +170,7 @@ function readRoute(statement: Statement, prefix: string, one: Interface): Sectio
   const entry: Section = { prefix };
   for (const option of statement.block ?? []) {
     const [word = '', value = ''] = option.words;
-    if (/^advroutelifetime$/i.test(word)) entry.lifetime = finite(value);
+    if (/^advroutelifetime$/i.test(word)) entry.lifetime = lifetime(value);
     else if (/^advroutepreference$/i.test(word)) entry.preference = value;
     else if (!/^removeroute$/i.test(word)) lost(option, one, 'not known here');
   }
@@ -180,7 +180,7 @@ function readRoute(statement: Statement, prefix: string, one: Interface): Sectio
 function readPref64(statement: Statement, prefix: string, one: Interface): Section {
   const entry: Section = { prefix };
   for (const option of statement.block ?? []) {
-    if (/^advvalidlifetime$/i.test(option.words[0] ?? '')) entry.lifetime = finite(option.words[1] ?? '');
+    if (/^advvalidlifetime$/i.test(option.words[0] ?? '')) entry.lifetime = lifetime(option.words[1] ?? '');
     else lost(option, one, 'not known here');
   }
   return entry;
@@ -200,7 +200,7 @@ function mergeList(
   for (const option of statement.block ?? []) {
     const word = (option.words[0] ?? '').toLowerCase();
     if (word === lifetimeWord) {
-      const value = finite(option.words[1] ?? '');
+      const value = lifetime(option.words[1] ?? '');
       if (before !== undefined && entry.lifetime !== undefined && entry.lifetime !== value) {
         lost(option, one, 'one lifetime for all: the first is taken');
       } else entry.lifetime = value;
@@ -232,12 +232,6 @@ function isOn(value: string | undefined): boolean {
 
 function lifetime(value: string): string {
   return /^infinity$/i.test(value) || Number(value) >= 2 ** 32 - 1 ? 'infinity' : duration(Number(value));
-}
-
-/** Where we have no word for infinity: 136 years. */
-function finite(value: string): string {
-  const text = lifetime(value);
-  return text === 'infinity' ? '4294967294s' : text;
 }
 
 /** Seconds, maybe with a fraction. */
