@@ -283,11 +283,16 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
       'make the daemon read its configuration again',
       (y) => apiOptions(y),
       (args) =>
-        show<{ overridden: string[] }>(
+        show<{ changed: string[]; overridden: string[] }>(
           args,
           context,
           '/v1/reload',
-          ({ overridden }) => `reloaded\n${overridden.map((each) => `no longer in effect: ${each}\n`).join('')}`,
+          ({ changed, overridden }) => {
+            const lines = [...changed, ...overridden.map((each) => `no longer in effect: ${each}`)];
+            return [changed.length === 0 ? 'reloaded; the configuration is as it was' : 'reloaded', ...lines, ''].join(
+              '\n',
+            );
+          },
           { method: 'POST' },
         ),
     )

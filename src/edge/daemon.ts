@@ -16,6 +16,7 @@ import { ListenFds } from '../linux/listenfds.ts';
 import { Notifier } from '../linux/notify.ts';
 import { startAdmin } from './admin/server.ts';
 import type { ReloadReport } from './admin/source.ts';
+import { changesOf } from './config/changes.ts';
 import { formatProblem } from './config/problems.ts';
 import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
@@ -183,21 +184,23 @@ class Daemon {
   /** Never rejects. */
   async #reloadNow(): Promise<ReloadReport> {
     const { state } = this.#edge;
-    if (state !== 'serving') return { errors: [`v6edge is ${state}`], overridden: [] };
+    if (state !== 'serving') return { errors: [`v6edge is ${state}`], overridden: [], changed: [] };
     this.#notifier.reloading();
     try {
       const loaded = this.#load();
       if ('errors' in loaded) {
         const errors = loaded.errors.map(formatProblem);
         this.#log.error({ errors }, 'the configuration has errors: nothing is changed');
-        return { errors, overridden: [] };
+        return { errors, overridden: [], changed: [] };
       }
-      const overridden = await this.#edge.reload(this.#sockets.applyTo(effective(loaded.config, this.#log)));
-      this.#log.info({ overridden }, `configuration reloaded: ${this.#served()}`);
-      return { errors: [], overridden };
+      const config = this.#sockets.applyTo(effective(loaded.config, this.#log));
+      const changed = changesOf(this.#edge.config, config);
+      const overridden = await this.#edge.reload(config);
+      this.#log.info({ changed, overridden }, `configuration reloaded: ${this.#served()}`);
+      return { errors: [], overridden, changed };
     } catch (error) {
       this.#log.error(failureFields(error), `reload failed: ${errorMessage(error)}`);
-      return { errors: [errorMessage(error)], overridden: [] };
+      return { errors: [errorMessage(error)], overridden: [], changed: [] };
     } finally {
       this.#notifier.ready(this.#served());
     }

@@ -13,6 +13,7 @@ export interface ReloadEvent {
   /** Empty: it is in effect. */
   readonly errors: readonly string[];
   readonly overridden: readonly string[];
+  readonly changed: readonly string[];
 }
 
 /** A zone's event with its `type` as `kind`. */

@@ -26,7 +26,7 @@ export interface BalanceContext {
 export type Balance = <T extends Candidate>(candidates: readonly T[], context: BalanceContext) => T;
 
 /** The table of algorithms. */
-export const balances: Readonly<Record<BalanceAlgorithm, Balance>> = { roundrobin, leastconn, random2, source };
+export const balances: Readonly<Record<BalanceAlgorithm, Balance>> = { roundrobin, leastconn, random2, source, first };
 
 /** Smooth weighted round robin: each gains its weight in credit, the richest is taken and pays the total. */
 function roundrobin<T extends Candidate>(candidates: readonly T[]): T {
@@ -82,6 +82,11 @@ function source<T extends Candidate>(candidates: readonly T[], context: BalanceC
     }
   }
   return best;
+}
+
+/** The first in the order of the configuration that has a place: the others are left alone until it is full. */
+function first<T extends Candidate>(candidates: readonly T[]): T {
+  return candidates[0]!;
 }
 
 /** Counts the session about to come, so that an idle heavy member comes before an idle light one. */

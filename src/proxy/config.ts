@@ -2,7 +2,7 @@
 import type { Cidr, InetEndpoint } from '../core/address.ts';
 
 export type WhenEmpty = 'reset' | 'close' | 'wait';
-export type BalanceAlgorithm = 'roundrobin' | 'leastconn' | 'random2' | 'source';
+export type BalanceAlgorithm = 'roundrobin' | 'leastconn' | 'random2' | 'source' | 'first';
 export type ProxyProtocol = 'none' | 'v1' | 'v2';
 /** TLVs that version 2 headers get (HAProxy `proxy-v2-options`). */
 export type ProxyV2Option = 'unique-id' | 'authority' | 'crc32c';
@@ -47,7 +47,13 @@ export interface ListenerConfig {
   readonly rate: { readonly perSource: number; readonly windowMs: number };
   /** Sessions at once of a client address (IPv6: /64); 0 = no limit. */
   readonly maxPerSource: number;
+  /** Sessions at once; further clients wait in the kernel's queue. 0 = no limit. */
+  readonly maxConnections: number;
   readonly log: boolean;
+  /** A line also when a member is connected (HAProxy `option logasap`). */
+  readonly logStart: boolean;
+  /** Whether clients leave a line that ended without a byte either way (off: `option dontlognull`). */
+  readonly logSilent: boolean;
 }
 
 export interface CheckConfig {

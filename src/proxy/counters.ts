@@ -10,7 +10,7 @@ export const listenerSlots = 256;
 export const memberSlots = 2048;
 
 /** Offsets in the global counter block. */
-export const ProxyCounter = { acceptErrors: 0, acceptPauses: 1, limitPauses: 2 } as const;
+export const ProxyCounter = { acceptErrors: 0, acceptPauses: 1, limitPauses: 2, listenerLimitPauses: 3 } as const;
 
 export const proxyCounterSpecs: readonly MetricSpec[] = [
   { name: 'v6edge_proxy_accept_errors_total', help: 'accept4 calls that failed, apart from finding nothing.' },
@@ -23,6 +23,11 @@ export const proxyCounterSpecs: readonly MetricSpec[] = [
     name: 'v6edge_proxy_accept_pauses_total',
     help: 'Times accepting was paused.',
     labels: { cause: 'max_connections' },
+  },
+  {
+    name: 'v6edge_proxy_accept_pauses_total',
+    help: 'Times accepting was paused.',
+    labels: { cause: 'listener_max_connections' },
   },
 ];
 

@@ -93,7 +93,7 @@ export class Dial implements Waiting {
     } else if (member === 'full') this.#enqueue(backend, Ended.queueTimeout);
     else if (member === 'tried') this.#allTried();
     else if (this.#tried !== undefined) caller.end(this.#lastFailure);
-    else if (caller.listener.whenEmpty === 'wait') this.#enqueue(backend, Ended.noMember);
+    else if (caller.listener.whenEmpty === 'wait' || backend.settings.pending) this.#enqueue(backend, Ended.noMember);
     else caller.end(Ended.noMember);
   }
 

@@ -11,12 +11,12 @@ import type { Reactor } from '../linux/reactor.ts';
 import { SockaddrSlot } from '../linux/tcp.ts';
 import { Backend, type Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
-import { ProxyCounter, ProxyGauge } from './counters.ts';
+import { listenerGaugeBase, ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
 import { type Guard, Listener, type ListenerOwner, type ListenerStatus, type ListeningSocket } from './listener.ts';
 import { RelayIo } from './relay.ts';
 import { Session } from './session.ts';
-import { logSession } from './session-log.ts';
+import { logSession, logSessionStart } from './session-log.ts';
 import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 import { newSourceTable, Sources, Verdict } from './sources.ts';
 import { spanBytes } from './span.ts';
@@ -96,6 +96,9 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   #nextId = 1;
   #paused = false;
   #pauseTimer: Timer | undefined;
+  /** Listeners at their own limit. */
+  readonly #held = new Set<Listener>();
+  #heldTimer: Timer | undefined;
   #reopenTimer: Timer | undefined;
   #stopping = false;
   /** Listening sockets stay with their keeper. */
@@ -197,6 +200,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#stopping = true;
     this.#reopenTimer?.cancel();
     this.#pauseTimer?.cancel();
+    this.#heldTimer?.cancel();
     for (const listener of this.#listeners.values()) this.#closeListener(listener, false);
     this.#listeners.clear();
     for (const session of [...this.#sessions]) session.end(Ended.stopped);
@@ -327,7 +331,12 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   // --- what listeners ask ---
 
-  mayAccept(): boolean {
+  mayAccept(listener: Listener): boolean {
+    const { maxConnections, slot } = listener.config;
+    if (maxConnections > 0 && this.counters.gauge(listenerGaugeBase(slot)) >= maxConnections) {
+      this.#hold(listener);
+      return false;
+    }
     if (this.#maxConnections === 0) return true;
     if (this.counters.gauge(ProxyGauge.sessions) < this.#maxConnections) return true;
     this.#pause(ProxyCounter.limitPauses);
@@ -348,6 +357,31 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     if (exhausted) this.onExhausted(listener.config, errno);
   }
 
+  /** A listener at its limit rests until one of its sessions ends; those of other threads are looked at now and then. */
+  #hold(listener: Listener): void {
+    if (this.#held.has(listener)) return;
+    this.counters.add(ProxyCounter.listenerLimitPauses);
+    listener.pause();
+    this.#held.add(listener);
+    this.#heldTimer ??= this.#context.clock.after(pauseMs, () => this.#letGo());
+  }
+
+  #letGo(): void {
+    this.#heldTimer?.cancel();
+    this.#heldTimer = undefined;
+    const held = [...this.#held];
+    this.#held.clear();
+    if (this.#stopping) return;
+    for (const listener of held) {
+      const { maxConnections, slot } = listener.config;
+      const room = maxConnections === 0 || this.counters.gauge(listenerGaugeBase(slot)) < maxConnections;
+      if (room) {
+        if (!this.#paused) listener.resume();
+      } else this.#held.add(listener);
+    }
+    if (this.#held.size > 0) this.#heldTimer = this.#context.clock.after(pauseMs, () => this.#letGo());
+  }
+
   /** Waiting clients stay in the kernel's queue; a busy loop over accept would help nobody. */
   #pause(counter: number): void {
     if (this.#paused) return;
@@ -361,7 +395,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     if (!this.#paused) return;
     this.#paused = false;
     this.#pauseTimer?.cancel();
-    for (const listener of this.#listeners.values()) listener.resume();
+    for (const listener of this.#listeners.values()) if (!this.#held.has(listener)) listener.resume();
   }
 
   // --- what sessions ask ---
@@ -409,6 +443,10 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#pause(ProxyCounter.acceptPauses);
   }
 
+  onBegin(session: Session): void {
+    logSessionStart(this.#context.log, session);
+  }
+
   onEnd(session: Session, termination: Termination): void {
     const last = this.#sessions.pop()!;
     if (last !== session) {
@@ -419,6 +457,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     if (session.connectedAt > 0 && session.upstream.bytes <= alertBytes) this.#suspectHeader(session);
     if (session.listener.log) logSession(this.#context.log, session, termination, this.now());
     if (this.#paused) this.#resume();
+    if (this.#held.size > 0) setImmediate(() => this.#letGo());
     for (const look of this.#onSessionEnd) look();
   }
 

@@ -28,6 +28,8 @@ export interface SessionHost {
   onConnectFailed(backend: Backend, member: Member, code: string): void;
   /** The kernel has no descriptor or memory for the session's second socket. */
   onExhausted(listener: ListenerSnapshot, errno: number): void;
+  /** A member is connected, on a listener that has that logged. */
+  onBegin(session: Session): void;
   onEnd(session: Session, termination: Termination): void;
 }
 

@@ -198,6 +198,7 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
       settings.proxyProtocol === 'none' ? 0 : writeIntroduction(this, settings, host.io.memory.bytes, headerRoom),
     );
     if (this.relaying) this.watchClient();
+    if (this.listener.logStart && this.listener.log) host.onBegin(this);
   }
 
   // --- while relaying ---

@@ -33,6 +33,8 @@ export interface PoolSnapshot {
   readonly retries: number;
   readonly queue: { readonly timeoutMs: number; readonly length: number };
   readonly members: readonly MemberSnapshot[];
+  /** Some member's first check has not ended: whoever finds none that is up waits for it. */
+  readonly pending: boolean;
 }
 
 export interface ListenerSnapshot extends ListenerConfig {

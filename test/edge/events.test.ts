@@ -2,7 +2,7 @@ import t from 'tap';
 import { FakeClock } from '../../src/core/clock.ts';
 import { type EdgeEvent, EventStream } from '../../src/edge/events.ts';
 
-const reload: EdgeEvent = { kind: 'reload', errors: [], overridden: [] };
+const reload: EdgeEvent = { kind: 'reload', errors: [], overridden: [], changed: [] };
 
 t.test('readers get what happens, in order, until they end', (t) => {
   const clock = new FakeClock();

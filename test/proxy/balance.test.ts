@@ -62,6 +62,15 @@ t.test('source keeps clients where they are when another member goes', async (t)
   );
 });
 
+t.test('first takes the first', async (t) => {
+  const members = fakes(1, 9, 1);
+  for (let i = 0; i < 5; i++) balances.first(members, context(i)).active++;
+  t.same(
+    members.map(({ active }) => active),
+    [5, 0, 0],
+  );
+});
+
 t.test('source goes by weight', async (t) => {
   const members = fakes(3, 1);
   const clients = Array.from({ length: 4000 }, (_, i) => hashBytes(Buffer.from([i & 0xff, i >> 8])));

@@ -71,7 +71,17 @@ function listener(name: string, poolName = 'web'): ListenerConfig {
     allow: [],
     deny: [],
   };
-  return { name, pool: poolName, ...base, rate, maxPerSource: 0, log: true };
+  return {
+    name,
+    pool: poolName,
+    ...base,
+    rate,
+    maxPerSource: 0,
+    maxConnections: 0,
+    log: true,
+    logStart: false,
+    logSilent: true,
+  };
 }
 
 function config(pools: PoolConfig[], listeners: ListenerConfig[] = [listener('http')]): ProxyConfig {
@@ -129,7 +139,9 @@ t.test('the first snapshot is there at once; one check decides about each member
   control.start(config([pool('web', [member('a'), member('b', { address: 'fd00::2' })])]));
   t.equal(snapshots.length, 1);
   t.strictSame(states(), { a: 'down', b: 'down' }, 'nobody is known to be up yet');
+  t.equal(last().pools[0]!.pending, true);
   clock.advance(10);
+  t.equal(last().pools[0]!.pending, false);
   t.strictSame(states(), { a: 'up', b: 'down' });
   t.strictSame(told(), ['info a member is up: connected', 'warn b member is down: connection refused']);
   t.strictSame(

@@ -12,12 +12,15 @@ import type { MemberSnapshot } from '../../src/proxy/snapshot.ts';
 import {
   blackHole,
   freePort,
-  type Harness,
+  Harness,
+  listener,
   member,
   openDescriptors,
   outcome,
+  pool,
   serve,
   silentPort,
+  snapshot,
   timeouts,
   Upstream,
   until,
@@ -322,6 +325,28 @@ t.test('members', async (t) => {
       t.same(await outcome(net.connect(port, '127.0.0.1')), { data: Buffer.alloc(0), code }, whenEmpty);
       t.match(await harness.session(), { cause: 'no member is up' });
       t.equal(harness.counters.get(listenerCounterBase(0) + ListenerCounter.noMember), 1);
+    }
+  });
+
+  t.test('before the first check has ended clients wait for it', async (t) => {
+    const upstream = await naming('m1').listen();
+    t.teardown(() => upstream.close());
+    for (const [state, result] of [
+      ['up', { data: Buffer.from('m1'), code: undefined }],
+      ['down', { data: Buffer.alloc(0), code: 'ECONNRESET' }],
+    ] as const) {
+      const port = await freePort();
+      const harness = new Harness();
+      t.teardown(() => harness.close());
+      const apply = (now: MemberSnapshot['state'], pending: boolean) =>
+        harness.engine.apply(
+          snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port, { state: now })], { pending })]),
+        );
+      apply('down', true);
+      const end = outcome(net.connect(port, '127.0.0.1'));
+      await until(() => harness.engine.sessions()[0]?.state === 'waiting', 'the client to wait');
+      apply(state, false);
+      t.match(await end, result, state);
     }
   });
 

@@ -342,6 +342,41 @@ t.test('close lets go of every descriptor at once', async (t) => {
   harness.close();
 });
 
+t.test('a listener at its limit leaves clients in the queue; others go on', async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  const [one, two] = [await freePort(), await freePort()];
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const apply = (maxConnections: number) =>
+    harness.engine.apply(
+      snapshot(
+        [
+          listener(`127.0.0.1:${one}`, { name: 'one', maxConnections }),
+          listener(`127.0.0.1:${two}`, { name: 'two', slot: 1 }),
+        ],
+        [pool([member('m1', upstream.port)])],
+      ),
+    );
+  apply(2);
+  const clients = Array.from({ length: 5 }, () => net.connect(one, '127.0.0.1'));
+  const served = clients.map((client) => once(client, 'data'));
+  await Promise.all(clients.map((client) => once(client, 'connect')));
+  const other = net.connect(two, '127.0.0.1');
+  t.teardown(() => [...clients, other].map((client) => client.destroy()));
+  await once(other, 'data');
+  await until(() => upstream.sockets.length === 3, 'those who have a place');
+  t.equal(harness.engine.sessions().filter((session) => session.listener === 'one').length, 2);
+  t.ok(harness.counters.get(ProxyCounter.listenerLimitPauses) >= 1);
+  upstream.sockets[0]!.destroy();
+  await until(() => upstream.sockets.length === 4, 'the next');
+  t.equal(harness.engine.sessions().filter((session) => session.listener === 'one').length, 2);
+  apply(0);
+  await Promise.all(served);
+});
+
 t.test('one session can be looked at and closed', async (t) => {
   const upstream = await new Upstream((socket) => socket.write('hello')).listen();
   const port = await freePort();

@@ -52,6 +52,7 @@ export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnaps
     retries: 3,
     queue: { timeoutMs: 5000, length: 1000 },
     members,
+    pending: false,
     ...more,
   };
 }
@@ -70,7 +71,10 @@ export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): Li
     deny: [],
     rate: { perSource: 0, windowMs: 10_000 },
     maxPerSource: 0,
+    maxConnections: 0,
     log: true,
+    logStart: false,
+    logSilent: true,
     ...more,
   };
 }

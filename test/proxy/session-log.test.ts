@@ -4,7 +4,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { Ended } from '../../src/proxy/termination.ts';
-import { member, outcome, serve, Upstream } from './harness.ts';
+import { member, outcome, serve, Upstream, until } from './harness.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/session-log.md'), 'utf8');
 
@@ -67,4 +67,27 @@ t.test('the page names every way a session can end', async (t) => {
       .map(({ code, cause }) => `${code} ${cause}`)
       .sort(),
   );
+});
+
+t.test('a line at the begin, and none for who wanted nothing', async (t) => {
+  const upstream = await new Upstream((socket) => socket.once('data', () => socket.end('goodbye'))).listen();
+  t.teardown(() => upstream.close());
+  const options = { listener: { logStart: true, logSilent: false } };
+  const { harness, port } = await serve(t, [member('m1', upstream.port)], options);
+  const begun = () =>
+    harness.log.lines.filter(({ message }) => message === 'session begins').map(({ fields }) => fields);
+  const silent = net.connect(port, '127.0.0.1');
+  await until(() => begun().length === 1, 'the first');
+  silent.resetAndDestroy();
+  await until(() => harness.engine.sessions().length === 0, 'its end');
+  const client = net.connect(port, '127.0.0.1');
+  client.write('hello');
+  await outcome(client);
+  t.match(
+    await harness.session(),
+    { id: begun()[1]!.id, bytesIn: 5 },
+    'the first line of an end is that of the second',
+  );
+  t.match(begun()[1], { id: /-2$/, listener: 'front', client: String, pool: 'pool', member: 'm1', connectMs: Number });
+  for (const name of Object.keys(begun()[1]!)) t.match(page, `\`${name}\``, name);
 });

@@ -192,7 +192,7 @@ export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
     mediaTypes: ['text/event-stream'],
     schema: z.string(),
   },
-  Reloaded: json('it is in effect', object({ overridden: z.array(z.string()) })),
+  Reloaded: json('it is in effect', object({ changed: z.array(z.string()), overridden: z.array(z.string()) })),
   Pools: json('all pools', z.array(pool)),
   Pool: json('the pool', pool),
   Member: json('the member', member),

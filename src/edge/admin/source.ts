@@ -161,6 +161,8 @@ export interface ReloadReport {
   readonly errors: readonly string[];
   /** What by-hand settings the new configuration replaced. */
   readonly overridden: readonly string[];
+  /** What of the configuration is other than before: `proxy.listeners.http.whenEmpty changed`. */
+  readonly changed: readonly string[];
 }
 
 /** A live session; its id holds over all threads: thread, dash, the thread's own number, which its log line has. */

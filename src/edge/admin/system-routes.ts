@@ -107,8 +107,8 @@ export const systemRoutes: readonly Route[] = [
     answers: { 200: 'Reloaded' },
     problems: [422],
     handle: async (source) => {
-      const { errors, overridden } = await source.reload();
-      if (errors.length === 0) return { body: { overridden } };
+      const { errors, overridden, changed } = await source.reload();
+      if (errors.length === 0) return { body: { changed, overridden } };
       throw new ProblemError(422, 'the configuration has errors; nothing has changed', { extra: { errors } });
     },
   }),

@@ -96,7 +96,16 @@ export const listener = section({
   maxPerSource: integer(0, 1_000_000)
     .prefault(0)
     .describe('sessions at once for each client address (IPv6: /64); 0 = no limit'),
+  maxConnections: integer(0, 10_000_000)
+    .prefault(0)
+    .describe('sessions at once; further clients wait in the kernel’s queue; 0 = no limit'),
   log: flag().prefault(true).describe('one line for each session'),
+  logStart: flag()
+    .prefault(false)
+    .describe('with `log`: a line also when a member is connected, for sessions that last (`option logasap`)'),
+  logSilent: flag()
+    .prefault(true)
+    .describe('with `log`: whether clients that come and go without a byte leave a line (`option dontlognull`)'),
 }).transform((l): ListenerConfig => l);
 
 const check = section({
@@ -211,9 +220,9 @@ export const pool = section({
     .describe(
       'TLVs in v2 headers: the session’s id as the log has it, the server name that `routes` read, a checksum (`proxy-v2-options`)',
     ),
-  balance: choice(['roundrobin', 'leastconn', 'random2', 'source'])
+  balance: choice(['roundrobin', 'leastconn', 'random2', 'source', 'first'])
     .prefault('leastconn')
-    .describe('who gets a new session; `source` hashes the client’s address'),
+    .describe('who gets a new session; `source` hashes the client’s address, `first` fills members in their order'),
   check,
   onMarkedDown: choice(['close', 'keep'])
     .prefault('close')

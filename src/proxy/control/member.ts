@@ -75,6 +75,11 @@ export class Member {
     return this.#admin === 'drain' ? 'drain' : 'up';
   }
 
+  /** Whether its state waits for a first check. */
+  get pending(): boolean {
+    return this.#admin !== 'maint' && this.#health.status === 'unknown';
+  }
+
   /** What is kept of it over a restart. */
   saved(): SavedMember {
     return {

@@ -14,7 +14,7 @@ export interface Pool {
 export function poolSnapshot({ config, members }: Pool): PoolSnapshot {
   const { check: _check, discover: _discover, members: _members, ...settings } = config;
   const list = [...members.values()].map((member) => member.snapshot());
-  return { ...settings, members: list };
+  return { ...settings, members: list, pending: [...members.values()].some((member) => member.pending) };
 }
 
 /** For the admin API. */

@@ -51,7 +51,7 @@ function reader(path: string, headers: Record<string, string> = {}) {
 }
 
 function reload(text: string): EdgeEvent {
-  return { kind: 'reload', errors: [text], overridden: [] };
+  return { kind: 'reload', errors: [text], overridden: [], changed: [] };
 }
 
 t.test('events arrive as they happen; who comes back gets what was missed', async (t) => {
@@ -130,7 +130,7 @@ t.test('readers are counted', async (t) => {
 t.test('an event in text', (t) => {
   t.equal(
     serverSentEvent({ id: 7, at: 5, event: reload('x') }),
-    'id: 7\nevent: reload\ndata: {"kind":"reload","errors":["x"],"overridden":[],"at":5}\n\n',
+    'id: 7\nevent: reload\ndata: {"kind":"reload","errors":["x"],"overridden":[],"changed":[],"at":5}\n\n',
   );
   t.end();
 });

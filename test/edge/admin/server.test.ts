@@ -102,7 +102,11 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
       return pool === 'workers' && name === 'w1' ? { ...member, admin: order.state ?? 'ready' } : undefined;
     },
     async reload() {
-      return { errors: this.errors, overridden: ['workers/w1 drain'] };
+      return {
+        errors: this.errors,
+        overridden: ['workers/w1 drain'],
+        changed: ['proxy.pools.workers.balance changed'],
+      };
     },
     addMember: () => member,
     removeMember: () => undefined,
@@ -329,7 +333,7 @@ t.test('orders', async (t) => {
   t.strictSame(source.calls, [{ pool: 'workers', name: 'w1', state: 'drain', weight: 0 }]);
   t.match(await send(listening[0]!, '/v1/reload', { method: 'POST' }), {
     status: 200,
-    json: { overridden: ['workers/w1 drain'] },
+    json: { changed: ['proxy.pools.workers.balance changed'], overridden: ['workers/w1 drain'] },
   });
   source.errors = ['c.yaml:1:1: bad'];
   t.match(await send(listening[0]!, '/v1/reload', { method: 'POST' }), {

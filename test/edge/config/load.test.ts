@@ -558,7 +558,10 @@ t.test('defaults', (t) => {
     acceptProxy: false,
     rate: { perSource: 0, windowMs: 10_000 },
     maxPerSource: 0,
+    maxConnections: 0,
     log: true,
+    logStart: false,
+    logSilent: true,
   });
   t.match(proxy.pools[0], {
     name: 'p',
