@@ -46,6 +46,7 @@ import { createDiscovery } from './discovery/engines.ts';
 import { DnsHealth, dnsCanServe } from './dns-health.ts';
 import { DnsSettingsMaker, noDns } from './dns-settings.ts';
 import { EventStream, zoneEvent } from './events.ts';
+import { Hooks } from './hooks.ts';
 import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
@@ -87,6 +88,7 @@ export class Edge {
   readonly #network: NetworkMonitor;
   readonly threadCount: number;
   readonly #sockets: Sockets;
+  readonly #hooks: Hooks;
   #config: EdgeConfig;
   #proxySnapshot: ProxySnapshot | undefined;
   #reports: readonly ThreadReport[] = [];
@@ -103,6 +105,8 @@ export class Edge {
     this.counters = new CounterTable(counterLayout(this.threadCount));
     this.dnsSettings = new DnsSettingsMaker(this.threadCount, this.counters, cryptoRandom.fill(new Uint8Array(16)));
     this.events = new EventStream(this.clock);
+    this.#hooks = new Hooks({ clock: this.clock, log: log.child({ module: 'hooks' }), stream: this.events });
+    this.#hooks.apply(config.hooks);
     this.#network = new NetworkMonitor({
       reactor: this.#reactor,
       clock: this.clock,
@@ -235,6 +239,7 @@ export class Edge {
       throw error;
     }
     this.#config = config;
+    this.#hooks.apply(config.hooks);
     this.discovery.apply(config.proxy.pools);
     this.threads.broadcast({ kind: 'dns', settings: this.dnsSettings.make(config.dns) });
     for (const key of ['workers', 'stateDir', 'log', 'admin'] as const) {
@@ -277,6 +282,7 @@ export class Edge {
     sessionsEnded();
     await (farewell ?? stopAdvertising());
     await this.#step('zone store', () => this.dns.stop());
+    this.#hooks.stop();
     this.#sockets.close();
     this.#network.close();
     this.#reactor.close();

@@ -24,6 +24,23 @@ type ZoneEdgeEvent = {
 /** What is told, beside its number and time. */
 export type EdgeEvent = MemberEvent | MemberWarning | ZoneEdgeEvent | RaEvent | ReloadEvent;
 
+/** Each kind once: the compiler sees to it that none is missing. */
+const kinds: Readonly<Record<EdgeEvent['kind'], true>> = {
+  member: true,
+  'member-warning': true,
+  'zone-updated': true,
+  'zone-transferred': true,
+  'zone-expired': true,
+  'ra-state': true,
+  'ra-router-seen': true,
+  'ra-router-gone': true,
+  'ra-contradiction': true,
+  reload: true,
+};
+
+/** Every kind of event. */
+export const eventKinds = Object.keys(kinds) as EdgeEvent['kind'][];
+
 /** An event as readers get it: numbers rise by one, also over what a reader missed. */
 export interface NumberedEvent {
   readonly id: number;

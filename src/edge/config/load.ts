@@ -214,7 +214,7 @@ function checkBinds(
 
 /** Puts the configuration together: paths are absolute from here on. */
 function complete(parsed: Parsed, folder: string, secrets: Secrets): EdgeConfig {
-  const { workers, log, state, proxy, dns, ra } = parsed;
+  const { workers, log, state, hooks, proxy, dns, ra } = parsed;
   const { listen, tokenFile } = parsed.admin;
   return {
     workers,
@@ -225,6 +225,7 @@ function complete(parsed: Parsed, folder: string, secrets: Secrets): EdgeConfig 
       tokenFile: tokenFile === undefined ? undefined : resolve(folder, tokenFile),
       token: secrets.token,
     },
+    hooks,
     proxy: {
       ...proxy,
       pools: proxy.pools.map(({ check, ...rest }) => ({

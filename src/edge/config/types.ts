@@ -3,6 +3,7 @@ import type { Endpoint } from '../../core/address.ts';
 import type { DnsConfig } from '../../dns/config.ts';
 import type { ProxyConfig } from '../../proxy/config.ts';
 import type { RaInterfaceConfig } from '../../ra/config.ts';
+import type { HookConfig } from '../hooks.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -26,6 +27,7 @@ export interface EdgeConfig {
   /** Absolute path. */
   readonly stateDir: string;
   readonly admin: AdminConfig;
+  readonly hooks: readonly HookConfig[];
   readonly proxy: ProxyConfig;
   readonly dns: DnsConfig | undefined;
   readonly ra: readonly RaInterfaceConfig[];

@@ -199,6 +199,13 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     proxy('log: true', '{ p: { check: { type: http, path: readyz } } }'),
     [/^4:44: proxy.pools.p.check.path: "readyz" is no path/],
   ],
+  ['hook to nowhere', 'ra: []\nhooks: [{ url: "ftp://x" }]', ['2:15: hooks[0].url: is no URL of http or https']],
+  ['hook with a user', 'ra: []\nhooks: [{ url: "http://a:b@x" }]', [/^2:15: hooks\[0\].url: has a user name/]],
+  [
+    'hook for nothing',
+    'ra: []\nhooks: [{ url: "http://x", events: [down] }]',
+    [/^2:34: hooks\[0\].events\[0\]: "down" is none/],
+  ],
   [
     'check CA without verification',
     proxy('log: true', '{ p: { check: { type: tls, caFile: /nonexistent/ca } } }'),

@@ -16,7 +16,7 @@ async function curl(scene: Scene, ...args: string[]): Promise<string> {
 }
 
 /** Requests until every worker has answered, so that later steps start with all members up. */
-async function bothWorkers(scene: Scene): Promise<Map<string, number>> {
+export async function bothWorkers(scene: Scene): Promise<Map<string, number>> {
   const seen = new Map<string, number>();
   return waitFor(
     'an answer of each worker',

@@ -1,0 +1,117 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import t from 'tap';
+import { FakeClock, systemClock } from '../../src/core/clock.ts';
+import { MemoryLogger } from '../../src/core/logger.ts';
+import { EventStream } from '../../src/edge/events.ts';
+import { Hooks } from '../../src/edge/hooks.ts';
+import { waitFor } from '../lab/process.ts';
+
+const down = (member: string) =>
+  ({ kind: 'member', pool: 'web', member, from: 'up', to: 'down', reason: 'connection refused', at: 1 }) as const;
+
+/** Hooks whose receivers are functions; `sent` has what each got. */
+function setUp(answer: (body: string) => Promise<void>) {
+  const clock = new FakeClock();
+  const log = new MemoryLogger();
+  const stream = new EventStream(clock);
+  const sent: string[] = [];
+  const post = (url: string, body: string, signal: AbortSignal) => {
+    sent.push(`${url} ${(JSON.parse(body) as { member: string }).member}`);
+    return Promise.race([answer(body), once(signal, 'abort').then(() => Promise.reject(signal.reason as Error))]);
+  };
+  const hooks = new Hooks({ clock, log, stream, post });
+  t.teardown(() => hooks.stop());
+  return { clock, log, stream, sent, hooks };
+}
+
+/** Lets promises that wait for nothing come to their end. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+const hook = { url: 'http://pager.test/secret', events: ['member'], timeoutMs: 5000 };
+
+t.test('the real thing: what is sent', async (t) => {
+  const got: { headers: IncomingMessage['headers']; body: string; method: string | undefined }[] = [];
+  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+    let body = '';
+    request.setEncoding('utf8').on('data', (chunk) => {
+      body += chunk;
+    });
+    request.on('end', () => {
+      got.push({ headers: request.headers, body, method: request.method });
+      response.writeHead(got.length === 1 ? 503 : 204).end();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?x=1`;
+  const stream = new EventStream(systemClock);
+  const hooks = new Hooks({ clock: systemClock, log: new MemoryLogger(), stream });
+  t.teardown(() => hooks.stop());
+  hooks.apply([{ ...hook, url }]);
+  stream.emit({ kind: 'reload', errors: [], overridden: [], changed: [] });
+  stream.emit(down('m1'));
+  await waitFor('the second try', () => got.length === 2);
+  t.equal(got[0]!.body, got[1]!.body, 'the same once more');
+  t.equal(got[0]!.method, 'POST');
+  t.match(got[0]!.headers, { 'content-type': 'application/json', 'user-agent': 'v6edge' });
+  t.match(JSON.parse(got[0]!.body), {
+    kind: 'member',
+    member: 'm1',
+    to: 'down',
+    reason: String,
+    id: Number,
+    host: String,
+  });
+});
+
+t.test('one after the other, in order; kinds that are not wanted are left out', async (t) => {
+  let release = () => {};
+  const { stream, sent, hooks } = setUp(() => new Promise<void>((resolve) => (release = resolve)));
+  hooks.apply([hook, { ...hook, url: 'http://other.test/', events: ['reload'] }]);
+  for (const name of ['a', 'b', 'c']) stream.emit(down(name));
+  await settled();
+  t.strictSame(sent, ['http://pager.test/secret a']);
+  release();
+  await settled();
+  t.strictSame(sent, ['http://pager.test/secret a', 'http://pager.test/secret b']);
+});
+
+t.test('a receiver that fails is tried again, then the event is given up and said to be', async (t) => {
+  const { clock, log, stream, sent, hooks } = setUp(() => Promise.reject(new Error('status 500')));
+  hooks.apply([hook]);
+  stream.emit(down('a'));
+  stream.emit(down('b'));
+  const tries: number[] = [];
+  for (const pauseMs of [0, 1_000, 5_000, 30_000]) {
+    clock.advance(pauseMs);
+    await settled();
+    tries.push(sent.length);
+  }
+  t.strictSame(tries, [1, 2, 3, 5], 'the fourth is the last, and the next event follows at once');
+  t.match(log.lines, [{ level: 'warn', fields: { receiver: 'pager.test', kind: 'member', reason: 'status 500' } }]);
+  t.notMatch(JSON.stringify(log.lines), /secret/);
+});
+
+t.test('a receiver that says nothing: its time is bounded, and so is what waits for it', async (t) => {
+  const { clock, log, stream, sent, hooks } = setUp(() => new Promise(() => {}));
+  hooks.apply([hook]);
+  for (let i = 0; i < 150; i++) stream.emit(down(`m${i}`));
+  await settled();
+  t.equal(sent.length, 1);
+  t.equal(log.lines.length, 50, 'told of each that was left out');
+  clock.advance(5_000);
+  await settled();
+  t.strictSame(sent.slice(1), ['http://pager.test/secret m50'], 'the oldest of those that wait');
+  hooks.apply([{ ...hook, timeoutMs: 100 }]);
+  clock.advance(5_000);
+  await settled();
+  t.equal(sent.length, 2, 'waits before it is tried again');
+  hooks.stop();
+  await settled();
+  t.equal(clock.pending, 0, 'no timer is left');
+  stream.emit(down('late'));
+  await settled();
+  t.equal(sent.length, 2);
+});
