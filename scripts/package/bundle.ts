@@ -1,15 +1,34 @@
 /** The program as the package has it: a minified bundle of control and data threads, in parts that load when first used. */
-import { join } from 'node:path';
-import { build } from 'esbuild';
+import { dirname, join } from 'node:path';
+import { build, type Plugin } from 'esbuild';
 
 /** Where the checkout begins. */
 export const root = join(import.meta.dirname, '../..');
 
+/** What zod says when a value is bad, in fifty languages that its index refers to: one is enough. */
+const oneLanguage: Plugin = {
+  name: 'one-language',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, ({ path }) => ({
+      contents: "export { default as en } from './en.js';",
+      resolveDir: dirname(path),
+    }));
+  },
+};
+
 /** Bundles src/edge/main.ts and worker.ts into `outdir`; resolves to the folders of the npm packages that went in. */
 export async function bundle(outdir: string): Promise<string[]> {
+  // Apart: parts shared between them would bring what one thread needs into the other's memory.
+  const inputs = await Promise.all(['src/edge/main.ts', 'src/edge/worker.ts'].map((entry) => bundleOne(entry, outdir)));
+  const folders = inputs.flat().map(packageFolder);
+  return [...new Set(folders.filter((folder) => folder !== undefined))].sort();
+}
+
+/** Resolves to the paths of all files that went in. */
+async function bundleOne(entry: string, outdir: string): Promise<string[]> {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: ['src/edge/main.ts', 'src/edge/worker.ts'],
+    entryPoints: [entry],
     outdir,
     bundle: true,
     minify: true,
@@ -19,19 +38,19 @@ export async function bundle(outdir: string): Promise<string[]> {
     format: 'esm',
     platform: 'node',
     target: 'node24',
-    charset: 'utf8',
+    charset: 'ascii', // V8 keeps a text with any other letter in twice the memory
     legalComments: 'none', // the package has a file with all licences
     preserveSymlinks: true, // the same bytes wherever node_modules is
     metafile: true,
     logLevel: 'warning',
+    plugins: [oneLanguage],
     alias: { 'node-gyp-build-optional-packages': join(import.meta.dirname, 'lmdb-native.ts') },
     // CommonJS libraries ask for Node's own modules by `require`, which an ES module does not have.
     banner: {
       js: "import{createRequire as v6edgeRequire}from'node:module';const require=v6edgeRequire(import.meta.url);",
     },
   });
-  const folders = Object.keys(metafile.inputs).map(packageFolder);
-  return [...new Set(folders.filter((folder) => folder !== undefined))].sort();
+  return Object.keys(metafile.inputs);
 }
 
 /** `node_modules/a/b.js` is of `node_modules/a`, `node_modules/@s/a/node_modules/b/c.js` of `node_modules/@s/a/node_modules/b`. */

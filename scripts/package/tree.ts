@@ -1,6 +1,15 @@
 /** The files of the package, laid out as on an edge host. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, lutimesSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { bundle, root } from './bundle.ts';
@@ -33,7 +42,9 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
     const isNode = name.startsWith('node-linux-');
     for (const file of files) {
       const to = isNode ? `${home}/${file}` : `${home}/node_modules/${name}/${file}`;
-      put(to, readFileSync(join(folder, file)), isNode ? 0o755 : 0o644);
+      mkdirSync(dirname(join(tree, to)), { recursive: true });
+      copyFileSync(join(folder, file), join(tree, to));
+      chmodSync(join(tree, to), isNode ? 0o755 : 0o644);
     }
   }
   put(`${home}/package.json`, `${JSON.stringify({ name: 'v6edge', version, type: 'module' })}\n`);

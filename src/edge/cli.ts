@@ -15,8 +15,8 @@ import type {
 } from './admin/source.ts';
 import type { ApiTarget } from './cli/client.ts';
 import type { Paint } from './cli/table.ts';
+import { defaultConfig } from './run-line.ts';
 
-const defaultConfig = '/etc/v6edge/v6edge.yaml';
 /** Where the packaged daemon listens. */
 const defaultApi = 'unix:/run/v6edge/admin.sock';
 const algorithms = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512', 'hmac-sha224', 'hmac-sha1'] as const;
@@ -380,9 +380,8 @@ function apiOptions<T>(parser: Argv<T>) {
 }
 
 async function run(config: string): Promise<number> {
-  const { loadConfig } = await import('./config/load.ts');
-  const { runDaemon } = await import('./daemon.ts');
-  return await runDaemon(() => loadConfig(config), { configPath: config });
+  const program = await import('./run.ts');
+  return await program.run(config);
 }
 
 async function check(config: string, context: CliContext): Promise<number> {
