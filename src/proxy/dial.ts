@@ -5,7 +5,7 @@
  * A connect that gets no answer for a while does not hold the client up either: another member is tried beside it, and whoever
  * answers first gets the session (RFC 8305 §5 does so with addresses). The kernel sends a lost SYN again only after a second.
  */
-import { ECONNREFUSED, EINPROGRESS, ETIMEDOUT } from '../linux/constants.ts';
+import { ECONNREFUSED, EINPROGRESS, EMFILE, ENFILE, ETIMEDOUT } from '../linux/constants.ts';
 import { errnoName } from '../linux/errors.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../linux/reactor.ts';
@@ -262,6 +262,11 @@ export class Dial implements Waiting {
       return;
     }
     attempt.close();
+    if (errno === EMFILE || errno === ENFILE) {
+      // Not the member's failure; the session's own connect may still be answered.
+      host.onExhausted(caller.listener, errno);
+      return;
+    }
     this.#failed(backend, member, errno);
     this.#tryBeside(now);
   }
