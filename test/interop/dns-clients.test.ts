@@ -96,6 +96,21 @@ t.test('a secret is replaced while clients go on', async (t) => {
   t.match(await said(/^signature refused$/), { key: 'changing', opcode: 'UPDATE', error: 'BADKEY' });
 });
 
+t.test('changes by the admin API go the same way, and are logged with who asked', async (t) => {
+  const path = `/v1/zones/${zone}/records/${name('api')}/AAAA`;
+  t.equal((await home.api('PUT', path, {}, { ttl: 60, data: ['fd00::9'] })).status, 200);
+  t.equal((await ask(t, name('api'), 'AAAA')).trim(), 'fd00::9');
+  t.match(await said(/^zone updated$/, ({ by }) => by === 'api'), {
+    zone,
+    client: 'unix',
+    changed: [`${name('api')} AAAA`],
+  });
+  const { body } = await home.api('GET', `/v1/zones/${zone}/records/${name('ns')}/AAAA`);
+  const [end] = (JSON.parse(body) as { expiresAt: number[] }).expiresAt;
+  t.ok(end! > Date.now() + 3_000_000 && end! <= Date.now() + 3_600_000, 'a record of an update has the zone’s lease');
+  t.notMatch((await home.api('GET', path)).body, /expiresAt/, 'what the API puts stays');
+});
+
 t.test('knsupdate and kdig', async (t) => {
   const key = ['-y', `hmac-sha256:${keyName}:${keySecret}`];
   const input = `server ::1 ${port}\nzone ${zone}.\nadd ${name('kn')}. 60 AAAA fd00::2\nsend\n`;
