@@ -5,6 +5,7 @@ import type { CounterStripe } from '../core/counters.ts';
 import { assert, errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
+import { closeFd } from '../linux/libc.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import { type CacheStatus, WireCache } from './cache.ts';
 import { ClientFilter } from './client-filter.ts';
@@ -42,6 +43,8 @@ export interface DnsEngineContext {
   /** A window of `dnsCounterCount` counters and `dnsGauges`. */
   readonly counters: CounterStripe;
   readonly handoff: Handoff;
+  /** Unless given, sockets end with the process. */
+  readonly keeper?: DnsSocketKeeper;
 }
 
 /** One address and transport it should listen on. */
@@ -61,6 +64,13 @@ interface Listener {
   error: string | undefined;
   retry: Timer | undefined;
   retryMs: number;
+}
+
+/** Keeps UDP sockets beyond the process, so that queries wait for the next one and are not refused. */
+export interface DnsSocketKeeper {
+  keep(endpoint: InetEndpoint, fd: number): void;
+  /** It is about to be closed for good. */
+  drop(endpoint: InetEndpoint): void;
 }
 
 export class DnsEngine {
@@ -83,6 +93,10 @@ export class DnsEngine {
   #slots: ReadonlyMap<NameKey, number> = new Map();
   #resolutionText = '';
   #version = 1;
+  /** UDP sockets of the process before, until their listener is opened. */
+  readonly #adopted = new Map<string, number>();
+  /** Another process follows and gets our sockets. */
+  #handOver = false;
   #closed = false;
 
   constructor(context: DnsEngineContext) {
@@ -198,6 +212,11 @@ export class DnsEngine {
     return this.#shared.cache.flush(name === undefined ? undefined : lowerName(name));
   }
 
+  /** Gives the UDP listener of an endpoint, once there is one, a socket that is bound to it already. */
+  adopt(endpoint: InetEndpoint, fd: number): void {
+    this.#adopted.set(formatEndpoint(endpoint), fd);
+  }
+
   /** Where it listens, and where it cannot. */
   get listening(): readonly ListenStatus[] {
     const plain = [...this.#listeners.values()].map(({ endpoint, transport, server, error }) => ({
@@ -209,8 +228,12 @@ export class DnsEngine {
     return [...plain, ...this.#tls.listening];
   }
 
-  /** Takes no more queries, waits until those under way are answered, at most `graceMs`, and closes. */
-  async stop(graceMs: number): Promise<void> {
+  /**
+   * Takes no more queries, waits until those under way are answered, at most `graceMs`, and closes.
+   * @param handOver whether UDP sockets stay with their keeper, for a process that follows at once
+   */
+  async stop(graceMs: number, handOver = false): Promise<void> {
+    this.#handOver = handOver;
     for (const { server, retry } of this.#listeners.values()) {
       retry?.cancel();
       if (server instanceof UdpServer) server.quiesce();
@@ -233,6 +256,8 @@ export class DnsEngine {
     this.#responder.close();
     for (const listener of this.#listeners.values()) this.#closeListener(listener);
     this.#listeners.clear();
+    for (const fd of this.#adopted.values()) closeFd(fd);
+    this.#adopted.clear();
     this.#tls.close();
     for (const connection of [...this.#tcp.connections]) connection.close();
     this.#shared.forwarder?.close();
@@ -318,10 +343,8 @@ export class DnsEngine {
     const { endpoint, transport } = listener;
     const { log, clock } = this.#context;
     try {
-      listener.server =
-        transport === 'udp'
-          ? new UdpServer(this.#server, this.#portAsUdp(endpoint))
-          : new TcpServer(this.#server, this.#tcp, this.#portAsUdp(endpoint));
+      if (transport === 'tcp') listener.server = new TcpServer(this.#server, this.#tcp, this.#portAsUdp(endpoint));
+      else listener.server = this.#openUdp(endpoint);
       listener.error = undefined;
       log.info({ endpoint: formatEndpoint(listener.server.endpoint), transport }, 'DNS listens');
     } catch (error) {
@@ -335,6 +358,14 @@ export class DnsEngine {
     }
   }
 
+  #openUdp(endpoint: InetEndpoint): UdpServer {
+    const adopted = this.#adopted.get(formatEndpoint(endpoint));
+    this.#adopted.delete(formatEndpoint(endpoint));
+    const server = new UdpServer(this.#server, endpoint, adopted);
+    if (adopted === undefined && endpoint.port !== 0) this.#context.keeper?.keep(endpoint, server.fd);
+    return server;
+  }
+
   /** For port 0 (tests): TCP takes the port that UDP was given. */
   #portAsUdp(endpoint: InetEndpoint): InetEndpoint {
     if (endpoint.port !== 0) return endpoint;
@@ -344,6 +375,8 @@ export class DnsEngine {
 
   #closeListener(listener: Listener): void {
     listener.retry?.cancel();
+    // The kernel would go on giving a socket of an SO_REUSEPORT group its share of queries.
+    if (listener.server instanceof UdpServer && !this.#handOver) this.#context.keeper?.drop(listener.endpoint);
     listener.server?.close();
     listener.server = undefined;
   }

@@ -43,12 +43,24 @@ export class UdpServer implements EventHandler, Origin {
   #current = 0;
   #open = true;
 
-  /** @throws {SystemError} when the address cannot be bound */
-  constructor(context: ServerContext, endpoint: InetEndpoint) {
+  /**
+   * @param adopted a socket that is bound to the address already; the server's from now on
+   * @throws {SystemError} when the address cannot be bound
+   */
+  constructor(context: ServerContext, endpoint: InetEndpoint, adopted?: number) {
     this.#context = context;
-    this.#socket = UdpSocket.listen(endpoint.address, endpoint.port, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+    const { address, port } = endpoint;
+    this.#socket =
+      adopted === undefined
+        ? UdpSocket.listen(address, port, { receiveBufferBytes: RECEIVE_BUFFER_BYTES })
+        : UdpSocket.adopt(adopted, address);
     this.endpoint = this.#socket.local;
     context.reactor.add(this.#socket.fd, EPOLLIN, this);
+  }
+
+  /** Of the socket, for whoever keeps it beyond this process. */
+  get fd(): number {
+    return this.#socket.fd;
   }
 
   onEvents(): void {

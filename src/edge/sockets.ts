@@ -9,6 +9,7 @@
  */
 import { formatEndpoint, type InetEndpoint, isUnspecified, parseInetEndpoint } from '../core/address.ts';
 import type { Logger } from '../core/logger.ts';
+import type { DnsSocketKeeper } from '../dns/engine.ts';
 import { closeFd, duplicateFd } from '../linux/libc.ts';
 import type { ListenFd, ListenFds } from '../linux/listenfds.ts';
 import type { Notifier } from '../linux/notify.ts';
@@ -20,8 +21,8 @@ import type { WantedPort } from './ports.ts';
 export interface PassedSocket {
   readonly endpoint: string;
   readonly fd: number;
-  /** spare: only for those who wait in its queue. */
-  readonly kind: 'lent' | 'kept' | 'spare';
+  /** spare: only for those who wait in its queue; dns: a UDP socket of the DNS server. */
+  readonly kind: 'lent' | 'kept' | 'spare' | 'dns';
 }
 
 interface KeptSocket {
@@ -29,20 +30,26 @@ interface KeptSocket {
   readonly name: string;
   readonly endpoint: string;
   readonly thread: number;
+  readonly transport: 'tcp' | 'udp';
 }
 
-/** Names in the store: `v6edge.`, the endpoint without colons (which no name may have), the thread. */
+/** Names in the store: `v6edge.`, for UDP `udp.`, the endpoint without colons (which no name may have), the thread. */
 const keptName = /^v6edge\.(.+)\.(\d{1,4})$/;
 
-function storeName(endpoint: InetEndpoint, thread: number): string {
-  return `v6edge.${formatEndpoint(endpoint).replaceAll(':', '_')}.${thread}`;
+function storeName(transport: WantedPort['transport'], endpoint: InetEndpoint, thread: number): string {
+  const prefix = transport === 'udp' ? 'udp.' : '';
+  return `v6edge.${prefix}${formatEndpoint(endpoint).replaceAll(':', '_')}.${thread}`;
 }
 
 /** Puts a data thread's sockets into the store, and takes them out. */
-export function socketKeeper(notifier: Notifier, thread: number): SocketKeeper {
+export function socketKeeper(
+  notifier: Notifier,
+  thread: number,
+  transport: WantedPort['transport'] = 'tcp',
+): SocketKeeper & DnsSocketKeeper {
   return {
-    keep: (endpoint, fd) => notifier.store(fd, storeName(endpoint, thread)),
-    drop: (endpoint) => notifier.unstore(storeName(endpoint, thread)),
+    keep: (endpoint, fd) => notifier.store(fd, storeName(transport, endpoint, thread)),
+    drop: (endpoint) => notifier.unstore(storeName(transport, endpoint, thread)),
   };
 }
 
@@ -59,7 +66,8 @@ export class Sockets {
     this.#notifier = notifier;
     for (const entry of passed.takeAll()) {
       const { fd, name, endpoint, type, listening } = entry;
-      if (endpoint?.kind !== 'inet' || type !== 'stream' || !listening) {
+      const keptUdp = type === 'dgram' && keptName.test(name);
+      if (endpoint?.kind !== 'inet' || !(keptUdp || (type === 'stream' && listening))) {
         log.warn(
           { name, type, bind: endpoint && formatEndpoint(endpoint) },
           'a socket was passed that is of no use here',
@@ -69,8 +77,10 @@ export class Sockets {
       }
       const text = formatEndpoint(endpoint);
       const thread = keptName.exec(name)?.[2];
-      if (thread !== undefined) this.#kept.push({ fd, name, endpoint: text, thread: Number(thread) });
-      else if (this.#lent.has(text)) closeFd(fd);
+      if (thread !== undefined) {
+        const transport = keptUdp ? 'udp' : 'tcp';
+        this.#kept.push({ fd, name, endpoint: text, thread: Number(thread), transport });
+      } else if (this.#lent.has(text)) closeFd(fd);
       else this.#lent.set(text, { ...entry, endpoint });
     }
   }
@@ -101,8 +111,10 @@ export class Sockets {
 
   /** What is bound by sockets that were passed. */
   get ports(): WantedPort[] {
-    const texts = [...this.#lent.keys(), ...this.#kept.map(({ endpoint }) => endpoint)];
-    return texts.map((text) => ({ transport: 'tcp', endpoint: parseInetEndpoint(text) }));
+    return [
+      ...[...this.#lent.values()].map(({ endpoint }) => ({ transport: 'tcp' as const, endpoint })),
+      ...this.#kept.map(({ transport, endpoint }) => ({ transport, endpoint: parseInetEndpoint(endpoint) })),
+    ];
   }
 
   /**
@@ -123,9 +135,20 @@ export class Sockets {
       if (both && !this.#lent.has(ipv4)) lend(ipv4, fd);
     }
     const bound = new Set(config.proxy.listeners.flatMap(({ bind }) => bind.map(formatEndpoint)));
+    const asked = new Set((config.dns?.listen ?? []).map(formatEndpoint));
     const mine = this.#kept.filter((each) => each.thread === thread || (thread === 0 && each.thread >= threads));
     this.#kept = this.#kept.filter((each) => !mine.includes(each));
-    for (const { fd, name, endpoint, thread: of } of mine) {
+    for (const { fd, name, endpoint, thread: of, transport } of mine) {
+      if (transport === 'udp') {
+        // Queries in the queue of a thread that is no more are asked again by those who wait.
+        const wanted = asked.has(endpoint) && of < threads;
+        if (wanted) sockets.push({ endpoint, fd, kind: 'dns' });
+        else {
+          this.#notifier.unstore(name);
+          closeFd(fd);
+        }
+        continue;
+      }
       const wanted = bound.has(endpoint) && !this.#lent.has(endpoint);
       if (!wanted || of >= threads) this.#notifier.unstore(name);
       if (wanted) sockets.push({ endpoint, fd, kind: of < threads ? 'kept' : 'spare' });

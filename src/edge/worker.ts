@@ -50,11 +50,6 @@ class DataThread {
       report: (event) => this.#send({ kind: 'proxy-event', event }),
       keeper: socketKeeper(this.#notifier, start.thread),
     });
-    for (const { endpoint, fd, kind } of start.sockets) {
-      const bound = parseInetEndpoint(endpoint);
-      if (kind === 'spare') this.#proxy.adoptSpare(bound, fd);
-      else this.#proxy.adopt(bound, { fd, lent: kind === 'lent' });
-    }
     this.#dns = new DnsEngine({
       reactor: this.#reactor,
       clock,
@@ -62,7 +57,14 @@ class DataThread {
       log: log.child({ module: 'dns' }),
       counters: dnsWindow(stripe),
       handoff: (request, send) => this.#handOver(request, send),
+      keeper: socketKeeper(this.#notifier, start.thread, 'udp'),
     });
+    for (const { endpoint, fd, kind } of start.sockets) {
+      const bound = parseInetEndpoint(endpoint);
+      if (kind === 'dns') this.#dns.adopt(bound, fd);
+      else if (kind === 'spare') this.#proxy.adoptSpare(bound, fd);
+      else this.#proxy.adopt(bound, { fd, lent: kind === 'lent' });
+    }
     process.once('uncaughtException', (error) => {
       log.error({ err: error }, 'data thread throws');
       this.#failed = true;
@@ -202,7 +204,7 @@ class DataThread {
     const sessions = this.#proxy.stop(graceMs, handOver);
     // Another daemon follows: queries are answered here for as long as there is anything here.
     if (handOver) await sessions;
-    await Promise.all([sessions, this.#dns.stop(handOver ? lastQueriesMs : graceMs)]);
+    await Promise.all([sessions, this.#dns.stop(handOver ? lastQueriesMs : graceMs, handOver)]);
     this.close();
     parentPort?.close();
   }

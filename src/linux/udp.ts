@@ -82,6 +82,12 @@ export class UdpSocket {
     });
   }
 
+  /** Takes over a descriptor that `listen` of an earlier process made; what was set on it still holds. */
+  static adopt(fd: number, address: Address): UdpSocket {
+    const wildcard = address.bytes.every((byte) => byte === 0);
+    return new UdpSocket(fd, address.family, wildcard);
+  }
+
   /**
    * Connects to a peer from a port the kernel draws at random: datagrams of others are never received, and a closed
    * port there shows as ECONNREFUSED.

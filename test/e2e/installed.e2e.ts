@@ -139,7 +139,7 @@ if (inNamespace(t, import.meta.filename)) {
   });
 
   await t.test('proxy, DNS and router advertisements from outside', async (t) => {
-    t.match(await backend.ask(edge), { family: 'IPv6', source: node });
+    t.match(await backend.ask(edge), { family: 'IPv6', source: /^fd00:6:6:/ });
     t.match(await backend.ask('198.51.100.1'), { family: 'IPv4', source: '198.51.100.100' });
     await update('node1', 'fd00:6:6::31');
     t.equal(await dig('node1.cluster.test'), 'fd00:6:6::31');
@@ -196,7 +196,7 @@ if (inNamespace(t, import.meta.filename)) {
     t.equal(await property('ActiveState'), 'active');
   });
 
-  await t.test('systemctl restart under load: nobody is refused, no query is lost beyond one retry', async (t) => {
+  await t.test('systemctl restart under load: nobody is refused, no query is lost or asked twice', async (t) => {
     const load = new Load(backend, edge);
     await load.served(200);
     for (let restart = 0; restart < 3; restart++) {
@@ -208,7 +208,7 @@ if (inNamespace(t, import.meta.filename)) {
     const seen = await load.stop();
     t.comment(JSON.stringify(seen));
     t.match(seen.connections, { failed: 0, reasons: {} });
-    t.equal(seen.queries.lost, 0);
+    t.match(seen.queries, { retried: 0, lost: 0 });
     t.equal(await dig('node1.cluster.test'), 'fd00:6:6::31', 'what was updated is still there');
   });
 
@@ -263,7 +263,7 @@ if (inNamespace(t, import.meta.filename)) {
     const seen = await load.stop();
     t.comment(JSON.stringify(seen));
     t.match(seen.connections, { failed: 0, reasons: {} });
-    t.equal(seen.queries.lost, 0);
+    t.match(seen.queries, { retried: 0, lost: 0 });
     t.match(await api('/v1/status'), { version: newer.version });
     t.equal(await box.must(['cat', '/etc/v6edge/v6edge.yaml']), before);
     t.equal(await dig('node1.cluster.test'), 'fd00:6:6::31');

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseInetEndpoint } from '../../src/core/address.ts';
+import { TYPE } from '../../src/dns/wire/types.ts';
 import { AF_INET6, IPPROTO_IPV6 } from '../../src/linux/constants.ts';
 import { check } from '../../src/linux/errors.ts';
 import { closeFd, libcCall, orErrno, setSocketInt } from '../../src/linux/libc.ts';
@@ -11,6 +12,7 @@ import { encodeSockaddr } from '../../src/linux/sockaddr.ts';
 import { listenTcp, openTcp } from '../../src/linux/tcp.ts';
 import { type LabProcess, waitFor } from '../lab/process.ts';
 import { DaemonHome, freePort, logged } from './daemon-process.ts';
+import { DnsClient } from './dns-client.ts';
 import { ServiceManager } from './service-manager.ts';
 
 const bindCall = libcCall<(fd: number, address: Uint8Array, length: number) => number>(
@@ -138,6 +140,58 @@ t.test('the socket of a unit, IPv4 and IPv6 in one, shared by two threads: resta
   const waiting = ask(port);
   await start(home, manager);
   t.equal(await waiting, 'm', 'who connects to a stopped daemon is served by the next');
+});
+
+t.test('queries wait for the next daemon: after a restart, a crash, and when a listener has gone', async (t) => {
+  const home = new DaemonHome(t);
+  const manager = new ServiceManager(t);
+  const [port, other] = [await freePort(), await freePort()];
+  const dns = (...ports: number[]) => {
+    const listen = JSON.stringify(ports.map((each) => `127.0.0.1:${each}`));
+    return `dns:\n  listen: ${listen}\n  allow: ["127.0.0.0/8"]\n  zones: [{ name: cluster.test, ns: [edge.cluster.test] }]`;
+  };
+  const kept = () => manager.store.map(({ name }) => name).sort();
+  const names = (...ports: number[]) => ports.flatMap((each) => [0, 1].map((i) => `v6edge.udp.127.0.0.1_${each}.${i}`));
+  home.configure(dns(port, other));
+  let daemon = await start(home, manager);
+  await waitFor('the store', () => kept().length === 4);
+  t.strictSame(kept(), names(port, other).sort());
+  const clients = Array.from({ length: 20 }, () => new DnsClient(port));
+  t.teardown(() => {
+    for (const each of clients) each.close();
+  });
+  const askAll = () => Promise.all(clients.map((each) => each.query('cluster.test', TYPE.SOA, 20_000)));
+  for (const signal of ['SIGUSR2', 'SIGKILL'] as const) {
+    daemon.kill(signal);
+    await daemon.exited;
+    const waiting = askAll();
+    daemon = await start(home, manager);
+    t.ok(
+      (await waiting).every((reply) => reply?.answers.length === 1),
+      `each query is answered once, after ${signal}`,
+    );
+    t.strictSame(kept(), names(port, other).sort());
+  }
+  home.configure(dns(port));
+  t.equal((await home.api('POST', '/v1/reload')).status, 200);
+  await waitFor('the store', () => kept().length === 2);
+  t.strictSame(kept(), names(port), 'a listener that goes takes its sockets out');
+  daemon.kill('SIGWINCH');
+  await waitFor(
+    'the thread to be back',
+    async () => (await home.json<{ threads: { restarts: number }[] }>('/v1/status')).threads[0]?.restarts === 1,
+  );
+  t.ok(
+    (await askAll()).every((reply) => reply?.answers.length === 1),
+    'nor does a thread that failed keep any',
+  );
+  home.configure(dns(port), 1);
+  daemon = await restart(home, manager, daemon);
+  await waitFor('the store', () => kept().length === 1);
+  t.ok(
+    (await askAll()).every((reply) => reply?.answers.length === 1),
+    'one thread less: its socket is closed',
+  );
 });
 
 t.test('sockets of a unit by name, for no listener, and of no use', async (t) => {
