@@ -237,7 +237,10 @@ t.test('an upstream that forwards to us: our own query is known when it comes ba
   const own = { transport: 'udp' as const, endpoint: bench.engine.listening[0]!.bound!, serverName: undefined };
   bench.engine.apply(settings({ upstreams: [own, fine.config], forward: { timeoutMs: 2000 } }));
   t.match(await bench.ask('a.test'), { rcode: RCODE.NOERROR, answers: [{}] }, 'the other upstream answers');
-  t.equal(bench.counters.get(COUNT.UPSTREAM_LOOPED), 1);
+  const looped = () => bench.counters.get(COUNT.UPSTREAM_LOOPED);
+  // On a busy machine the other one may have been asked, and have answered, before.
+  while (looped() === 0) await new Promise((resolve) => setImmediate(resolve));
+  const before = looped();
   t.match(
     bench.log.lines.find(({ level }) => level === 'error'),
     { message: /came back/, fields: { name: /^a\.test$/i } },
@@ -249,10 +252,10 @@ t.test('an upstream that forwards to us: our own query is known when it comes ba
     bench.send(without);
     return undefined;
   });
-  bench.engine.apply(settings({ upstreams: [relay.config], forward: { timeoutMs: 300 } }));
+  bench.engine.apply(settings({ upstreams: [relay.config], forward: { timeoutMs: 2000 } }));
   const name = 'long.enough.to.be.known.by.its.letters.test';
   t.equal((await bench.ask(name)).rcode, RCODE.SERVFAIL);
-  t.equal(bench.counters.get(COUNT.UPSTREAM_LOOPED), 2, 'known by the case of its letters');
+  t.ok(looped() > before, 'known by the case of its letters');
 });
 
 t.test('more questions than may wait: the oldest that had its chance makes room', async (t) => {
