@@ -138,11 +138,11 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
     // A copy: the caller's array may lie in Node's shared pool, whose address koffi could not vouch for.
     this.#sendData.set(bytes);
     const { name, control, iov, address } = this.#out;
-    name.set(destination.bytes, 8);
-    name.writeUInt32LE(ifindex, 24);
-    control.set(source.bytes, CMSGHDR_BYTES);
-    control.writeUInt32LE(ifindex, CMSGHDR_BYTES + 16);
-    iov.writeUInt32LE(bytes.length, 8);
+    name.bytes.set(destination.bytes, 8);
+    name.words[24 / 4] = ifindex;
+    control.bytes.set(source.bytes, CMSGHDR_BYTES);
+    control.words[(CMSGHDR_BYTES + 16) / 4] = ifindex;
+    iov.words[8 / 4] = bytes.length;
     if (!foreign) return orErrno(sendmsgCall(this.#fd, address, 0));
     setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
     const result = orErrno(sendmsgCall(this.#fd, address, 0));
@@ -173,7 +173,7 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
     if (control.destination === undefined) return;
     this.#handler({
       bytes: this.#packet.subarray(0, length),
-      source: { family: 6, bytes: copyOf(this.#in.name, 8, 16) },
+      source: { family: 6, bytes: this.#in.name.bytes.slice(8, 24) },
       destination: { family: 6, bytes: control.destination },
       ifindex: control.ifindex,
       hopLimit: control.hopLimit,
@@ -183,53 +183,66 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
   /** What is the same in every message that is sent. */
   #prepare(): void {
     const { name, control } = this.#out;
-    name.writeUInt16LE(AF_INET6, 0);
-    control.writeUInt32LE(CMSGHDR_BYTES + PKTINFO_BYTES, 0);
-    control.writeUInt32LE(IPPROTO_IPV6, 8);
-    control.writeUInt32LE(IPV6_PKTINFO, 12);
+    // Its upper half is the port, which raw sockets have none of.
+    name.words[0] = AF_INET6;
+    control.words[0] = CMSGHDR_BYTES + PKTINFO_BYTES;
+    control.words[8 / 4] = IPPROTO_IPV6;
+    control.words[12 / 4] = IPV6_PKTINFO;
+  }
+}
+
+/**
+ * Memory for the kernel, as bytes and as 32-bit words of its own byte order (the machine's: x86-64 and arm64 are
+ * little-endian). These views cost code that is seldom run, and so never compiled, less than a Buffer's methods.
+ */
+class Memory {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly address: bigint;
+
+  constructor(length: number) {
+    const buffer = kernelBuffer(length);
+    this.bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, length);
+    this.words = new Int32Array(buffer.buffer, buffer.byteOffset, length >> 2);
+    this.address = addressOf(buffer);
   }
 }
 
 /** A msghdr with one piece of data, and the memory that it points to. Lengths are below 2³², so their upper words stay 0. */
 class Message {
-  readonly name = kernelBuffer(SOCKADDR_IN6_BYTES);
-  readonly control: Buffer;
-  readonly iov = kernelBuffer(16);
-  readonly #header = kernelBuffer(MSGHDR_BYTES);
-  readonly address = Number(addressOf(this.#header));
+  readonly name = new Memory(SOCKADDR_IN6_BYTES);
+  readonly control: Memory;
+  readonly iov = new Memory(16);
+  readonly #header = new Memory(MSGHDR_BYTES);
+  readonly address = Number(this.#header.address);
 
   constructor(data: Buffer, controlBytes: number) {
-    this.control = kernelBuffer(controlBytes);
+    this.control = new Memory(controlBytes);
     this.data = data;
-    this.#header.writeBigUInt64LE(addressOf(this.name), 0);
-    this.#header.writeBigUInt64LE(addressOf(this.iov), 16);
-    this.#header.writeBigUInt64LE(1n, 24);
-    this.#header.writeBigUInt64LE(addressOf(this.control), 32);
+    const header = new BigUint64Array(this.#header.bytes.buffer, this.#header.bytes.byteOffset, MSGHDR_BYTES / 8);
+    header[0] = this.name.address;
+    header[16 / 8] = this.iov.address;
+    header[24 / 8] = 1n;
+    header[32 / 8] = this.control.address;
     this.reset();
   }
 
   /** The owner of the buffer keeps it referenced. */
   set data(data: Buffer) {
-    this.iov.writeBigUInt64LE(addressOf(data), 0);
-    this.iov.writeBigUInt64LE(BigInt(data.length), 8);
+    const iov = new BigUint64Array(this.iov.bytes.buffer, this.iov.bytes.byteOffset, 2);
+    iov[0] = addressOf(data);
+    iov[1] = BigInt(data.length);
   }
 
   /** Lengths back to what there is room for: the kernel has written what it used. */
   reset(): void {
-    this.#header.writeUInt32LE(SOCKADDR_IN6_BYTES, 8);
-    this.#header.writeUInt32LE(this.control.length, 40);
+    this.#header.words[8 / 4] = SOCKADDR_IN6_BYTES;
+    this.#header.words[40 / 4] = this.control.bytes.length;
   }
 
   get controlLength(): number {
-    return this.#header.readUInt32LE(40);
+    return this.#header.words[40 / 4]!;
   }
-}
-
-/** Bytes of their own (a Buffer's `slice` would share them). */
-function copyOf(buffer: Buffer, at: number, length: number): Uint8Array {
-  const copy = new Uint8Array(length);
-  for (let i = 0; i < length; i++) copy[i] = buffer[at + i]!;
-  return copy;
 }
 
 /** ICMP6_FILTER that passes only `types` (RFC 3542 §3.2). */
@@ -247,22 +260,22 @@ function encodeMembership(group: Address, ifindex: number): Buffer {
 }
 
 function readControl(
-  control: Buffer,
+  { bytes, words }: Memory,
   length: number,
 ): { destination: Uint8Array | undefined; ifindex: number; hopLimit: number } {
   const found: ReturnType<typeof readControl> = { destination: undefined, ifindex: 0, hopLimit: -1 };
   for (let at = 0; at + CMSGHDR_BYTES <= length; ) {
-    // Of a u64, whose upper word is zero in any message as short as this.
-    const size = control.readUInt32LE(at);
+    // Of a u64, whose upper word is zero in any message as short as this; the kernel aligns each to 8.
+    const size = words[at >> 2]!;
     if (size < CMSGHDR_BYTES || at + size > length) break;
     const value = at + CMSGHDR_BYTES;
-    if (control.readUInt32LE(at + 8) === IPPROTO_IPV6) {
-      const type = control.readUInt32LE(at + 12);
+    if (words[(at >> 2) + 2] === IPPROTO_IPV6) {
+      const type = words[(at >> 2) + 3];
       if (type === IPV6_PKTINFO && size >= CMSGHDR_BYTES + PKTINFO_BYTES) {
-        found.destination = copyOf(control, value, 16);
-        found.ifindex = control.readUInt32LE(value + 16);
+        found.destination = bytes.slice(value, value + 16);
+        found.ifindex = words[(value + 16) >> 2]!;
       } else if (type === IPV6_HOPLIMIT && size >= CMSGHDR_BYTES + 4) {
-        found.hopLimit = control.readInt32LE(value);
+        found.hopLimit = words[value >> 2]!;
       }
     }
     at += (size + 7) & ~7;
