@@ -1,5 +1,5 @@
 /** What an interface advertises, from its configuration and what the kernel says of it. */
-import { type Address, type Cidr, cidrContains, equalAddress, formatCidr, maskAddress } from '../core/address.ts';
+import { type Address, type Cidr, cidrContains, formatCidr, maskAddress } from '../core/address.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
 import type { PrefixConfig, RaInterfaceConfig } from './config.ts';
 import { IPV6_HEADER_BYTES, IPV6_MIN_MTU } from './constants.ts';
@@ -226,9 +226,4 @@ function dnsslOptions(domains: readonly string[], lifetimeSeconds: number): NdOp
 
 function sizeOf(options: readonly NdOption[]): number {
   return options.reduce((sum, option) => sum + encodeOption(option).length, 0);
-}
-
-/** Whether two lists hold the same addresses in any order. */
-export function sameAddresses(a: readonly Address[], b: readonly Address[]): boolean {
-  return a.length === b.length && a.every((address) => b.some((other) => equalAddress(address, other)));
 }

@@ -1,6 +1,5 @@
 /** Advertisements of other routers on the link, and what in them contradicts ours (RFC 4861 §6.2.7). */
 import { type Address, formatAddress, formatCidr } from '../core/address.ts';
-import { sameAddresses } from './advertisement.ts';
 import { maxOtherRouters, silentRouterMs } from './constants.ts';
 import type { NdOption } from './wire/options.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
@@ -85,7 +84,10 @@ export class OtherRouters {
   }
 }
 
-/** The checks of §6.2.7, with RDNSS and DNSSL added. A value that is "unspecified" on one side contradicts nothing. */
+/**
+ * The checks of §6.2.7, and besides those: DNS servers and search domains, NAT64 prefixes, the captive portal, and a default
+ * router on a link where we say that we are none (RFC 6104). A value that is "unspecified" on one side contradicts nothing.
+ */
 export function findContradictions(ours: RouterAdvertisement, theirs: RouterAdvertisement): Contradiction[] {
   const found: Contradiction[] = [];
   const compare = (what: string, a: unknown, b: unknown): void => {
@@ -94,6 +96,9 @@ export function findContradictions(ours: RouterAdvertisement, theirs: RouterAdve
   const compareSpecified = (what: string, a: number, b: number): void => {
     if (a !== 0 && b !== 0) compare(what, a, b);
   };
+  if (ours.lifetimeSeconds === 0 && isDefaultRouter(theirs)) {
+    found.push({ what: 'default router', ours: 'none', theirs: `${theirs.lifetimeSeconds} s, ${theirs.preference}` });
+  }
   compareSpecified('AdvCurHopLimit', ours.hopLimit, theirs.hopLimit);
   compare('AdvManagedFlag', ours.managed, theirs.managed);
   compare('AdvOtherConfigFlag', ours.other, theirs.other);
@@ -108,17 +113,29 @@ export function findContradictions(ours: RouterAdvertisement, theirs: RouterAdve
     compare(`AdvValidLifetime ${name}`, own.validSeconds, option.validSeconds);
     compare(`AdvPreferredLifetime ${name}`, own.preferredSeconds, option.preferredSeconds);
   }
-  const servers = (options: readonly NdOption[]): Address[] =>
-    options.flatMap((option) => (option.kind === 'rdnss' && option.lifetimeSeconds > 0 ? option.servers : []));
-  const domains = (options: readonly NdOption[]): string[] =>
-    options.flatMap((option) => (option.kind === 'dnssl' && option.lifetimeSeconds > 0 ? option.domains : [])).sort();
-  const [a, b] = [servers(ours.options), servers(theirs.options)];
-  if (a.length > 0 && b.length > 0 && !sameAddresses(a, b)) {
-    found.push({ what: 'RDNSS', ours: a.map(formatAddress).join(' '), theirs: b.map(formatAddress).join(' ') });
-  }
-  const [c, d] = [domains(ours.options).join(' '), domains(theirs.options).join(' ')];
-  if (c !== '' && d !== '') compare('DNSSL', c, d);
+  const compareSets = (what: string, itemsOf: (options: readonly NdOption[]) => string[]): void => {
+    const [a, b] = [ours, theirs].map(({ options }) => itemsOf(options).sort().join(' '));
+    if (a !== '' && b !== '') compare(what, a, b);
+  };
+  compareSets('RDNSS', (options) =>
+    options.flatMap((one) => (one.kind === 'rdnss' && one.lifetimeSeconds > 0 ? one.servers.map(formatAddress) : [])),
+  );
+  compareSets('DNSSL', (options) =>
+    options.flatMap((one) => (one.kind === 'dnssl' && one.lifetimeSeconds > 0 ? one.domains : [])),
+  );
+  compareSets('PREF64', (options) =>
+    options.flatMap((one) => (one.kind === 'pref64' && one.lifetimeSeconds > 0 ? formatCidr(one.prefix) : [])),
+  );
+  compareSets('captive portal', (options) => options.flatMap((one) => (one.kind === 'captive-portal' ? one.uri : [])));
   return found;
+}
+
+/** By its header, or by a route to everything (RFC 4191 §2.3). */
+function isDefaultRouter({ lifetimeSeconds, options }: RouterAdvertisement): boolean {
+  return (
+    lifetimeSeconds > 0 ||
+    options.some((one) => one.kind === 'route-information' && one.prefix.length === 0 && one.lifetimeSeconds > 0)
+  );
 }
 
 function mtuOf(options: readonly NdOption[]): number {

@@ -26,14 +26,16 @@ export class RouterWatch {
     counters.gaugeAdd(RaGauge.otherRouters, this.#routers.size - before);
     this.#arm();
     const router = formatAddress(source);
-    // With a full table somebody invents routers: no line for each of those.
-    if (isNew && this.#routers.size > before) {
+    // With a full table somebody invents routers: no line for each of those, they are only counted.
+    const invented = isNew && this.#routers.size === before;
+    if (isNew && !invented) {
       const { lifetimeSeconds } = advertisement;
       log.info({ router, lifetimeSeconds }, 'another router advertises here');
       emit({ kind: 'ra-router-seen', interface: this.#interface, router, lifetimeSeconds });
     }
     for (const one of newContradictions) {
       counters.add(RaCounter.contradictions);
+      if (invented) continue;
       log.warn({ router, ...one }, `another router's ${one.what} differs from ours`);
       emit({ kind: 'ra-contradiction', interface: this.#interface, router, ...one });
     }

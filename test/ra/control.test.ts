@@ -676,7 +676,14 @@ t.test('other routers are remembered, compared, told of once, and bounded (§6.2
       }),
     ).toString('hex');
   for (let i = 0; i < 3; i++) harness.receive(rogue(), 'fe80::bad');
-  const expected = ['AdvCurHopLimit', 'AdvManagedFlag', 'AdvLinkMTU', 'AdvValidLifetime fd00:6:6::/64', 'RDNSS'];
+  const expected = [
+    'default router',
+    'AdvCurHopLimit',
+    'AdvManagedFlag',
+    'AdvLinkMTU',
+    'AdvValidLifetime fd00:6:6::/64',
+    'RDNSS',
+  ];
   const [router] = harness.control.status()[0]!.routers;
   t.match(router, { source: 'fe80::bad', advertisement: { lifetime: 1800 } });
   t.strictSame(
@@ -692,6 +699,9 @@ t.test('other routers are remembered, compared, told of once, and bounded (§6.2
   t.equal(harness.control.status()[0]!.routers.length, 32);
   t.equal(harness.counters.gauge(RaGauge.otherRouters), 32);
   t.equal(harness.events.filter((event) => event.kind === 'ra-router-seen').length, 32, 'no flood of events');
+  const told = harness.events.filter((event) => event.kind === 'ra-contradiction').length;
+  t.equal(told, 32 * expected.length, 'nor of contradictions');
+  t.equal(harness.counters.get(RaCounter.contradictions), 1_001 * expected.length, 'all are counted');
 });
 
 t.test('kernel settings: accept_ra goes off, forwarding is mentioned for what it means', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseAddress } from '../../src/core/address.ts';
+import { parseAddress, parseCidr } from '../../src/core/address.ts';
 import { maxOtherRouters } from '../../src/ra/constants.ts';
 import { findContradictions, OtherRouters } from '../../src/ra/monitor.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
@@ -26,13 +26,38 @@ const ours: RouterAdvertisement = {
     { kind: 'mtu', mtu: 1400 },
     rdnss(60, 'fd00::1', 'fd00::2'),
     { kind: 'dnssl', lifetimeSeconds: 60, domains: ['b.test', 'a.test'] },
+    { kind: 'pref64', prefix: parseCidr('2001:db8:64::/96'), lifetimeSeconds: 600 },
+    { kind: 'captive-portal', uri: 'https://a.test' },
   ],
 };
 
 t.test('what contradicts, and what does not (§6.2.7)', (t) => {
   const cases: [name: string, theirs: Partial<RouterAdvertisement>, what: string[]][] = [
     ['the same', {}, []],
-    ['lifetime and preference are their own', { lifetimeSeconds: 1800, preference: 'high' }, []],
+    ['a default router where we are none', { lifetimeSeconds: 1800, preference: 'high' }, ['default router']],
+    [
+      'the same by a route to everything',
+      { options: [{ kind: 'route-information', prefix: parseCidr('::/0'), preference: 'low', lifetimeSeconds: 9 }] },
+      ['default router'],
+    ],
+    [
+      'another route',
+      {
+        options: [{ kind: 'route-information', prefix: parseCidr('fd00::/8'), preference: 'low', lifetimeSeconds: 9 }],
+      },
+      [],
+    ],
+    [
+      'another NAT64 prefix',
+      { options: [{ kind: 'pref64', prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 600 }] },
+      ['PREF64'],
+    ],
+    [
+      'that prefix withdrawn',
+      { options: [{ kind: 'pref64', prefix: parseCidr('64:ff9b::/96'), lifetimeSeconds: 0 }] },
+      [],
+    ],
+    ['another portal', { options: [{ kind: 'captive-portal', uri: 'https://b.test' }] }, ['captive portal']],
     ['hop limit', { hopLimit: 32 }, ['AdvCurHopLimit']],
     ['hop limit unspecified', { hopLimit: 0 }, []],
     ['flags', { managed: true, other: true }, ['AdvManagedFlag', 'AdvOtherConfigFlag']],
@@ -53,6 +78,8 @@ t.test('what contradicts, and what does not (§6.2.7)', (t) => {
     const found = findContradictions(ours, { ...ours, ...theirs }).map((one) => one.what);
     t.strictSame(found, what, name);
   }
+  const router = { ...ours, lifetimeSeconds: 600, preference: 'low' as const };
+  t.strictSame(findContradictions(router, { ...ours, lifetimeSeconds: 1800 }), [], 'two default routers are in order');
   t.end();
 });
 
