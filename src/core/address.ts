@@ -39,6 +39,8 @@ const v4MappedPrefix = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
  * @throws {ValueError}
  */
 export function parseAddress(text: string): Address {
+  const plainIpv6 = parsePlainIpv6(text);
+  if (plainIpv6 !== undefined) return { family: 6, bytes: plainIpv6 };
   const [host, zone, ...rest] = text.split('%');
   const family = host!.includes(':') ? 6 : 4;
   const plain = family === 6 ? withoutDottedQuad(host!) : host!;
@@ -49,6 +51,54 @@ export function parseAddress(text: string): Address {
   if (!valid) throw new ValueError(`"${text}" is no IPv4 or IPv6 address`);
   const bytes = Uint8Array.from(ipaddr.parse(plain).toByteArray());
   return zone === undefined ? { family, bytes } : { family, bytes, zone };
+}
+
+/** IPv6 text of hexadecimal groups alone, by hand: a zone file may have a hundred thousand. Undefined: it is something else. */
+function parsePlainIpv6(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(16);
+  let groups = 0;
+  /** How many groups stand before `::`; -1 without one. */
+  let gap = -1;
+  let at = 0;
+  if (text.startsWith('::')) {
+    gap = 0;
+    at = 2;
+  }
+  while (at < text.length) {
+    let value = 0;
+    const start = at;
+    for (; at < text.length && at < start + 4; at++) {
+      const digit = hexDigit(text.charCodeAt(at));
+      if (digit < 0) break;
+      value = (value << 4) | digit;
+    }
+    if (at === start || groups === 8) return undefined;
+    bytes[2 * groups] = value >> 8;
+    bytes[2 * groups + 1] = value;
+    groups++;
+    if (at === text.length) break;
+    if (text[at++] !== ':') return undefined;
+    if (text[at] === ':') {
+      if (gap >= 0) return undefined;
+      gap = groups;
+      at++;
+    } else if (at === text.length) {
+      return undefined;
+    }
+  }
+  if (gap < 0) return groups === 8 ? bytes : undefined;
+  // `::` stands for a group at least.
+  if (groups === 8) return undefined;
+  const end = 16 - 2 * (groups - gap);
+  bytes.copyWithin(end, 2 * gap, 2 * groups);
+  return bytes.fill(0, 2 * gap, end);
+}
+
+/** -1: it is none. */
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const lower = code | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
 /** IPv6 text whose last 32 bits stand as IPv4 (RFC 4291 §2.2), in groups: ipaddr.js takes ::192.0.2.1 for ::ffff:192.0.2.1. */

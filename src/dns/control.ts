@@ -36,6 +36,7 @@ import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wi
 import { CLASS, OPCODE, opcodeToText, RCODE, TYPE } from './wire/types.ts';
 import { unavailableZone, Zone, ZoneTable } from './zone.ts';
 import type { ZoneEvent, ZonePublication } from './zone-events.ts';
+import { ZonePacking } from './zone-packing.ts';
 import { fileRecords, seedText, startZone } from './zone-seed.ts';
 import { ZoneWriter } from './zone-writer.ts';
 
@@ -67,6 +68,7 @@ export class DnsControl {
   #notifier: Notifier;
   readonly #queries: ControlQueries;
   readonly #secondaries: Secondaries;
+  readonly #packing = new ZonePacking((zone) => this.#share(zone));
   #store: ZoneStore | undefined;
   #writer: ZoneWriter | undefined;
   #keys = new Keyring([]);
@@ -105,7 +107,10 @@ export class DnsControl {
       {
         ...this.#context,
         publish: (delta) => this.#context.publish({ kind: 'delta', delta }),
-        changed: (zone) => this.#notify(zone),
+        changed: (zone) => {
+          this.#notify(zone);
+          this.#packing.note(zone);
+        },
         gate: () => this.#gate,
       },
       this.#store,
@@ -196,15 +201,20 @@ export class DnsControl {
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
     this.#queries.apply({ served, zones: this.#zones, store: this.#store!, recursion: config.forward !== undefined });
     for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
-    for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toData() });
+    for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toShared() });
     await this.#writer!.apply({ served, zones: this.#zones }, before, fresh);
     for (const zone of untold) this.#notify(zone);
     for (const step of follow) step();
   }
 
+  /** A zone was packed: the data threads leave their own copies of what changed. */
+  #share(zone: Zone): void {
+    if (this.#served.get(zone.key)?.zone === zone) void this.#context.publish({ kind: 'zone', data: zone.toShared() });
+  }
+
   /** Every zone whole, as data threads have them: for one that starts later. */
   snapshots(): ZoneData[] {
-    return [...this.#zones.values()].map((zone) => zone.toData());
+    return [...this.#zones.values()].map((zone) => zone.toShared());
   }
 
   /** Waits for updates under way and closes the store. */
@@ -213,6 +223,7 @@ export class DnsControl {
     this.#secondaries.stop();
     for (const { secondary } of this.#served.values()) secondary?.stop();
     while (this.#gate !== undefined) await this.#gate;
+    this.#packing.stop();
     await this.#writer?.stop();
     await this.#store?.close();
     this.#writer = undefined;
@@ -383,7 +394,7 @@ export class DnsControl {
     if (served.zone === zone) return;
     served.zone = zone;
     this.#zones.set(zone);
-    await this.#context.publish({ kind: 'zone', data: zone.toData() });
+    await this.#context.publish({ kind: 'zone', data: zone.toShared() });
     if (data !== undefined) return;
     this.#context.emit({ type: 'zone-expired', zone: nameToText(name), serial: member.data?.serial ?? 0 });
   }

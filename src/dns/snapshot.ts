@@ -1,6 +1,7 @@
 /** What the control thread tells data threads about DNS: plain data, passed by structured clone. */
 import type { Cidr, InetEndpoint } from '../core/address.ts';
 import type { DnsConfig } from './config.ts';
+import type { PackedData } from './packed-nodes.ts';
 
 /** All records of one owner and type. `rdata` is uncompressed wire form, one entry a record, no two equal. */
 export interface RRset {
@@ -19,6 +20,9 @@ export interface OwnedRRset {
 export interface ZoneData {
   readonly name: Uint8Array;
   readonly rrsets: readonly OwnedRRset[];
+  /** Where most of a large zone lies, shared by all threads; of the names in `replaced` the RRsets are in `rrsets`, or gone. */
+  readonly packed?: PackedData;
+  readonly replaced?: readonly string[];
   /** A secondary zone without data that may be served: the SOA is a placeholder. */
   readonly unavailable?: boolean;
 }

@@ -20,6 +20,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { assert, errorMessage } from '../core/errors.ts';
 import type { LeaseSet } from './leases.ts';
 import type { RRsetChange } from './overlay.ts';
+import { MIN_PACKED, type PackedData } from './packed-nodes.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import {
@@ -27,7 +28,6 @@ import {
   CHECKSUM_OCTETS,
   decodeJournal,
   decodeLeases,
-  decodeRRset,
   encodeJournal,
   encodeLeases,
   encodeRRset,
@@ -36,6 +36,7 @@ import {
   unseal,
 } from './store-codec.ts';
 import { cannotOpen, completeFile, DATA_FILE, lockDirectory, readableStore, StoreError } from './store-files.ts';
+import { StoredRecords } from './stored-records.ts';
 import { type Name, type NameKey, nameFromKey, nameKey, nameToText } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
 
@@ -52,7 +53,9 @@ export type { JournalEntry } from './store-codec.ts';
 
 /** What a zone was when it was stored. */
 export interface StoredZone {
+  /** All of them; none where the zone is large and so `packed`. */
   readonly rrsets: readonly OwnedRRset[];
+  readonly packed?: PackedData;
   readonly serial: number;
   /** The text that the last commit with `seed` gave. */
   readonly seed: string;
@@ -227,19 +230,16 @@ export class ZoneStore {
   load(zone: NameKey): StoredZone | undefined {
     const meta = this.#readMeta(zone);
     if (meta === undefined) return undefined;
+    const loaded = new StoredRecords(zone, meta.rrsets >= MIN_PACKED);
     const prefix = nameFromKey(zone);
-    const rrsets: OwnedRRset[] = [];
-    let serial: number | undefined;
     for (const { key, value } of this.#records.getRange({ start: bytes(prefix), end: bytes(prefix, AFTER_LABELS) })) {
-      const set = this.#guard(zone, () => decodeRRset(new ByteReader(this.#unseal(zone, key, value))));
-      if (set.rrset.type === TYPE.SOA) serial = soaSerial(set.rrset.rdata[0]!);
-      rrsets.push(set);
+      const encoded = this.#unseal(zone, key, value);
+      this.#guard(zone, () => loaded.add(key.toString('latin1', prefix.length, key.length - 2), encoded));
     }
+    const { serial, count } = loaded;
     if (serial !== meta.serial) throw this.#damaged(`the serial is ${serial}, ${meta.serial} was written`, zone);
-    if (rrsets.length !== meta.rrsets) {
-      throw this.#damaged(`it has ${rrsets.length} RRsets, ${meta.rrsets} were written`, zone);
-    }
-    return { rrsets, serial, seed: meta.seed, refreshed: meta.refreshed };
+    if (count !== meta.rrsets) throw this.#damaged(`it has ${count} RRsets, ${meta.rrsets} were written`, zone);
+    return { ...loaded.finish(), serial, seed: meta.seed, refreshed: meta.refreshed };
   }
 
   /** The leases in a zone. @throws {StoreError} V6_STORE_DAMAGED */
@@ -328,7 +328,7 @@ export class ZoneStore {
     this.leases(zone);
     let journal = 0;
     for (const _ of this.#journalEntries(zone, this.#readMeta(zone)!)) journal++;
-    return { rrsets: stored.rrsets.length, serial: stored.serial, journal };
+    return { rrsets: stored.packed?.sets ?? stored.rrsets.length, serial: stored.serial, journal };
   }
 
   /** Makes a directory with a copy of the store as it is at this moment; what commits come meanwhile is not in it. */

@@ -135,7 +135,7 @@ function contentFor(
   serial: number | undefined,
   store: Pick<ZoneStore, 'journal'>,
   udp: boolean,
-): { kind: 'axfr' | 'ixfr' | 'current'; sets: readonly OwnedRRset[] } {
+): { kind: 'axfr' | 'ixfr' | 'current'; sets: Iterable<OwnedRRset> } {
   if (serial === undefined) return { kind: 'axfr', sets: axfrSets(zone) };
   if (isCurrent(zone, serial)) return { kind: 'current', sets: soaSets(zone) };
   const journal = store.journal(zone.key, serial);
@@ -150,7 +150,7 @@ function contentFor(
 }
 
 /** RFC 1995 §2: what does not fit into a datagram is answered with the SOA alone. */
-function inOneMessage(format: TransferFormat, sets: readonly OwnedRRset[], { zone }: Served): Uint8Array {
+function inOneMessage(format: TransferFormat, sets: Iterable<OwnedRRset>, { zone }: Served): Uint8Array {
   const messages = new TransferMessages(format, sets);
   const first = messages.next()!;
   return messages.next() === undefined ? first : new TransferMessages(format, soaSets(zone)).next()!;

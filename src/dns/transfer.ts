@@ -24,12 +24,14 @@ export function mayTransfer(zone: ZoneConfig, request: HandoffRequest, key: Tsig
 }
 
 /** The records of an AXFR: SOA, everything else, SOA (RFC 5936 §2.2). The zone may change while they are sent. */
-export function axfrSets(zone: Zone): OwnedRRset[] {
-  const soa = zone.soa.set;
-  const sets = [soa];
-  for (const set of zone.all()) if (set.rrset.type !== TYPE.SOA) sets.push(set);
-  sets.push(soa);
-  return sets;
+export function axfrSets(zone: Zone): Iterable<OwnedRRset> {
+  return betweenSoas(zone.soa.set, zone.all());
+}
+
+function* betweenSoas(soa: OwnedRRset, all: Iterable<OwnedRRset>): Generator<OwnedRRset> {
+  yield soa;
+  for (const set of all) if (set.rrset.type !== TYPE.SOA) yield set;
+  yield soa;
 }
 
 /** The records of an IXFR that has the journal for it (RFC 1995 §4): new SOA, then per step what went and what came. */
@@ -83,21 +85,22 @@ export interface TransferFormat {
 /** Writes RRsets into messages, one at a time: what is not asked for is not made. */
 export class TransferMessages {
   readonly #format: TransferFormat;
-  readonly #sets: readonly OwnedRRset[];
+  readonly #sets: Iterator<OwnedRRset>;
   readonly #writer = new MessageWriter();
-  /** The record to be written next: which set, which of its records. */
-  #set = 0;
+  /** The record to be written next: its set, and which of the records. */
+  #set: OwnedRRset | undefined;
   #record = 0;
   #first = true;
 
-  constructor(format: TransferFormat, sets: readonly OwnedRRset[]) {
+  constructor(format: TransferFormat, sets: Iterable<OwnedRRset>) {
     this.#format = format;
-    this.#sets = sets;
+    this.#sets = sets[Symbol.iterator]();
+    this.#advance();
   }
 
   /** The next message; undefined when all was written. A record that no message holds is left out. */
   next(): Uint8Array | undefined {
-    if (this.#set === this.#sets.length) return undefined;
+    if (this.#set === undefined) return undefined;
     const { question, overhead, limit = MESSAGE_OCTETS, edns = false } = this.#format;
     const writer = this.#writer;
     writer.begin(limit - overhead, { preserveCase: true });
@@ -106,16 +109,21 @@ export class TransferMessages {
     if (this.#first) writer.question(question.name, question.type, question.class);
     this.#first = false;
     const start = writer.length;
-    for (; this.#set < this.#sets.length; this.#set++) {
-      const { owner, rrset } = this.#sets[this.#set]!;
+    for (; this.#set !== undefined; this.#advance()) {
+      const { owner, rrset }: OwnedRRset = this.#set;
       const { type, ttl, rdata } = rrset;
       for (; this.#record < rdata.length; this.#record++) {
         if (writer.record(SECTION.ANSWER, owner, type, CLASS.IN, ttl, rdata[this.#record]!)) continue;
         if (writer.length > start) return this.#end(opt);
       }
-      this.#record = 0;
     }
     return this.#end(opt);
+  }
+
+  #advance(): void {
+    const { done, value } = this.#sets.next();
+    this.#set = done === true ? undefined : value;
+    this.#record = 0;
   }
 
   #end(opt: boolean): Uint8Array {

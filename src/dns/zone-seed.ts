@@ -52,7 +52,8 @@ export function startZone(
   const seed = seedText(config);
   const name = nameFromText(config.name);
   if (stored !== undefined) {
-    const zone = new Zone({ name, rrsets: stored.rrsets });
+    const { rrsets, packed } = stored;
+    const zone = new Zone(packed === undefined ? { name, rrsets } : { name, rrsets, packed });
     if (stored.seed === seed) return { zone, changes: [], seed };
     const overlay = new Overlay(zone);
     setApex(config, overlay, nextSerial(zone.serial), stored.seed);

@@ -1,21 +1,21 @@
 /**
- * Zones in memory: every name that exists is a node in one map, empty non-terminals too (RFC 8020, RFC 4592 §2.2.2), so a
- * lookup is one probe and NODATA and NXDOMAIN are told apart without a search. Changing an RRset costs as many probes as
- * its owner has labels, whatever the zone's size.
+ * Zones in memory: every name that exists is a node, empty non-terminals too (RFC 8020, RFC 4592 §2.2.2), so a lookup is one
+ * probe and NODATA and NXDOMAIN are told apart without a search. Changing an RRset costs as many probes as its owner has
+ * labels, whatever the zone's size.
+ *
+ * Nodes of a large zone lie packed in memory that all threads share, and those that have changed since in a map over it. When the
+ * map has grown to a part of the whole, the control thread packs anew, in slices: the map is laid aside as `#frozen` meanwhile, and
+ * what changes goes into a new one over both.
  */
 import { assert } from '../core/errors.ts';
+import { MIN_PACKED, NodePacker, PackedNodes, type ZoneNode } from './packed-nodes.ts';
 import { OTHER_ZONES } from './slot-counters.ts';
 import type { OwnedRRset, RRset, ZoneChange, ZoneData } from './snapshot.ts';
 import { readUint32 } from './wire/bytes.ts';
 import { isSubdomainKey, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
 
-/** A name that exists: it has records, or names below it. */
-export interface ZoneNode {
-  readonly sets: readonly OwnedRRset[];
-  /** Nodes directly below. */
-  readonly children: number;
-}
+export type { ZoneNode };
 
 /** What the answering of negatives needs of the SOA (RFC 2308 §3, §5). */
 export interface ZoneSoa {
@@ -30,6 +30,13 @@ interface Node extends ZoneNode {
   children: number;
 }
 
+/** In the map: a node that what lies below still has. */
+const GONE: Node = { sets: [], children: 0 };
+/** Packed anew when so many nodes in a hundred have changed. */
+const CHANGED_PERCENT = 20;
+/** Nodes packed at a time: a millisecond or two. */
+const SLICE_NODES = 1000;
+
 /** One zone. */
 export class Zone {
   readonly name: Name;
@@ -38,7 +45,9 @@ export class Zone {
   slot: number = OTHER_ZONES;
   /** A secondary zone whose data never came or are too old (RFC 1034 §4.3.5): its names are answered with SERVFAIL. */
   readonly unavailable: boolean;
-  readonly #nodes = new Map<NameKey, Node>();
+  #nodes = new Map<NameKey, Node>();
+  #frozen: Map<NameKey, Node> | undefined;
+  #packed: PackedNodes | undefined;
   #soa: ZoneSoa;
   #cuts = 0;
   #dnames = 0;
@@ -49,7 +58,15 @@ export class Zone {
     this.name = data.name;
     this.key = nameKey(data.name);
     this.unavailable = data.unavailable === true;
-    this.#nodes.set(this.key, { sets: [], children: 0 });
+    if (data.packed === undefined) {
+      this.#nodes.set(this.key, { sets: [], children: 0 });
+    } else {
+      this.#packed = new PackedNodes(data.packed);
+      this.#sets = data.packed.sets;
+      this.#cuts = data.packed.cuts;
+      this.#dnames = data.packed.dnames;
+      for (const key of data.replaced ?? []) this.#clear(key);
+    }
     for (const { owner, rrset } of data.rrsets) {
       const key = nameKey(owner);
       assert(isSubdomainKey(key, this.key), 'every owner is in its zone');
@@ -57,6 +74,7 @@ export class Zone {
       this.#set(key, owner, rrset.type, rrset);
     }
     this.#soa = this.#readSoa();
+    if (data.packed === undefined && data.rrsets.length >= MIN_PACKED) for (const _ of this.pack());
   }
 
   /** The SOA record and what is read from it. */
@@ -85,29 +103,68 @@ export class Zone {
 
   /** The node of a name; undefined if the name does not exist. */
   node(owner: NameKey): ZoneNode | undefined {
-    return this.#nodes.get(owner);
+    const node = this.#nodes.get(owner);
+    if (node !== undefined) return node === GONE ? undefined : node;
+    return this.#below(owner);
   }
 
   /** The RRsets of a name. */
   rrsets(owner: NameKey): readonly OwnedRRset[] {
-    return this.#nodes.get(owner)?.sets ?? [];
+    return this.node(owner)?.sets ?? [];
   }
 
   /** One RRset of a name. */
   rrset(owner: NameKey, type: number): OwnedRRset | undefined {
-    const node = this.#nodes.get(owner);
+    const node = this.node(owner);
     return node === undefined ? undefined : findSet(node, type);
   }
 
-  /** Every RRset, the apex's first; not sorted. */
-  *all(): Generator<OwnedRRset> {
-    for (const node of this.#nodes.values()) yield* node.sets;
+  /** Every RRset as it is now, whatever changes while they are being read: the apex's first, the others not sorted. */
+  all(): Iterable<OwnedRRset> {
+    const changed = new Map<NameKey, readonly OwnedRRset[]>();
+    for (const [key, { sets }] of this.#frozen ?? []) changed.set(key, sets);
+    for (const [key, { sets }] of this.#nodes) changed.set(key, [...sets]);
+    return allSets(this.key, [...this.rrsets(this.key)], changed, this.#packed);
   }
 
-  /** The zone as plain data. */
+  /** The zone as plain data, every RRset in it. */
   toData(): ZoneData {
     const data = { name: this.name, rrsets: [...this.all()] };
     return this.unavailable ? { ...data, unavailable: true } : data;
+  }
+
+  /** The zone as data for another thread, which shares what is packed. */
+  toShared(): ZoneData {
+    if (this.#packed === undefined) return this.toData();
+    const changed = new Map([...(this.#frozen ?? []), ...this.#nodes]);
+    const rrsets = [...changed.values()].flatMap(({ sets }) => sets);
+    return { name: this.name, rrsets, packed: this.#packed.data, replaced: [...changed.keys()] };
+  }
+
+  /** Whether so much has changed since the zone was packed, if it was, that it should be packed now. */
+  get wantsPacking(): boolean {
+    if (this.#frozen !== undefined) return false;
+    const packed = this.#packed?.count ?? 0;
+    return this.#nodes.size >= Math.max(MIN_PACKED, (packed * CHANGED_PERCENT) / 100);
+  }
+
+  /** Packs the zone; the caller goes on with the iterator until it ends, and may change the zone in between. */
+  *pack(slice = SLICE_NODES): Generator<void> {
+    assert(this.#frozen === undefined, 'a zone is packed once at a time');
+    const packer = new NodePacker(this.key);
+    this.#frozen = this.#nodes;
+    this.#nodes = new Map();
+    let nodes = 0;
+    for (const [key, node] of this.#frozen) {
+      if (node.sets.length > 0) packer.add(key, node.sets);
+      if (++nodes % slice === 0) yield;
+    }
+    for (const [key, sets] of this.#packed?.entries() ?? []) {
+      if (!this.#frozen.has(key)) packer.add(key, sets);
+      if (++nodes % slice === 0) yield;
+    }
+    this.#packed = new PackedNodes(packer.finish());
+    this.#frozen = undefined;
   }
 
   /**
@@ -131,7 +188,7 @@ export class Zone {
   }
 
   #set(key: NameKey, owner: Name, type: number, rrset: RRset | undefined): void {
-    if (rrset === undefined && !this.#nodes.has(key)) return;
+    if (rrset === undefined && this.node(key) === undefined) return;
     const node = this.#makeNode(key);
     const at = node.sets.findIndex((set) => set.rrset.type === type);
     if (rrset !== undefined) {
@@ -147,12 +204,30 @@ export class Zone {
     this.#dropEmpty(key, node);
   }
 
+  /** What the map lies over has of a name. */
+  #below(key: NameKey): ZoneNode | undefined {
+    const node = this.#frozen?.get(key);
+    if (node !== undefined) return node === GONE ? undefined : node;
+    return this.#packed?.node(key);
+  }
+
+  /** A name's node in the map, where it may be changed; undefined if the name does not exist. */
+  #own(key: NameKey): Node | undefined {
+    const own = this.#nodes.get(key);
+    if (own !== undefined) return own === GONE ? undefined : own;
+    const below = this.#below(key);
+    if (below === undefined) return undefined;
+    const node = { sets: [...below.sets], children: below.children };
+    this.#nodes.set(key, node);
+    return node;
+  }
+
   /** The node of a name, made with all that lie between it and the zone's apex. */
   #makeNode(key: NameKey): Node {
-    let node = this.#nodes.get(key);
-    if (node !== undefined) return node;
+    const known = this.#own(key);
+    if (known !== undefined) return known;
     this.#makeNode(parentKey(key)!).children++;
-    node = { sets: [], children: 0 };
+    const node = { sets: [], children: 0 };
     this.#nodes.set(key, node);
     return node;
   }
@@ -162,11 +237,17 @@ export class Zone {
     let key = from;
     let node = first;
     while (node.sets.length === 0 && node.children === 0 && key !== this.key) {
-      this.#nodes.delete(key);
+      if (this.#below(key) === undefined) this.#nodes.delete(key);
+      else this.#nodes.set(key, GONE);
       key = parentKey(key)!;
-      node = this.#nodes.get(key)!;
+      node = this.#own(key)!;
       node.children--;
     }
+  }
+
+  /** Takes every RRset of a name out; one that others lie below stays. */
+  #clear(key: NameKey): void {
+    for (const { owner, rrset } of [...this.rrsets(key)]) this.#set(key, owner, rrset.type, undefined);
   }
 
   #readSoa(): ZoneSoa {
@@ -185,6 +266,17 @@ export class Zone {
 export function unavailableZone(name: Name): ZoneData {
   const rrset = { type: TYPE.SOA, ttl: 0, rdata: [new Uint8Array(1 + 1 + 5 * 4)] };
   return { name, rrsets: [{ owner: name, rrset }], unavailable: true };
+}
+
+function* allSets(
+  apex: NameKey,
+  first: readonly OwnedRRset[],
+  changed: ReadonlyMap<NameKey, readonly OwnedRRset[]>,
+  packed: PackedNodes | undefined,
+): Generator<OwnedRRset> {
+  yield* first;
+  for (const [key, sets] of changed) if (key !== apex) yield* sets;
+  for (const [key, sets] of packed?.entries() ?? []) if (key !== apex && !changed.has(key)) yield* sets;
 }
 
 /** The RRset of a type at a node. */

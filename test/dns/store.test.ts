@@ -17,6 +17,7 @@ import type { RRsetChange } from '../../src/dns/overlay.ts';
 import { ZoneStore } from '../../src/dns/store.ts';
 import { nameFromText, nameKey } from '../../src/dns/wire/name.ts';
 import { TYPE } from '../../src/dns/wire/types.ts';
+import { Zone } from '../../src/dns/zone.ts';
 
 const zoneName = nameFromText('cluster.test');
 const zone = nameKey(zoneName);
@@ -80,6 +81,30 @@ t.test('leases', async (t) => {
   t.equal(store.journal(zone, 1)!.length, 1, 'a refresh is no change of the zone');
   await store.commit([{ zone, changes: [], leases: [set('n1.cluster.test')] }]);
   t.same(store.leases(zone), []);
+  await store.close();
+});
+
+t.test('a large zone comes back packed', async (t) => {
+  const dir = newDir(t);
+  const store = await ZoneStore.open(dir);
+  const many = Array.from({ length: 3000 }, (_, i) => ({
+    owner: nameFromText(`N${i}.cluster.test`),
+    type: TYPE.TXT,
+    rrset: { type: TYPE.TXT, ttl: i, rdata: [Uint8Array.of(1, i)] },
+    before: undefined,
+  }));
+  await store.commit([{ zone, changes: [...step(0), ...many], seed: 'many' }]);
+  const { rrsets, packed, serial } = store.load(zone)!;
+  t.equal(serial, 1);
+  t.same(rrsets, []);
+  const loaded = new Zone({ name: nameFromText('cluster.test'), rrsets, packed: packed! });
+  t.equal(loaded.size, 3002);
+  t.equal(loaded.serial, 1);
+  for (const i of [0, 1, 1500, 2999]) {
+    const owner = nameFromText(`N${i}.cluster.test`);
+    t.same(loaded.rrset(nameKey(owner), TYPE.TXT), { owner, rrset: many[i]!.rrset }, `N${i}`);
+  }
+  t.match(store.verify(zone), { rrsets: 3002, serial: 1 });
   await store.close();
 });
 

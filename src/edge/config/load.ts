@@ -23,6 +23,8 @@ import type { EdgeConfig, KeyPath, LoadResult, Located, Report } from './types.t
 
 /** A configuration is a page or ten; a file beyond this is a slip. */
 const maxFileBytes = 4 * 1024 ** 2;
+/** A zone of a million names. */
+const maxZoneFileBytes = 128 * 1024 ** 2;
 
 /** Reads, checks and completes the configuration in `file`. */
 export function loadConfig(file: string): LoadResult {
@@ -158,7 +160,7 @@ function readKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
 /** Every fault of the file is a problem of its own. */
 function checkZoneFile(file: string, zone: ZoneConfig, path: KeyPath, report: Report): void {
   attempt(path, report, () => {
-    const text = readSmallFile(file);
+    const text = readWhole(file, maxZoneFileBytes);
     try {
       const options = { zone: nameFromText(zone.name), ttlSeconds: zone.ttlSeconds };
       readZoneFile(text, { ...options, file, readFile: readSmallFile });
@@ -274,9 +276,13 @@ function attempt(path: KeyPath, report: Report, run: () => void): void {
 }
 
 function readSmallFile(path: string): string {
+  return readWhole(path, maxFileBytes);
+}
+
+function readWhole(path: string, maxBytes: number): string {
   const stat = statSync(path);
   if (stat.isDirectory()) throw new ValueError(`${path} is a directory`);
-  if (stat.size > maxFileBytes) throw new ValueError(`${path} is larger than ${maxFileBytes} bytes`);
+  if (stat.size > maxBytes) throw new ValueError(`${path} is larger than ${maxBytes} bytes`);
   return readFileSync(path, 'utf8');
 }
 
