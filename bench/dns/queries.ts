@@ -121,7 +121,6 @@ async function measure(bench: Bench, servers: ReadonlyMap<string, Running>, work
       if (report.lost > report.completed / 1000) throw new Error(`${name} lost ${report.lost} queries`);
       const { completed, rate } = report;
       results.add(work.name, 'CPU per query', 'µs', name, (after.total - before.total) / completed);
-      results.add(work.name, 'of that in user space', 'µs', name, (after.user - before.user) / completed);
       results.add(work.name, 'rate', '1/s', name, rate);
     }
     if (run > 0) bench.say(`${work.name}: run ${run} of ${runs}`);
