@@ -43,6 +43,28 @@ t.test('every npm script that is named exists', (t) => {
   t.end();
 });
 
+t.test('firewall rules in the documentation are rules', async (t) => {
+  const blocks = pages.flatMap((page) => [...read(page).matchAll(/```nft\n(.*?)```/gs)].map(([, text]) => text!));
+  t.not(blocks.length, 0);
+  for (const text of blocks) {
+    // In a namespace of its own, where it may be checked against the kernel and hurts nobody.
+    const root = process.getuid?.() === 0 ? ['unshare', '-n'] : ['unshare', '-rn'];
+    const result = await exec([...root, 'nft', '--check', '--file', '-'], { input: text });
+    t.equal(result.code, 0, describe(result));
+  }
+});
+
+t.test('every command of v6edge in the documentation exists', async (t) => {
+  const help = (await exec([join(root, 'bin/v6edge'), '--help'])).stdout;
+  for (const page of pages) {
+    for (const [, block] of read(page).matchAll(/```sh\n(.*?)```/gs)) {
+      for (const [, verb] of block!.matchAll(/(?:^|[;&|(] ?)v6edge ([a-z]+)/gm)) {
+        t.match(help, new RegExp(`^ {2}v6edge ${verb}\\b`, 'm'), `${page}: v6edge ${verb}`);
+      }
+    }
+  }
+});
+
 t.test('shell scripts pass shellcheck', async (t) => {
   const scripts = [...globSync('scripts/**/*.sh', { cwd: root }), '.ci/run', 'bin/v6edge'];
   const result = await exec(['shellcheck', ...scripts.map((path) => join(root, path))]);
