@@ -20,6 +20,7 @@ import type {
   PoolReport,
   RaReport,
   ReadyReport,
+  RecordChoice,
   RecordFilter,
   RecordPageReport,
   RecordReport,
@@ -145,16 +146,36 @@ export class EdgeSource implements AdminSource {
 
   records(zone: string, filter: RecordFilter): RecordPageReport | undefined {
     if (this.#edge.dns.zone(zone) === undefined) return undefined;
-    const { name, type, search, after, limit } = filter;
-    const sets = this.#edge.dns.records(zone, {
-      ...(name === undefined ? {} : { name: nameFromText(name) }),
-      ...(type === undefined ? {} : { type: typeFromText(type) }),
+    const { search, after, limit } = filter;
+    const page = recordPage(this.#sets(zone, filter), {
+      search,
+      after: after === undefined ? undefined : nameFromText(after),
+      limit,
     });
-    const page = recordPage(sets, { search, after: after === undefined ? undefined : nameFromText(after), limit });
     return {
       records: page.sets.map((set) => this.#record(zone, set)),
       next: page.next === undefined ? undefined : nameToText(page.next),
     };
+  }
+
+  allRecords(zone: string, filter: RecordChoice): Iterable<RecordReport> | undefined {
+    if (this.#edge.dns.zone(zone) === undefined) return undefined;
+    return this.#found(zone, filter);
+  }
+
+  *#found(zone: string, filter: RecordChoice): Generator<RecordReport> {
+    const wanted = filter.search?.toLowerCase();
+    for (const set of this.#sets(zone, filter)) {
+      const record = this.#record(zone, set);
+      if (wanted === undefined || record.name.toLowerCase().includes(wanted)) yield record;
+    }
+  }
+
+  #sets(zone: string, { name, type }: RecordChoice): OwnedRRset[] {
+    return this.#edge.dns.records(zone, {
+      ...(name === undefined ? {} : { name: nameFromText(name) }),
+      ...(type === undefined ? {} : { type: typeFromText(type) }),
+    });
   }
 
   history(span: '1h' | '24h'): HistoryReport {

@@ -1,4 +1,6 @@
 /** JSON of our own values: addresses, prefixes and endpoints as text, bytes as hex, Infinity as a word. */
+import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import {
   type Address,
   type Cidr,
@@ -11,6 +13,27 @@ import {
 /** Writes a value as JSON. */
 export function toJson(value: unknown): string {
   return JSON.stringify(value, plainValue);
+}
+
+/** Items of a list that are made and written before others get their turn. */
+const itemsPerTurn = 500;
+
+/** A JSON list that is made while it is read: a long one keeps nobody waiting. */
+export function jsonList(items: Iterable<unknown>): Readable {
+  return Readable.from(pieces(items), { objectMode: false });
+}
+
+async function* pieces(items: Iterable<unknown>): AsyncGenerator<string> {
+  let text = '[';
+  let count = 0;
+  for (const item of items) {
+    text += `${count === 0 ? '' : ','}${toJson(item)}`;
+    if (++count % itemsPerTurn !== 0) continue;
+    yield text;
+    text = '';
+    await setImmediate();
+  }
+  yield `${text}]`;
 }
 
 function plainValue(_key: string, value: unknown): unknown {

@@ -18,10 +18,10 @@ export const flagParameter = (description: string): Parameter<boolean> => ({
 });
 
 /** @param max the most that is answered at once, whatever is asked */
-export function limitParameter(description: string, fallback: number, max: number): Parameter<number> {
+export function limitParameter(description: string, fallback: number | undefined, max: number): Parameter<number> {
   return {
     description,
-    schema: { type: 'integer', minimum: 1, maximum: max, default: fallback },
+    schema: { type: 'integer', minimum: 1, maximum: max, ...(fallback !== undefined && { default: fallback }) },
     read: (text) => {
       const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
       if (limit < 1 || limit > max) throw new ValueError(`a whole number from 1 to ${max} is wanted`);

@@ -77,13 +77,18 @@ export interface RecordReport {
   readonly expiresAt?: readonly (number | null)[];
 }
 
-export interface RecordFilter {
+/** Which records. */
+export interface RecordChoice {
   /** Absolute, lower case, without the final dot. */
   readonly name: string | undefined;
   /** Mnemonic or TYPEnnn, upper case. */
   readonly type: string | undefined;
   /** Part of the name. */
   readonly search: string | undefined;
+}
+
+/** Which records, a page at a time. */
+export interface RecordFilter extends RecordChoice {
   /** Names behind this one in canonical order (RFC 4034 §6.1). */
   readonly after: string | undefined;
   /** RRsets; one page may have a few more, since names are not cut in two. */
@@ -191,6 +196,8 @@ export interface AdminSource {
   pools(): readonly PoolReport[];
   zones(): readonly ZoneReport[];
   records(zone: string, filter: RecordFilter): RecordPageReport | undefined;
+  /** All of them, in no order; made as they are read. */
+  allRecords(zone: string, filter: RecordChoice): Iterable<RecordReport> | undefined;
   /** The zone as a zone file (RFC 1035 §5). */
   exportZone(zone: string): string | undefined;
   ra(): readonly RaReport[];

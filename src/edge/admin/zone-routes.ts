@@ -6,6 +6,7 @@ import { typeFromText, typeToText } from '../../dns/wire/types.ts';
 import { readDomainName } from '../config/domain-name.ts';
 import { recordSet, zoneRefresh } from './bodies.ts';
 import { checkPreconditions, entityTag, isFresh } from './conditional.ts';
+import { jsonList } from './json.ts';
 import { found, noZone, readValue, readZone } from './parameters.ts';
 import { ProblemError } from './problem.ts';
 import { limitParameter, nameParameter, textParameter, typeParameter } from './query-parameters.ts';
@@ -14,6 +15,7 @@ import type { AdminSource, RecordReport, ZoneChangeReport } from './source.ts';
 
 /** RFC 4027. */
 const zoneFileType = 'text/dns; charset=us-ascii';
+/** RRsets of a page when `after` comes without `limit`. */
 const defaultRecords = 1_000;
 const maxRecords = 10_000;
 
@@ -22,7 +24,7 @@ const recordsQuery = {
   type: typeParameter,
   search: textParameter('names that have this text in them alone'),
   after: nameParameter('names behind this one, in canonical order (RFC 4034 §6.1): where the page before ended'),
-  limit: limitParameter('RRsets at most; the Link header leads to the next page', defaultRecords, maxRecords),
+  limit: limitParameter('in pages of so many RRsets; the Link header leads to the next one', undefined, maxRecords),
 };
 
 export const zoneRoutes: readonly Route[] = [
@@ -132,7 +134,10 @@ function records(source: AdminSource, { params, query, accept }: RouteRequest<ty
     }
     return { type: zoneFileType, body: found(source.exportZone(zone), noZone(zone)) };
   }
-  const { name, type, search, after, limit = defaultRecords } = query;
+  const { name, type, search, after, limit = after === undefined ? undefined : defaultRecords } = query;
+  if (limit === undefined) {
+    return { body: jsonList(found(source.allRecords(zone, { name, type, search }), noZone(zone))) };
+  }
   const page = found(source.records(zone, { name, type, search, after, limit }), noZone(zone));
   if (page.next === undefined) return { body: page.records };
   const next = new URLSearchParams({ limit: String(limit), after: page.next });
