@@ -30,7 +30,8 @@ function serve(name: string, socket: Socket): void {
 /** The whole response, once a PROXY header and an HTTP request are there. */
 function answer(name: string, received: Buffer): string | undefined {
   const header = parseProxyHeader(received);
-  if (header.kind === 'incomplete') return undefined;
+  // A health check names no client (the LOCAL command), and says nothing more.
+  if (header.kind === 'incomplete' || header.kind === 'unaddressed') return undefined;
   if (header.kind !== 'proxied') return response(400, 'this server wants a PROXY header that names a client\n');
   if (!received.subarray(header.bytes).includes('\r\n\r\n')) return undefined;
   const { source, sourcePort } = header.addresses;
