@@ -125,6 +125,7 @@ t.test('what it shows, and what its buttons do', async (t) => {
   await page.locator('#token-input').fill(token);
   await page.keyboard.press('Enter');
   await page.locator('#token-dialog').waitFor({ state: 'hidden' });
+  await page.locator('#message').waitFor({ state: 'hidden' });
   await drain.click();
   await row('here').locator('.badge:has-text("drain")').waitFor();
   t.match(await home.json('/v1/pools/web/members/here'), { admin: 'drain' });

@@ -75,11 +75,29 @@ export function table(caption, columns, rows) {
   );
 }
 
+/** While a pointer is down nothing is put in place of what it is on: the click would be lost. */
+let pressed = false;
+/** @type {Map<HTMLElement, Node[]>} */
+const waiting = new Map();
+document.addEventListener('pointerdown', () => (pressed = true), true);
+for (const end of ['pointerup', 'pointercancel']) document.addEventListener(end, () => setTimeout(released), true);
+
+function released() {
+  pressed = false;
+  const content = [...waiting];
+  waiting.clear();
+  for (const [place, nodes] of content) replace(place, ...nodes);
+}
+
 /**
  * Puts new content in place without taking the focus away: what had it is found again by its `data-key`.
  * @param {HTMLElement} place @param {...Node} content
  */
 export function replace(place, ...content) {
+  if (pressed) {
+    waiting.set(place, content);
+    return;
+  }
   const { activeElement } = document;
   const key = place.contains(activeElement) ? activeElement?.getAttribute('data-key') : null;
   place.replaceChildren(...content);
