@@ -30,6 +30,11 @@ export const SECONDARY_SEED = JSON.stringify({ secondary: true });
 /** Of one that is to come from primaries, while what is stored is still what it was before. */
 export const UNCONFIRMED_SEED = JSON.stringify({ secondary: false });
 
+/** A zone as the store has it; large ones are packed. @param name of the zone */
+export function zoneOf(name: Uint8Array, { rrsets, packed }: StoredZone): Zone {
+  return new Zone(packed === undefined ? { name, rrsets } : { name, rrsets, packed });
+}
+
 /** The text by which a change of `ns`, `soa` or `ttl`, or of the zone's role, is noticed. */
 export function seedText(config: ZoneConfig): string {
   if (config.secondary !== undefined) return SECONDARY_SEED;
@@ -52,8 +57,7 @@ export function startZone(
   const seed = seedText(config);
   const name = nameFromText(config.name);
   if (stored !== undefined) {
-    const { rrsets, packed } = stored;
-    const zone = new Zone(packed === undefined ? { name, rrsets } : { name, rrsets, packed });
+    const zone = zoneOf(name, stored);
     if (stored.seed === seed) return { zone, changes: [], seed };
     const overlay = new Overlay(zone);
     setApex(config, overlay, nextSerial(zone.serial), stored.seed);

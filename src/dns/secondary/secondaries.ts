@@ -1,4 +1,5 @@
 /** All secondary zones: what connects them with the store, the answers, NOTIFY and updates that come for them. */
+
 import { isDeepStrictEqual } from 'node:util';
 import { cidrContains, formatEndpoint, type InetEndpoint, unmapAddress } from '../../core/address.ts';
 import type { Clock } from '../../core/clock.ts';
@@ -18,7 +19,7 @@ import { HEADER_LENGTH, type ParsedMessage } from '../wire/message.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText, parseName } from '../wire/name.ts';
 import { RCODE, rcodeToText, TYPE } from '../wire/types.ts';
 import { unavailableZone, Zone } from '../zone.ts';
-import { SECONDARY_SEED, UNCONFIRMED_SEED } from '../zone-seed.ts';
+import { SECONDARY_SEED, UNCONFIRMED_SEED, zoneOf } from '../zone-seed.ts';
 import type { ZoneWriter } from '../zone-writer.ts';
 import { type Contact, type SecondaryHost, type SecondarySettings, SecondaryZone } from './secondary-zone.ts';
 import type { AskPrimary } from './transfer-client.ts';
@@ -113,7 +114,7 @@ export class Secondaries {
       settings,
       {
         name,
-        zone: stored === undefined ? undefined : new Zone({ name, rrsets: stored.rrsets }),
+        zone: stored === undefined ? undefined : zoneOf(name, stored),
         // A zone that was our own until now is good from now on.
         refreshedAt: stored === undefined ? undefined : isCopy(stored) ? stored.refreshed : clock.wall(),
         foreign: stored !== undefined && stored.seed !== SECONDARY_SEED,

@@ -1,9 +1,11 @@
 /** The zone store from the command line, whether the daemon runs or not: nothing is written to it. */
+
 import { closeSync, existsSync, fsyncSync, linkSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { errorCode, errorMessage, ValueError } from '../../core/errors.ts';
 import { ZoneStore } from '../../dns/store.ts';
 import { type Name, nameFromText, nameKey, nameToText } from '../../dns/wire/name.ts';
+import { zoneOf } from '../../dns/zone-seed.ts';
 import { writeZoneFile } from '../../dns/zonefile.ts';
 import type { CliContext } from '../cli.ts';
 import { loadConfig } from '../config/load.ts';
@@ -33,7 +35,7 @@ export async function exportStored(stateDir: string, zone: string): Promise<stri
   return await withStore(stateDir, (store) => {
     const name = nameFromText(zone);
     const stored = store.load(nameKey(name));
-    if (stored !== undefined) return writeZoneFile({ name, rrsets: stored.rrsets });
+    if (stored !== undefined) return writeZoneFile({ name, rrsets: [...zoneOf(name, stored).all()] });
     const known = store.zones().map(nameToText).join(', ');
     throw new ValueError(`the zone store in ${stateDir} has no zone "${zone}" (it has: ${known || 'none'})`);
   });
