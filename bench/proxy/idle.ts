@@ -10,7 +10,7 @@ import { type Peer, type ProxyBench, report, startPeer } from './peers.ts';
 
 export const idleWork = 'idle sessions';
 /** From the last session until memory is read: what a peer gives back soon after is not held against it. */
-const settleMs = 2_000;
+const settleMs = 1_000;
 /** What a peer may keep for itself (v6edge 1,000) of the descriptors that it is allowed, and a margin. */
 const otherDescriptors = 1_100;
 
