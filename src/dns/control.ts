@@ -302,6 +302,16 @@ export class DnsControl {
   }
 
   /**
+   * How many records a zone has.
+   * @throws {ValueError} if there is no such zone
+   */
+  recordCount(name: string): number {
+    const served = this.#mustFind(name);
+    const zone = served.secondary?.data ?? served.zone;
+    return zone.unavailable ? 0 : zone.records;
+  }
+
+  /**
    * When the records of an RRset will vanish unless they are refreshed; those without a lease are not among them.
    * @throws {ValueError} if there is no such zone
    */

@@ -52,6 +52,8 @@ export class Zone {
   #cuts = 0;
   #dnames = 0;
   #sets = 0;
+  /** Resource records, once somebody has asked; changes keep it right. */
+  #records: number | undefined;
 
   /** @throws {V6edgeError} V6_ASSERT: no SOA at the apex, or an owner outside the zone */
   constructor(data: ZoneData) {
@@ -89,6 +91,16 @@ export class Zone {
   /** How many RRsets the zone has. */
   get size(): number {
     return this.#sets;
+  }
+
+  /** How many resource records the zone has; counted when first asked, which takes as long as the zone is large. */
+  get records(): number {
+    if (this.#records === undefined) {
+      let count = 0;
+      for (const { rrset } of this.all()) count += rrset.rdata.length;
+      this.#records = count;
+    }
+    return this.#records;
   }
 
   /** Whether any name below the apex has NS records. */
@@ -191,6 +203,9 @@ export class Zone {
     if (rrset === undefined && this.node(key) === undefined) return;
     const node = this.#makeNode(key);
     const at = node.sets.findIndex((set) => set.rrset.type === type);
+    if (this.#records !== undefined) {
+      this.#records += (rrset?.rdata.length ?? 0) - (node.sets[at]?.rrset.rdata.length ?? 0);
+    }
     if (rrset !== undefined) {
       if (at >= 0) node.sets[at] = { owner, rrset };
       else node.sets.push({ owner, rrset });

@@ -133,11 +133,15 @@ export class EdgeSource implements AdminSource {
     });
   }
 
+  hasZone(zone: string): boolean {
+    return this.#edge.dns.zone(zone) !== undefined;
+  }
+
   zones(): ZoneReport[] {
     return this.#edge.dns.zones().map(({ name, serial, lastUpdate, secondary }) => ({
       name,
       serial,
-      records: this.#edge.dns.records(name).reduce((sum, { rrset }) => sum + rrset.rdata.length, 0),
+      records: this.#edge.dns.recordCount(name),
       lastUpdate,
       role: secondary === undefined ? 'primary' : 'secondary',
       secondary,

@@ -144,6 +144,11 @@ t.test('random changes, packed in between: the same as a zone made anew from wha
         }
         t.equal(zone.size, model.size + 1);
         t.equal([...zone.all()].length, zone.size);
+        t.equal(
+          [...zone.all()].reduce((sum, { rrset }) => sum + rrset.rdata.length, 0),
+          zone.records,
+          'kept right through changes and packing',
+        );
         t.equal([...zone.all()][0]!.owner.length, apex.length, 'the apex comes first');
         t.equal(zone.hasCuts, again.hasCuts);
         t.equal(new Zone(zone.toData()).size, zone.size);

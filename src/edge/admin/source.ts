@@ -195,6 +195,7 @@ export interface AdminSource {
   metrics(): Promise<string>;
   pools(): readonly PoolReport[];
   zones(): readonly ZoneReport[];
+  hasZone(zone: string): boolean;
   records(zone: string, filter: RecordFilter): RecordPageReport | undefined;
   /** All of them, in no order; made as they are read. */
   allRecords(zone: string, filter: RecordChoice): Iterable<RecordReport> | undefined;

@@ -197,10 +197,7 @@ async function changed(run: () => Promise<ZoneChangeReport>): Promise<ZoneChange
 
 function existingZone(source: AdminSource, text: string): string {
   const zone = readZone(text);
-  found(
-    source.zones().find(({ name }) => name === zone),
-    noZone(zone),
-  );
+  if (!source.hasZone(zone)) throw new ProblemError(404, noZone(zone));
   return zone;
 }
 

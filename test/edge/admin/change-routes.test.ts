@@ -20,6 +20,7 @@ function setUp() {
   };
   const source = {
     pools: () => [{ name: 'web', members }],
+    hasZone: (zone: string) => zone === 'a.test',
     zones: () => [{ name: 'a.test' }],
     addMember(pool: string, member: object) {
       refuse();

@@ -77,6 +77,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     },
     metrics: async () => '# HELP v6edge_x x\nv6edge_x 1\n',
     pools: () => [pool],
+    hasZone: (zone) => zone === 'a.test',
     zones: () => [{ name: 'a.test', serial: 5, records: 2, lastUpdate: undefined, role: 'primary' }],
     records(zone, filter) {
       this.calls.push({ zone, ...filter });
