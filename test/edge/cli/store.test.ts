@@ -66,6 +66,16 @@ async function setup(t: Test) {
   return { dir, config, control, put, api, data };
 }
 
+t.test('a large zone, which the store packs, is exported whole', async (t) => {
+  const { config, control, put, api } = await setup(t);
+  const names = Array.from({ length: 2_500 }, (_, i) => `large${i}.cluster.test`);
+  await Promise.all(names.map(put));
+  await control.stop();
+  const { code, out } = await cli('records', 'cluster.test', '--export', '--api', api, '--config', config);
+  t.equal(code, 0);
+  t.equal(out.match(/^large\d+\./gm)?.length, names.length);
+});
+
 const owners = (text: string) => readZoneFile(text, { zone: nameFromText('cluster.test'), ttlSeconds: 60 }).length;
 
 t.test('records --export without a daemon', async (t) => {
