@@ -20,10 +20,10 @@ export function settleLater(clock: Clock): Timer {
 
 /** Collects the calling thread's garbage, some 10 ms, and gives the kernel back what was freed. */
 export function settle(): void {
-  // V8 hands its collector to contexts made while the flag is on; there is no other way to it at run time.
+  // V8 hands its collector to contexts made while the flag is on; there is no other way to it at run time. Flags are the
+  // process's, and other threads settle at the same moment: one that switched it off again would take it from them.
   setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as Collect;
-  setFlagsFromString('--no-expose-gc');
-  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  const collect = runInNewContext('globalThis.gc') as Collect | undefined;
+  collect?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   trimAllocator();
 }

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { FakeClock } from '../../src/core/clock.ts';
 import { settle, settleLater } from '../../src/edge/settle.ts';
@@ -31,4 +33,16 @@ t.test('the collector is in nobody else’s hands afterwards', (t) => {
   settle();
   t.notOk('gc' in globalThis);
   t.end();
+});
+
+t.test('all threads at the same moment, over and over', async (t) => {
+  const module = new URL('../../src/edge/settle.ts', import.meta.url).href;
+  const script = `import(${JSON.stringify(module)}).then(({ settle }) => { for (let i = 0; i < 60; i++) settle(); });`;
+  const threads = Array.from({ length: 6 }, () => new Worker(script, { eval: true, execArgv: [] }));
+  // A collector that another thread takes away is an exception, and would end the daemon.
+  const ends = await Promise.allSettled(threads.map((thread) => once(thread, 'exit')));
+  t.strictSame(
+    ends.map(({ status }) => status),
+    threads.map(() => 'fulfilled'),
+  );
 });
