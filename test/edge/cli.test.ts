@@ -147,6 +147,8 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
       listeners: [{ name: 'http', kind: 'proxy', endpoint: '[::]:80' }],
       totals: { sessions: 5, bytesIn: 1500 },
     },
+    '/readyz': { status: 'ready', notes: [] },
+    '/v1/dns': { upstreams: [], cache: {}, totals: {} },
     '/v1/pools': [
       { name: 'workers', members: [member, { ...member, name: 'w2', state: 'down', reason: 'connect: refused' }] },
       { name: 'none', members: [] },
@@ -201,7 +203,7 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
   };
   t.match(
     await see('status'),
-    /v6edge 9\.9\.9, pid 7, up 1m 1s\n[\s\S]*restarted 2 times[\s\S]*http +proxy +\[::\]:80\n[\s\S]*bytesIn +1\.5 kB/,
+    /v6edge 9\.9\.9, pid 7, up 1m 1s: ready\n {2}workers\/w2 is down: connect: refused\n[\s\S]*restarted 2 times[\s\S]*1\.5 kB in[\s\S]*http on \[::\]:80\n/,
   );
   t.equal(
     await see('pools'),

@@ -56,7 +56,7 @@ t.test('npm start: what it says to try works', { skip: process.getuid?.() === 0 
   t.match(query('none.cluster.test', 'A'), /^NXDOMAIN, no such records; authority\n[\s\S]*SOA/);
   t.match(query('example.com'), /^REFUSED, no records\n$/);
   const cli = (...args: string[]) => inside('bin/v6edge', ...args, '--api', 'http://127.0.0.1:8653');
-  t.match(cli('status'), /web +proxy +127\.0\.0\.1:8080/);
+  t.match(cli('status'), /: ready\n[\s\S]*web on 127\.0\.0\.1:8080, \[::1\]:8080\n/);
   t.match(cli('pools'), /one +127\.0\.0\.1:18081 +up/);
   t.match(cli('records', 'cluster.test'), /me\.cluster\.test +60 +AAAA +fd00:6:6::99/);
   t.match(cli('records', 'cluster.test', '--export'), /^cluster\.test\.\s.*SOA/);

@@ -18,6 +18,8 @@ export interface ApiRequest {
   readonly body?: unknown;
   readonly accept?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Answers that are none of success and nevertheless what was asked for. */
+  readonly statuses?: readonly number[];
 }
 
 export interface ApiAnswer {
@@ -36,7 +38,7 @@ export async function callApi(target: ApiTarget, path: string, options: ApiReque
   const { status, ...answer } = await send(target, path, options).catch((error: unknown) => {
     throw new ApiError('V6_API_UNREACHABLE', explainFailure(target.api, error), { cause: error });
   });
-  if (status >= 200 && status < 300) return answer;
+  if ((status >= 200 && status < 300) || options.statuses?.includes(status)) return answer;
   throw new ApiError(`V6_API_${status}`, explainProblem(status, answer.body));
 }
 

@@ -2,17 +2,9 @@
 
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
 import { formatDuration } from '../../core/duration.ts';
-import type {
-  MemberReport,
-  PoolReport,
-  RaReport,
-  RecordReport,
-  SessionReport,
-  StatusReport,
-  ZoneReport,
-} from '../admin/source.ts';
+import type { MemberReport, PoolReport, RaReport, RecordReport, SessionReport, ZoneReport } from '../admin/source.ts';
 import type { StoredZoneReport } from './store.ts';
-import { type Colour, formatAge, formatBytes, formatTable, type Paint } from './table.ts';
+import { type Colour, formatAge, formatTable, type Paint } from './table.ts';
 import { yamlOf } from './yaml.ts';
 
 const stateColour: Readonly<Record<MemberReport['state'], Colour>> = {
@@ -21,31 +13,6 @@ const stateColour: Readonly<Record<MemberReport['state'], Colour>> = {
   drain: 'yellow',
   maint: 'yellow',
 };
-
-export function showStatus(status: StatusReport, paint: Paint): string {
-  const threads = status.threads.map(
-    (each) => `${each.name} ${each.state}${each.restarts > 0 ? ` (restarted ${each.restarts} times)` : ''}`,
-  );
-  const head = [
-    `v6edge ${status.version}, pid ${status.pid}, up ${formatAge(status.uptimeSeconds * 1000)}`,
-    `configuration  ${status.configFile}`,
-    `threads        ${threads.join(', ')}`,
-  ];
-  const listeners = formatTable(
-    [{ title: 'LISTENER' }, { title: 'KIND' }, { title: 'ADDRESS' }],
-    status.listeners.map((each) => [each.name, each.kind, each.endpoint]),
-    paint,
-  );
-  const totals = formatTable(
-    [{ title: 'TOTAL' }, { title: 'SINCE START', right: true }],
-    Object.entries(status.totals).map(([name, value]) => [
-      name,
-      /bytes/i.test(name) ? formatBytes(value) : String(value),
-    ]),
-    paint,
-  );
-  return `${head.join('\n')}\n\n${listeners}\n${totals}`;
-}
 
 export function showPools(pools: readonly PoolReport[], paint: Paint): string {
   if (pools.length === 0) return 'no pools are configured\n';

@@ -1,16 +1,16 @@
 /** Commands of the daemon as a whole and of its proxy. */
 import type { Argv } from 'yargs';
 import type { MemberReport, PoolReport, SessionReport, StatusReport } from '../../admin/source.ts';
-import { apiOptions, type CliContext, show, UsageError } from './shared.ts';
+import { type ApiArguments, apiOptions, type CliContext, show, target, UsageError } from './shared.ts';
 
 /** Adds them to the command line. */
 export function proxyCommands(parser: Argv, context: CliContext): Argv {
   return parser
     .command(
       'status',
-      'what the daemon does',
+      'whether all is well, and what the three roles do, on one screen',
       (y) => apiOptions(y),
-      (args) => show<StatusReport>(args, context, '/v1/status', (s, paint, { showStatus }) => showStatus(s, paint)),
+      (args) => status(args, context),
     )
     .command(
       'reload',
@@ -90,4 +90,12 @@ export function proxyCommands(parser: Argv, context: CliContext): Argv {
         );
       },
     );
+}
+
+async function status(args: ApiArguments, context: CliContext): Promise<void> {
+  if (args.json) return await show<StatusReport>(args, context, '/v1/status', () => '');
+  const { readOverview, showOverview } = await import('../status.ts');
+  const { paintFor } = await import('../table.ts');
+  const overview = await readOverview(await target(args));
+  context.stdout(showOverview(overview, Date.now(), paintFor(context.isTerminal, context.env)));
 }
