@@ -21,7 +21,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     await parser.parseAsync();
     return code;
   } catch (error) {
-    return await explain(error, context);
+    return await explain(error, argv, context);
   }
 }
 
@@ -36,6 +36,8 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
   return parser
     .completion('completion', 'print what bash (or zsh, when $SHELL says so) needs to complete commands')
     .demandCommand(1, 'say what to do')
+    .recommendCommands()
+    .strictCommands()
     .strict()
     .help()
     .alias('help', 'h')
@@ -45,11 +47,21 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(message);
+      throw error ?? new UsageError(plainly(message));
     });
 }
 
-async function explain(error: unknown, context: CliContext): Promise<number> {
+/** What yargs says of wrong usage, in our words. */
+function plainly(message: string): string {
+  return message
+    .replace(/^Did you mean (.*)\?$/, 'there is no such command; did you mean $1?')
+    .replace(/^Unknown commands?: /, 'no such command: ')
+    .replace(/^Unknown arguments?: /, 'no such option: ')
+    .replace(/^Not enough non-option arguments: got (\d+), need at least (\d+)$/, '$1 of $2 arguments given')
+    .replace(/^Missing required argument: /, 'missing: ');
+}
+
+async function explain(error: unknown, argv: readonly string[], context: CliContext): Promise<number> {
   const { ApiError } = await import('./cli/client.ts');
   const { V6edgeError, ValueError, errorCode, errorMessage } = await import('../core/errors.ts');
   const told = error instanceof V6edgeError && /^V6_(IMPORT|INIT|STORE)_/.test(errorCode(error) ?? '');
@@ -58,7 +70,9 @@ async function explain(error: unknown, context: CliContext): Promise<number> {
     return 1;
   }
   if (error instanceof UsageError) {
-    context.stderr(`v6edge: ${error.message}\nSee: v6edge --help\n`);
+    const [command = ''] = argv;
+    const known = /^[a-z]+$/.test(command) && !/no such command/.test(error.message);
+    context.stderr(`v6edge: ${error.message}\nSee: v6edge ${known ? `${command} ` : ''}--help\n`);
     return 2;
   }
   if (error instanceof ValueError) {

@@ -32,7 +32,7 @@ export function loadConfig(file: string): LoadResult {
   try {
     text = readSmallFile(file);
   } catch (error) {
-    return { errors: [{ file, line: 0, column: 0, path: '', message: readFailure(error) }] };
+    return { errors: [{ file, line: 0, column: 0, path: '', message: mainFileFailure(error) }] };
   }
   return parseConfig(text, file);
 }
@@ -293,6 +293,12 @@ function readToken(file: string): string {
     throw new ValueError(`${file} holds no token: one line of 16 or more letters, digits and . _ ~ + / - is wanted`);
   }
   return token;
+}
+
+/** `readFailure` of the file that the message begins with. */
+function mainFileFailure(error: unknown): string {
+  if (errorCode(error) === 'ENOENT') return 'there is no such file; `v6edge init` writes a first configuration';
+  return readFailure(error);
 }
 
 function readFailure(error: unknown): string {

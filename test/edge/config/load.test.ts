@@ -536,7 +536,7 @@ t.test('every error at once, in the order of the file', (t) => {
 
 t.test('files that cannot be read', (t) => {
   const missing = loadConfig('/nonexistent/v6edge.yaml');
-  t.match(missing, { errors: [{ line: 0, message: '/nonexistent/v6edge.yaml does not exist' }] });
+  t.match(missing, { errors: [{ line: 0, message: /^there is no such file/ }] });
   t.match(loadConfig('/'), { errors: [{ message: '/ is a directory' }] });
   t.end();
 });
