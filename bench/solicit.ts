@@ -8,7 +8,6 @@
 import { execFileSync } from 'node:child_process';
 import { parseAddress } from '../src/core/address.ts';
 import { Icmp6Socket } from '../src/linux/icmp6.ts';
-import { Reactor } from '../src/linux/reactor.ts';
 import { encodeRouterSolicitation } from '../src/ra/wire/router-solicitation.ts';
 
 const [device, sources, count, gap, even] = process.argv.slice(2);
@@ -19,8 +18,7 @@ const packet = encodeRouterSolicitation({ options: [{ kind: 'source-link-layer-a
 const allRouters = parseAddress('ff02::2');
 const from = Array.from({ length: Number(sources) }, (_, i) => parseAddress(`fe80::1:${(i + 1).toString(16)}`));
 const { ifindex } = link;
-const reactor = new Reactor();
-const socket = new Icmp6Socket(reactor, [], () => {});
+const socket = new Icmp6Socket([], () => {});
 
 let sent = 0;
 const send = (): void => {
@@ -39,6 +37,5 @@ const next = (): void => {
     return;
   }
   socket.close();
-  reactor.close();
 };
 next();

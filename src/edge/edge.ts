@@ -150,7 +150,7 @@ export class Edge {
       network: this.#network,
       sysctl: kernelSysctl,
       stateFile: new StateFile(join(config.stateDir, 'ra.json')),
-      openSocket: (handler) => new Icmp6Socket(this.#reactor, [ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
+      openSocket: (handler) => new Icmp6Socket([ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
       emit: (event) => this.events.emit(event),
     });
     this.discovery = createDiscovery({

@@ -14,7 +14,7 @@ import type { Address } from '../core/address.ts';
 import { AF_INET6, EAGAIN, IPPROTO_ICMPV6, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW } from './constants.ts';
 import { check } from './errors.ts';
 import { addressOf, closeFd, errno, kernelBuffer, libcCall, orErrno, setSocketBytes, setSocketInt } from './libc.ts';
-import { EPOLLIN, type EventHandler, type Reactor } from './reactor.ts';
+import { Poll } from './poll.ts';
 import { SOCKADDR_IN6_BYTES } from './sockaddr.ts';
 
 const ICMP6_FILTER = 1;
@@ -28,6 +28,7 @@ const IPV6_RECVPKTINFO = 49;
 const IPV6_PKTINFO = 50;
 const IPV6_RECVHOPLIMIT = 51;
 const IPV6_HOPLIMIT = 52;
+const IPV6_RECVFRAGSIZE = 77;
 const IPV6_FREEBIND = 78;
 
 const MSGHDR_BYTES = 56;
@@ -39,7 +40,7 @@ const PACKET_BYTES = 65_536;
 const CONTROL_BYTES = 256;
 /** No advertisement on Ethernet is larger. */
 const MIN_SEND_BYTES = 1500;
-/** Packets read before other work of the thread gets its turn; epoll reports the rest again. */
+/** Packets read before other work of the thread gets its turn; the loop comes back for the rest. */
 const packetsPerTurn = 64;
 
 const socketCall = libcCall<(family: number, type: number, protocol: number) => number>(
@@ -62,6 +63,8 @@ export interface Icmp6Packet {
   readonly ifindex: number;
   /** Of the IPv6 header, 0..255; -1 when the kernel did not say. */
   readonly hopLimit: number;
+  /** It came in fragments, or as one that called itself a fragment (RFC 6946). */
+  readonly fragmented: boolean;
 }
 
 export type Icmp6Handler = (packet: Icmp6Packet) => void;
@@ -79,9 +82,9 @@ export interface Icmp6Sender {
   close(): void;
 }
 
-export class Icmp6Socket implements Icmp6Sender, EventHandler {
+export class Icmp6Socket implements Icmp6Sender {
   readonly #fd: number;
-  readonly #reactor: Reactor;
+  readonly #poll: Poll;
   readonly #handler: Icmp6Handler;
   readonly #packet = kernelBuffer(PACKET_BYTES);
   readonly #in = new Message(this.#packet, CONTROL_BYTES);
@@ -94,8 +97,7 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
    * @param types ICMPv6 types that come in; the kernel drops all others
    * @throws {SystemError} EPERM without CAP_NET_RAW
    */
-  constructor(reactor: Reactor, types: readonly number[], handler: Icmp6Handler) {
-    this.#reactor = reactor;
+  constructor(types: readonly number[], handler: Icmp6Handler) {
     this.#handler = handler;
     this.#fd = check(
       orErrno(socketCall(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6)),
@@ -107,6 +109,7 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
       const options: [name: string, option: number, value: number][] = [
         ['IPV6_RECVPKTINFO', IPV6_RECVPKTINFO, 1],
         ['IPV6_RECVHOPLIMIT', IPV6_RECVHOPLIMIT, 1],
+        ['IPV6_RECVFRAGSIZE', IPV6_RECVFRAGSIZE, 1],
         ['IPV6_UNICAST_HOPS', IPV6_UNICAST_HOPS, 255],
         ['IPV6_MULTICAST_HOPS', IPV6_MULTICAST_HOPS, 255],
         ['IPV6_MULTICAST_LOOP', IPV6_MULTICAST_LOOP, 0],
@@ -115,7 +118,7 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
         check(setSocketInt(this.#fd, IPPROTO_IPV6, option, value), 'setsockopt', name);
       }
       this.#prepare();
-      reactor.add(this.#fd, EPOLLIN, this);
+      this.#poll = new Poll(this.#fd, () => this.#read());
     } catch (error) {
       closeFd(this.#fd);
       throw error;
@@ -150,22 +153,22 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
     return result;
   }
 
-  onEvents(): void {
-    for (let i = 0; i < packetsPerTurn && !this.#closed; i++) {
-      this.#in.reset();
-      const length = recvmsgCall(this.#fd, this.#in.address, 0);
-      if (length >= 0) this.#deliver(length);
-      // Any other failure is one packet's or the interface's; the next may be fine, and epoll tells whether there is one.
-      else if (errno() === EAGAIN) return;
-    }
-  }
-
   /** Lets go of the socket and with it of all group memberships. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#reactor.forget(this.#fd);
+    this.#poll.close();
     closeFd(this.#fd);
+  }
+
+  #read(): void {
+    for (let i = 0; i < packetsPerTurn && !this.#closed; i++) {
+      this.#in.reset();
+      const length = recvmsgCall(this.#fd, this.#in.address, 0);
+      if (length >= 0) this.#deliver(length);
+      // Any other failure is one packet's or the interface's; the next may be fine, and the loop tells whether there is one.
+      else if (errno() === EAGAIN) return;
+    }
   }
 
   #deliver(length: number): void {
@@ -177,6 +180,7 @@ export class Icmp6Socket implements Icmp6Sender, EventHandler {
       destination: { family: 6, bytes: control.destination },
       ifindex: control.ifindex,
       hopLimit: control.hopLimit,
+      fragmented: control.fragmented,
     });
   }
 
@@ -262,8 +266,13 @@ function encodeMembership(group: Address, ifindex: number): Buffer {
 function readControl(
   { bytes, words }: Memory,
   length: number,
-): { destination: Uint8Array | undefined; ifindex: number; hopLimit: number } {
-  const found: ReturnType<typeof readControl> = { destination: undefined, ifindex: 0, hopLimit: -1 };
+): { destination: Uint8Array | undefined; ifindex: number; hopLimit: number; fragmented: boolean } {
+  const found: ReturnType<typeof readControl> = {
+    destination: undefined,
+    ifindex: 0,
+    hopLimit: -1,
+    fragmented: false,
+  };
   for (let at = 0; at + CMSGHDR_BYTES <= length; ) {
     // Of a u64, whose upper word is zero in any message as short as this; the kernel aligns each to 8.
     const size = words[at >> 2]!;
@@ -276,6 +285,9 @@ function readControl(
         found.ifindex = words[(value + 16) >> 2]!;
       } else if (type === IPV6_HOPLIMIT && size >= CMSGHDR_BYTES + 4) {
         found.hopLimit = words[value >> 2]!;
+      } else if (type === IPV6_RECVFRAGSIZE) {
+        // Present only if there was a fragment header.
+        found.fragmented = true;
       }
     }
     at += (size + 7) & ~7;

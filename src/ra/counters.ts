@@ -7,7 +7,7 @@ const sent = (to: string): MetricSpec => ({
 });
 const invalid = (message: string, reason: string): MetricSpec => ({
   name: 'v6edge_ra_invalid_total',
-  help: 'Messages discarded by the checks of RFC 4861 section 6.1, by message and reason',
+  help: 'Messages discarded by the checks of RFC 4861 section 6.1 and RFC 6980 section 5, by message and reason',
   labels: { message, reason },
 });
 
@@ -22,7 +22,7 @@ export const RaCounter = {
   otherAdvertisements: 6,
   contradictions: 7,
   invalidSolicitation: 8,
-  invalidAdvertisement: 13,
+  invalidAdvertisement: 14,
 } as const;
 
 /** Reasons in the order of the counters that begin at `invalidSolicitation` and at `invalidAdvertisement`. */
@@ -33,9 +33,10 @@ export const invalidReasons: Readonly<Record<string, number>> = {
   V6_ND_OPTION_ZERO: 3,
   V6_ND_OPTION_LENGTH: 3,
   V6_ND_SOURCE: 4,
+  V6_ND_FRAGMENT: 5,
 };
 
-const reasons = ['hop_limit', 'length', 'code', 'option', 'source'];
+const reasons = ['hop_limit', 'length', 'code', 'option', 'source', 'fragment'];
 
 /** Counters of the engine; a spec's place is its index. */
 export const raCounters: readonly MetricSpec[] = [

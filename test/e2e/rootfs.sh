@@ -1,19 +1,21 @@
 #!/bin/bash
 # Prints the folder of a bare Debian with systemd, networkd, resolved and D-Bus, made by debootstrap when it is not there yet (root;
 # a minute). Containers of tests have it as their lower layer and never write to it. One folder for each edition of this
-# script and each release; older ones are removed. V6EDGE_TEST_CACHE is where, /var/cache/v6edge-test unless set.
+# script and each release; those of older editions are removed after a day, as tests of another checkout may be running in them.
+# V6EDGE_TEST_CACHE is where, /var/cache/v6edge-test unless set; V6EDGE_TEST_RELEASE another release than this machine's.
 set -euo pipefail
 cache=${V6EDGE_TEST_CACHE:-/var/cache/v6edge-test}
 PATH=$PATH:/usr/sbin:/sbin
-packages=systemd,systemd-sysv,systemd-resolved,dbus,iproute2,iputils-ping,procps,libgcc-s1,libstdc++6,curl,dnsutils,man-db
+packages=systemd,systemd-sysv,systemd-resolved,dbus,iproute2,iputils-ping,procps,libgcc-s1,libstdc++6,curl,bind9-dnsutils,man-db
 
-# The release of this machine, from where its own packages come.
+# From where this machine's own packages come.
 # shellcheck disable=SC1091
-release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+own=$(. /etc/os-release && echo "$VERSION_CODENAME")
+release=${V6EDGE_TEST_RELEASE:-$own}
 # shellcheck disable=SC2016
-mirrors=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" 'Component: main')
+mirrors=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $own" 'Component: main')
 if [ -z "$mirrors" ]; then
-  echo "apt knows no mirror of $release: apt-get update" >&2
+  echo "apt knows no mirror of $own: apt-get update" >&2
   exit 1
 fi
 
@@ -22,7 +24,8 @@ exec 9>"$cache/lock"
 flock -w 600 9
 root=$cache/rootfs-$release-$(sha256sum "$0" | cut -c 1-12)
 if [ ! -d "$root" ]; then
-  rm -rf "$cache"/rootfs-* "$cache/making"
+  rm -rf "$cache/making"
+  find "$cache" -maxdepth 1 -name 'rootfs-*' -mmin +1440 -exec rm -rf {} +
   log=$cache/debootstrap.log
   if ! debootstrap --variant=minbase "--include=$packages" "$release" "$cache/making" "${mirrors%%$'\n'*}" >"$log" 2>&1; then
     tail -n 30 "$log" >&2

@@ -58,7 +58,7 @@ if (inNamespace(t, import.meta.filename)) {
     counters: CounterStripe.alone(raCounters.length, raGauges.length),
     network,
     sysctl: kernelSysctl,
-    openSocket: (handler) => new Icmp6Socket(reactor, [133, 134], handler),
+    openSocket: (handler) => new Icmp6Socket([133, 134], handler),
     emit: () => {},
   });
   t.teardown(async () => {
@@ -231,7 +231,7 @@ if (inNamespace(t, import.meta.filename)) {
     await new Promise<void>((resolve) =>
       capture.stderr!.on('data', (text: Buffer) => text.includes('listening on') && resolve()),
     );
-    const socket = new Icmp6Socket(reactor, [], () => {});
+    const socket = new Icmp6Socket([], () => {});
     for (const packet of packets) t.ok(socket.send(packet, allNodes, link.index, parseAddress('fe80::1')) > 0);
     socket.close();
     await closed;

@@ -18,7 +18,7 @@ const EINVAL = 22;
 t.test('bad messages are counted by reason and change nothing', async (t) => {
   const harness = await Harness.advertising();
   harness.take();
-  const cases: { name: string; hex: string; from?: string; hopLimit?: number; counter: number }[] = [
+  const cases: { name: string; hex: string; from?: string; hopLimit?: number; fragmented?: true; counter: number }[] = [
     { name: 'hop limit', hex: '85 00 0000 00000000', hopLimit: 254, counter: RaCounter.invalidSolicitation },
     { name: 'no hop limit', hex: '85 00 0000 00000000', hopLimit: -1, counter: RaCounter.invalidSolicitation },
     { name: 'too short', hex: '85 00 0000 000000', counter: RaCounter.invalidSolicitation + 1 },
@@ -48,15 +48,27 @@ t.test('bad messages are counted by reason and change nothing', async (t) => {
       counter: RaCounter.invalidAdvertisement + 4,
     },
     {
+      name: 'fragments',
+      hex: '85 00 0000 00000000',
+      fragmented: true,
+      counter: RaCounter.invalidSolicitation + 5,
+    },
+    {
+      name: 'RA in fragments',
+      hex: '86 00 0000 40 00 0000 00000000 00000000',
+      fragmented: true,
+      counter: RaCounter.invalidAdvertisement + 5,
+    },
+    {
       name: 'RA with hop limit 64',
       hex: '86 00 0000 40 00 0000 00000000 00000000',
       hopLimit: 64,
       counter: RaCounter.invalidAdvertisement,
     },
   ];
-  for (const { name, hex, from, hopLimit, counter } of cases) {
+  for (const { name, hex, from, counter, ...more } of cases) {
     const before = harness.counters.get(counter);
-    harness.receive(hex, from ?? 'fe80::77', hopLimit === undefined ? {} : { hopLimit });
+    harness.receive(hex, from ?? 'fe80::77', more);
     t.equal(harness.counters.get(counter), before + 1, name);
   }
   t.equal(harness.counters.get(RaCounter.solicitations), 0);
@@ -808,6 +820,6 @@ t.test('metric names', (t) => {
     t.match(name, /^v6edge_ra_[a-z_]+_total$/);
     t.ok(help.length > 10);
   }
-  t.equal(raCounters.length, RaCounter.invalidAdvertisement + 5);
+  t.equal(raCounters.length, RaCounter.invalidAdvertisement + 6);
   t.end();
 });

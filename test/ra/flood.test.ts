@@ -82,7 +82,7 @@ if (inNamespace(t, import.meta.filename)) {
       counters,
       network,
       sysctl: kernelSysctl,
-      openSocket: (handler) => new Icmp6Socket(reactor, [133, 134], handler),
+      openSocket: (handler) => new Icmp6Socket([133, 134], handler),
       emit: () => {},
     });
     t.teardown(async () => {
@@ -92,7 +92,7 @@ if (inNamespace(t, import.meta.filename)) {
     });
     await control.start([raConfig({ interval: { minMs: 3_000, maxMs: 4_000 }, maxDelayMs: 0 })]);
     await eventually(() => control.ready);
-    const invalid = (from: number): number[] => Array.from({ length: 5 }, (_, i) => counters.get(from + i));
+    const invalid = (from: number): number[] => Array.from({ length: 6 }, (_, i) => counters.get(from + i));
     const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b);
     const came = {
       solicitations: () => counters.get(RaCounter.solicitations),

@@ -74,7 +74,7 @@ if (inNamespace(t, import.meta.filename)) {
       counters,
       network,
       sysctl: kernelSysctl,
-      openSocket: (handler) => new Icmp6Socket(reactor, [133, 134], handler),
+      openSocket: (handler) => new Icmp6Socket([133, 134], handler),
       emit: () => {},
     });
     t.teardown(async () => {
@@ -178,7 +178,7 @@ if (inNamespace(t, import.meta.filename)) {
 
     const link = linkLocalOf(ip('-6 -j addr show dev eth1'))!;
     const script = `
-import socket, sys
+import socket, struct
 s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58)
 i = socket.if_nametoindex('node0')
 def send(hexa, hops=255):
@@ -189,13 +189,25 @@ send('85000000')
 send('8500000000000000' + '0100020000000001')
 send('8500000000000000' + '0105020000000001')
 send('8600000000000000', 255)
+# RFC 6980 section 5: in two fragments, and in a packet that only says that it is one (RFC 6946).
+s.setsockopt(41, 16, 255); s.setsockopt(41, 24, 1280)
+s.sendto(bytes.fromhex('8500000000000000' + 'fdb0' + '00' * 1406), ('${link}', 0, 0, i))
+e = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); e.bind(('node0', 0))
+src, dst = [socket.inet_pton(socket.AF_INET6, a) for a in ('${linkLocalOf(peer.ip('-6 -j addr show dev node0'))}', '${link}')]
+rs = bytes.fromhex('8500000000000000')
+data = src + dst + struct.pack('!II', len(rs), 58) + rs
+total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+while total >> 16: total = (total & 0xffff) + (total >> 16)
+rs = rs[:2] + struct.pack('!H', total ^ 0xffff) + rs[4:]
+e.send(bytes.fromhex('${ownMac.replaceAll(':', '')}' + '020000000002' + '86dd' + '60000000')
+    + struct.pack('!HBB', 8 + len(rs), 44, 255) + src + dst + bytes.fromhex('3a00000000000007') + rs)
 send('8500000000000000' + 'fd01ffffffffffff')
 `;
     writeFileSync(`${dir}/bad.py`, script);
     await output(peer, 'python3', `${dir}/bad.py`);
     await eventually(() => control.status()[0]!.counters.sentUnicast > 0);
-    const invalid = [0, 1, 2, 3, 4].map((i) => counters.get(RaCounter.invalidSolicitation + i));
-    t.strictSame(invalid, [1, 1, 1, 2, 0], 'hop limit, length, code, option, source');
+    const invalid = [0, 1, 2, 3, 4, 5].map((i) => counters.get(RaCounter.invalidSolicitation + i));
+    t.strictSame(invalid, [1, 1, 1, 2, 0, 2], 'hop limit, length, code, option, source, fragment');
     t.equal(counters.get(RaCounter.invalidAdvertisement + 1), 1, 'an advertisement that is too short');
     t.equal(control.status()[0]!.state, 'advertising');
 

@@ -76,7 +76,7 @@ if (inNamespace(t, import.meta.filename)) {
     'DNS server': [dns, /: fd00:6:6::1$/m],
     'search domain': [domain, /: cluster\.test$/m],
     address: [address, /inet6 fd00:6:6:(?!:1)[0-9a-f:]+\/64/],
-    route: [routes, /^fd00:9::\/48 via fe80::/m],
+    route: [routes, /^fd00:9::\/48 (nhid \d+ )?via fe80::/m],
   };
 
   configure(dnssl);

@@ -214,13 +214,14 @@ export class Harness {
     return harness;
   }
 
-  receive(hex: string, from: string, more: { hopLimit?: number; ifindex?: number } = {}): void {
+  receive(hex: string, from: string, more: { hopLimit?: number; ifindex?: number; fragmented?: boolean } = {}): void {
     this.#handler!({
       bytes: Buffer.from(hex.replace(/[^0-9a-f]/g, ''), 'hex'),
       source: parseAddress(from),
       destination: parseAddress('ff02::2'),
       ifindex: more.ifindex ?? 7,
       hopLimit: more.hopLimit ?? 255,
+      fragmented: more.fragmented ?? false,
     });
   }
 

@@ -41,7 +41,7 @@ export async function watchAdvertisements(
     }
     await new Promise<void>((resolve) => {
       let left = options.count ?? Number.POSITIVE_INFINITY;
-      socket = new Icmp6Socket(reactor, [ROUTER_ADVERTISEMENT], (packet) => {
+      socket = new Icmp6Socket([ROUTER_ADVERTISEMENT], (packet) => {
         const name = network.links().find((link) => link.index === packet.ifindex)?.name ?? `#${packet.ifindex}`;
         if (left === 0 || (options.interface !== undefined && name !== options.interface)) return;
         write(describe(packet, name, options.json));

@@ -55,7 +55,8 @@ export function encodeRouterAdvertisement(advertisement: RouterAdvertisement): U
 
 /**
  * Reads and validates an advertisement by RFC 4861 §6.1.2.
- * @throws {WireError} V6_ND_HOP_LIMIT, V6_ND_LENGTH, V6_ND_CODE, V6_ND_OPTION_ZERO, V6_ND_OPTION_LENGTH, V6_ND_SOURCE
+ * @throws {WireError} V6_ND_HOP_LIMIT, V6_ND_FRAGMENT, V6_ND_LENGTH, V6_ND_CODE, V6_ND_OPTION_ZERO, V6_ND_OPTION_LENGTH,
+ *   V6_ND_SOURCE
  */
 export function parseRouterAdvertisement(bytes: Uint8Array, meta: PacketMeta): RouterAdvertisement {
   if (!isLinkLocal(meta.source)) throw new WireError('V6_ND_SOURCE', 'the source is no link-local address');

@@ -21,7 +21,8 @@ export function encodeRouterSolicitation(solicitation: RouterSolicitation): Uint
 /**
  * Validates a solicitation by RFC 4861 §6.1.1. Its options are not read: nothing here follows from them, and a node waits
  * for the answer.
- * @throws {WireError} V6_ND_HOP_LIMIT, V6_ND_LENGTH, V6_ND_CODE, V6_ND_OPTION_ZERO, V6_ND_OPTION_LENGTH, V6_ND_SOURCE
+ * @throws {WireError} V6_ND_HOP_LIMIT, V6_ND_FRAGMENT, V6_ND_LENGTH, V6_ND_CODE, V6_ND_OPTION_ZERO, V6_ND_OPTION_LENGTH,
+ *   V6_ND_SOURCE
  */
 export function checkRouterSolicitation(bytes: Uint8Array, meta: PacketMeta): void {
   checkPacket(bytes, meta, HEADER_BYTES);

@@ -26,7 +26,7 @@ if (inNamespace(t, import.meta.filename)) {
   const reactor = new Reactor();
   const network = new NetworkMonitor({ reactor, clock: systemClock, log: nullLogger });
   await network.start();
-  const socket = new Icmp6Socket(reactor, [], () => {});
+  const socket = new Icmp6Socket([], () => {});
   t.teardown(() => {
     socket.close();
     network.close();

@@ -8,7 +8,7 @@ import {
   type RouterAdvertisement,
 } from '../../../src/ra/wire/router-advertisement.ts';
 
-const meta = { source: parseAddress('fe80::1'), hopLimit: 255 };
+const meta = { source: parseAddress('fe80::1'), hopLimit: 255, fragmented: false };
 const bytes = (hex: string): Buffer => Buffer.from(hex.replace(/[^0-9a-f]/g, ''), 'hex');
 const plain: RouterAdvertisement = {
   hopLimit: 64,
@@ -29,6 +29,7 @@ t.test('the checks of RFC 4861 §6.1.2, bad first', (t) => {
     ['global source', header, { source: parseAddress('2001:db8::1') }, 'V6_ND_SOURCE'],
     ['unspecified source', header, { source: parseAddress('::') }, 'V6_ND_SOURCE'],
     ['hop limit', header, { hopLimit: 254 }, 'V6_ND_HOP_LIMIT'],
+    ['fragments', header, { fragmented: true }, 'V6_ND_FRAGMENT'],
     ['code', header.replace('86 00', '86 01'), {}, 'V6_ND_CODE'],
     ['option of length zero', `${header} 0500 0000 00000578`, {}, 'V6_ND_OPTION_ZERO'],
     ['option cut off', `${header} 0502 0000 00000578`, {}, 'V6_ND_OPTION_LENGTH'],

@@ -2,13 +2,14 @@ import t from 'tap';
 import { parseAddress } from '../../../src/core/address.ts';
 import { checkRouterSolicitation, encodeRouterSolicitation } from '../../../src/ra/wire/router-solicitation.ts';
 
-const meta = { source: parseAddress('fe80::1'), hopLimit: 255 };
+const meta = { source: parseAddress('fe80::1'), hopLimit: 255, fragmented: false };
 const bytes = (hex: string): Buffer => Buffer.from(hex.replace(/[^0-9a-f]/g, ''), 'hex');
 
 t.test('the checks of RFC 4861 §6.1.1, bad first', (t) => {
   const cases: [name: string, hex: string, more: Partial<typeof meta>, code: string][] = [
     ['hop limit 0', '85 00 0000 00000000', { hopLimit: 0 }, 'V6_ND_HOP_LIMIT'],
     ['hop limit unknown', '85 00 0000 00000000', { hopLimit: -1 }, 'V6_ND_HOP_LIMIT'],
+    ['fragments', '85 00 0000 00000000', { fragmented: true }, 'V6_ND_FRAGMENT'],
     ['code', '85 01 0000 00000000', {}, 'V6_ND_CODE'],
     ['option of length zero', '85 00 0000 00000000 0100 020000000001', {}, 'V6_ND_OPTION_ZERO'],
     ['option cut off', '85 00 0000 00000000 0102 020000000001', {}, 'V6_ND_OPTION_LENGTH'],
