@@ -43,6 +43,8 @@ ps:procps
 openssl:openssl
 curl:curl
 shellcheck:shellcheck
+shfmt:shfmt
+bats:bats
 chromium:chromium
 promtool:prometheus
 debootstrap:debootstrap
