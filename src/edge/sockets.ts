@@ -13,7 +13,7 @@ import type { DnsSocketKeeper } from '../dns/engine.ts';
 import { closeFd, duplicateFd } from '../linux/libc.ts';
 import type { ListenFd, ListenFds } from '../linux/listenfds.ts';
 import type { Notifier } from '../linux/notify.ts';
-import type { SocketKeeper } from '../proxy/engine.ts';
+import type { SocketKeeper } from '../proxy/listener-set.ts';
 import type { EdgeConfig } from './config/types.ts';
 import type { WantedPort } from './ports.ts';
 

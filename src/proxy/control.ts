@@ -10,11 +10,12 @@ import type { Random } from '../core/random.ts';
 import { networkProbe, type Probe } from './check/probe.ts';
 import type { MemberConfig, PoolConfig, ProxyConfig } from './config.ts';
 import { Member, type MemberContext, type MemberOrigin } from './control/member.ts';
-import { checkMember, checkWeight, type Server, sameServer } from './control/member-config.ts';
+import { checkMember, checkWeight, memberKey, sameServer } from './control/member-config.ts';
 import { type Keep, Memory, type RemovedMember, type Saved, type SavedMember } from './control/memory.ts';
 import { newMembers, type Pool, poolSnapshot, poolStatus } from './control/pool.ts';
 import { SlotAllocator, type SlotUse } from './control/slots.ts';
 import type { AdminState, MemberEvent, MemberStatus, MemberWarning, PoolStatus } from './control/status.ts';
+import { Taken } from './control/taken.ts';
 import { listenerSlots, memberSlots } from './counters.ts';
 import { ProxyError } from './errors.ts';
 import type { ProxySnapshot } from './snapshot.ts';
@@ -55,8 +56,7 @@ export class ProxyControl {
   readonly #listeners = new Map<string, number>();
   readonly #pools = new Map<string, Pool>();
   readonly #memory: Memory;
-  /** Members of the configuration that the API took out, by pool and name. */
-  readonly #taken = new Map<string, Server>();
+  readonly #taken = new Taken();
   /** As an earlier process left them, by pool and name; empty once started. */
   #saved = new Map<string, SavedMember>();
   #config: ProxyConfig | undefined;
@@ -90,8 +90,8 @@ export class ProxyControl {
   start(config: ProxyConfig): void {
     assert(this.#config === undefined, 'the proxy control is started once');
     const { members, removed } = this.#memory.read();
-    this.#saved = new Map(members.map((member) => [key(member.pool, member.config.name), member]));
-    for (const { pool, ...server } of removed) this.#taken.set(key(pool, server.name), server);
+    this.#saved = new Map(members.map((member) => [memberKey(member.pool, member.config.name), member]));
+    this.#taken.restore(removed);
     this.#batch(() => {
       this.apply(config);
       this.#restoreAdded();
@@ -159,7 +159,7 @@ export class ProxyControl {
       if (old !== undefined) this.#drop(to, old);
       return this.#add(to, config, 'api', slot);
     });
-    this.#taken.delete(key(pool, config.name));
+    this.#taken.forget(pool, config.name);
     this.#memory.write();
     return added.status();
   }
@@ -175,7 +175,7 @@ export class ProxyControl {
       if (force) this.#drop(from, found);
       else this.#leave(from, found);
     });
-    if (found.origin === 'config') this.#taken.set(key(pool, member), found.config);
+    if (found.origin === 'config') this.#taken.add(pool, found.config);
     this.#memory.write();
   }
 
@@ -232,7 +232,7 @@ export class ProxyControl {
     pool.members = new Map();
     for (const memberConfig of config.members) {
       const old = before.get(memberConfig.name);
-      if (this.#staysOut(config.name, memberConfig, change.overridden)) continue;
+      if (this.#taken.staysOut(config.name, memberConfig, this.#memory.lasts, change.overridden)) continue;
       if (old !== undefined && sameServer(old.config, memberConfig)) {
         before.delete(memberConfig.name);
         old.origin = 'config';
@@ -263,17 +263,6 @@ export class ProxyControl {
     }
   }
 
-  /** Whether the API took this very member out, for good. */
-  #staysOut(pool: string, config: MemberConfig, overridden: string[]): boolean {
-    const place = key(pool, config.name);
-    const taken = this.#taken.get(place);
-    if (taken === undefined) return false;
-    if (this.#memory.lasts && sameServer(taken, config)) return true;
-    this.#taken.delete(place);
-    overridden.push(`${place}: removed at run time, is back`);
-    return false;
-  }
-
   /** Members that an earlier process had beside those of the configuration. */
   #restoreAdded(): void {
     for (const { pool: name, config, origin } of this.#saved.values()) {
@@ -290,11 +279,7 @@ export class ProxyControl {
     const members: SavedMember[] = [];
     for (const pool of this.#pools.values()) {
       for (const member of pool.members.values()) if (!member.leaving) members.push(member.saved());
-      for (const { name } of pool.config.members) {
-        const taken = this.#taken.get(key(pool.config.name, name));
-        if (taken === undefined) continue;
-        removed.push({ pool: pool.config.name, name, address: taken.address, port: taken.port });
-      }
+      removed.push(...this.#taken.of(pool.config));
     }
     return { members, removed };
   }
@@ -323,7 +308,7 @@ export class ProxyControl {
 
   #add(pool: Pool, config: MemberConfig, origin: MemberOrigin, slot: number): Member {
     const member = new Member(this.#memberContext, pool.config, config, slot, origin);
-    const saved = this.#saved.get(key(pool.config.name, config.name));
+    const saved = this.#saved.get(memberKey(pool.config.name, config.name));
     if (saved !== undefined && sameServer(saved.config, config)) member.restore(saved);
     pool.members.set(config.name, member);
     this.#dirty = true;
@@ -405,8 +390,4 @@ export class ProxyControl {
     }
     return member;
   }
-}
-
-function key(pool: string, member: string): string {
-  return `${pool}/${member}`;
 }

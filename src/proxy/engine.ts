@@ -1,23 +1,23 @@
 /** The TCP proxy of one data thread: listeners, pools and sessions, brought in line with each snapshot. */
-import { cidrContains, formatEndpoint, type InetEndpoint } from '../core/address.ts';
-import type { Clock, Timer } from '../core/clock.ts';
+import { cidrContains, type InetEndpoint } from '../core/address.ts';
+import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
 import { errnoName } from '../linux/errors.ts';
-import { closeFd } from '../linux/libc.ts';
 import { PipePool } from '../linux/pipes.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import { SockaddrSlot } from '../linux/tcp.ts';
 import { Backend, type Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
-import { listenerGaugeBase, ProxyCounter, ProxyGauge } from './counters.ts';
+import { ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
-import { type Guard, Listener, type ListenerOwner, type ListenerStatus, type ListeningSocket } from './listener.ts';
+import type { Listener, ListenerOwner, ListenerStatus, ListeningSocket } from './listener.ts';
+import { ListenerSet, type SocketKeeper } from './listener-set.ts';
 import { RelayIo } from './relay.ts';
 import { Session } from './session.ts';
 import { logSession, logSessionStart } from './session-log.ts';
-import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
+import type { ListenerSnapshot, ProxySnapshot } from './snapshot.ts';
 import { newSourceTable, Sources, Verdict } from './sources.ts';
 import { spanBytes } from './span.ts';
 import { Ended, type Termination } from './termination.ts';
@@ -29,13 +29,6 @@ export type ProxyEvent =
   | { readonly kind: 'connect-failed'; readonly pool: string; readonly member: string; readonly code: string }
   | { readonly kind: 'header-suspected'; readonly pool: string; readonly member: string }
   | { readonly kind: 'listening'; readonly listeners: readonly ListenerStatus[] };
-
-/** Keeps a thread's listening sockets for the process that follows this one. */
-export interface SocketKeeper {
-  keep(endpoint: InetEndpoint, fd: number): void;
-  /** It is about to be closed for good. */
-  drop(endpoint: InetEndpoint): void;
-}
 
 export interface ProxyContext {
   readonly reactor: Reactor;
@@ -53,10 +46,6 @@ export interface ProxyContext {
 /** Pipes of 256 KiB: as many as the 64 MiB that the kernel allows one user hold. */
 const pipeLimit = 256;
 const pipeBytes = 256 * 1024;
-/** How long accepting rests when descriptors or sessions have run out, unless a session ends before. */
-const pauseMs = 100;
-/** How often a bind that failed is tried again. */
-const reopenMs = 1000;
 /** How often the log says that descriptors have run out. */
 const warnMs = 10_000;
 /** A member's failed connects are reported this often at most, and so is its way with PROXY headers. */
@@ -84,25 +73,12 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     hardStopAfterMs: 0,
   };
   readonly #context: ProxyContext;
+  readonly #listeners: ListenerSet;
   readonly #sources: Sources;
   readonly #backends = new Map<string, Backend>();
-  readonly #listeners = new Map<string, Listener>();
-  /** Listening sockets that were given to us and that no listener uses yet, by endpoint. */
-  readonly #adopted = new Map<string, ListeningSocket>();
-  /** Listening sockets that are used no more but for those who wait in their queue. */
-  readonly #spares: { endpoint: InetEndpoint; fd: number }[] = [];
   readonly #sessions: Session[] = [];
-  #maxConnections = 0;
   #nextId = 1;
-  #paused = false;
-  #pauseTimer: Timer | undefined;
-  /** Listeners at their own limit. */
-  readonly #held = new Set<Listener>();
-  #heldTimer: Timer | undefined;
-  #reopenTimer: Timer | undefined;
   #stopping = false;
-  /** Listening sockets stay with their keeper. */
-  #handingOver = false;
   #warnedAt = Number.NEGATIVE_INFINITY;
   readonly #onSessionEnd = new Set<() => void>();
 
@@ -114,6 +90,18 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.wheel = new TimerWheel(context.clock);
     const { table, thread } = context.sources ?? { table: newSourceTable(1, context.random), thread: 0 };
     this.#sources = new Sources(table, thread);
+    const { clock, log, keeper } = context;
+    this.#listeners = new ListenerSet(
+      {
+        clock,
+        log,
+        counters: this.counters,
+        ...(keeper === undefined ? {} : { keeper }),
+        changed: () => context.report({ kind: 'listening', listeners: this.listening }),
+        pool: (name) => this.#backends.get(name)?.settings,
+      },
+      this,
+    );
     this.reactor.onBatchEnd(() => this.io.runCollected());
   }
 
@@ -123,24 +111,20 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
    * duplicate each, as lent. What no listener wanted is closed with the engine.
    */
   adopt(endpoint: InetEndpoint, socket: ListeningSocket): void {
-    const key = formatEndpoint(endpoint);
-    const before = this.#adopted.get(key);
-    if (before !== undefined) closeFd(before.fd);
-    this.#adopted.set(key, socket);
+    this.#listeners.adopt(endpoint, socket);
   }
 
   /** Takes over a socket on `endpoint` that is one too many: who waits in its queue is served with the next `apply`. */
   adoptSpare(endpoint: InetEndpoint, fd: number): void {
-    this.#spares.push({ endpoint, fd });
+    this.#listeners.adoptSpare(endpoint, fd);
   }
 
   /** Brings listeners, pools and members in line; sessions of what did not change go on. */
   apply(snapshot: ProxySnapshot): void {
     if (this.#stopping) return;
     this.timeouts = snapshot.timeouts;
-    this.#maxConnections = snapshot.maxConnections;
     const wentDown = this.#applyPools(snapshot);
-    this.#applyListeners(snapshot);
+    this.#listeners.apply(snapshot.listeners, snapshot.maxConnections);
     if (wentDown.size > 0) {
       for (const session of [...this.#sessions]) {
         if (session.member !== undefined && wentDown.has(session.member)) session.memberDown();
@@ -151,7 +135,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   /** Each bind of the configuration, with why it is not served if so. */
   get listening(): ListenerStatus[] {
-    return [...this.#listeners.values()].map((listener) => listener.status);
+    return this.#listeners.status;
   }
 
   /** Live sessions. */
@@ -187,9 +171,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   async stop(graceMs: number, handOver = false): Promise<void> {
     if (!this.#stopping) {
       this.#stopping = true;
-      this.#handingOver = handOver;
-      this.#reopenTimer?.cancel();
-      for (const listener of this.#listeners.values()) this.#closeListener(listener, true);
+      this.#listeners.stop(handOver);
     }
     await this.#ended(graceMs, () => this.#sessions.length === 0);
     this.close();
@@ -198,15 +180,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   /** Closes every descriptor now. */
   close(): void {
     this.#stopping = true;
-    this.#reopenTimer?.cancel();
-    this.#pauseTimer?.cancel();
-    this.#heldTimer?.cancel();
-    for (const listener of this.#listeners.values()) this.#closeListener(listener, false);
-    this.#listeners.clear();
+    this.#listeners.close();
     for (const session of [...this.#sessions]) session.end(Ended.stopped);
-    for (const { fd } of this.#adopted.values()) closeFd(fd);
-    this.#adopted.clear();
-    for (const { fd } of this.#spares.splice(0)) closeFd(fd);
     this.wheel.close();
     this.io.pipes.close();
   }
@@ -243,104 +218,10 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     return wentDown;
   }
 
-  #applyListeners(snapshot: ProxySnapshot): void {
-    const wanted = new Map<string, Listener>();
-    const kept = new Set<Listener>();
-    for (const config of snapshot.listeners) {
-      const guard = guardOf(this.#backends.get(config.pool)?.settings);
-      for (const endpoint of config.bind) {
-        const key = Listener.key(config.name, endpoint);
-        const known = this.#listeners.get(key);
-        const listener = known ?? new Listener(this, config, endpoint, guard);
-        listener.update(config, guard);
-        if (known !== undefined) kept.add(known);
-        wanted.set(key, listener);
-      }
-    }
-    for (const listener of this.#listeners.values()) if (!kept.has(listener)) this.#closeListener(listener, true);
-    this.#listeners.clear();
-    for (const [key, listener] of wanted) this.#listeners.set(key, listener);
-    this.#openListeners();
-    for (const { endpoint, fd } of this.#spares.splice(0)) this.#emptySpare(endpoint, fd);
-  }
-
-  #emptySpare(endpoint: InetEndpoint, fd: number): void {
-    const text = formatEndpoint(endpoint);
-    const listener = [...this.#listeners.values()].find((each) => formatEndpoint(each.endpoint) === text);
-    if (listener === undefined) {
-      closeFd(fd);
-      return;
-    }
-    const spare = new Listener(
-      this,
-      listener.config,
-      endpoint,
-      guardOf(this.#backends.get(listener.config.pool)?.settings),
-    );
-    spare.open({ fd, lent: false });
-    spare.close(true);
-  }
-
-  /** @param accept whether those that wait in its queue become sessions first; in a lent one they wait for whoever comes next */
-  #closeListener(listener: Listener, accept: boolean): void {
-    if (!listener.isOpen) return;
-    const { endpoint, lent } = listener;
-    if (lent) {
-      this.adopt(endpoint, { fd: listener.letGo(), lent });
-      if (this.#stopping) return;
-      const fields = { listener: listener.config.name, bind: formatEndpoint(endpoint) };
-      this.#context.log.warn(
-        fields,
-        'nobody serves this any more, but the service manager listens on: end its socket unit',
-      );
-      return;
-    }
-    // First: from now on the kernel gives new connections to other threads, or refuses them.
-    if (!this.#handingOver) this.#context.keeper?.drop(endpoint);
-    listener.close(accept);
-  }
-
-  #openListeners(): void {
-    this.#reopenTimer?.cancel();
-    this.#reopenTimer = undefined;
-    let changed = false;
-    let failed = false;
-    for (const listener of this.#listeners.values()) {
-      if (listener.isOpen) continue;
-      const before = listener.status.code;
-      const adopted = this.#adopted.get(formatEndpoint(listener.endpoint));
-      this.#adopted.delete(formatEndpoint(listener.endpoint));
-      const open = listener.open(adopted);
-      const { status } = listener;
-      changed ||= open || before !== status.code;
-      failed ||= !open;
-      if (open) {
-        if (!listener.lent) this.#context.keeper?.keep(listener.endpoint, listener.fd);
-        this.#context.log.info({ listener: status.listener, bind: status.endpoint }, 'listening');
-      } else if (before !== status.code) {
-        this.#context.log.error(
-          { listener: status.listener, bind: status.endpoint, code: status.code },
-          'cannot listen',
-        );
-      }
-      if (open && this.#paused) listener.pause();
-    }
-    if (failed) this.#reopenTimer = this.#context.clock.after(reopenMs, () => this.#openListeners());
-    if (changed) this.#context.report({ kind: 'listening', listeners: this.listening });
-  }
-
   // --- what listeners ask ---
 
   mayAccept(listener: Listener): boolean {
-    const { maxConnections, slot } = listener.config;
-    if (maxConnections > 0 && this.counters.gauge(listenerGaugeBase(slot)) >= maxConnections) {
-      this.#hold(listener);
-      return false;
-    }
-    if (this.#maxConnections === 0) return true;
-    if (this.counters.gauge(ProxyGauge.sessions) < this.#maxConnections) return true;
-    this.#pause(ProxyCounter.limitPauses);
-    return false;
+    return this.#listeners.mayAccept(listener);
   }
 
   onAccepted(listener: Listener, fd: number, source: AddressSpan): void {
@@ -355,47 +236,6 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   onAcceptError(listener: Listener, errno: number, exhausted: boolean): void {
     this.counters.add(ProxyCounter.acceptErrors);
     if (exhausted) this.onExhausted(listener.config, errno);
-  }
-
-  /** A listener at its limit rests until one of its sessions ends; those of other threads are looked at now and then. */
-  #hold(listener: Listener): void {
-    if (this.#held.has(listener)) return;
-    this.counters.add(ProxyCounter.listenerLimitPauses);
-    listener.pause();
-    this.#held.add(listener);
-    this.#heldTimer ??= this.#context.clock.after(pauseMs, () => this.#letGo());
-  }
-
-  #letGo(): void {
-    this.#heldTimer?.cancel();
-    this.#heldTimer = undefined;
-    const held = [...this.#held];
-    this.#held.clear();
-    if (this.#stopping) return;
-    for (const listener of held) {
-      const { maxConnections, slot } = listener.config;
-      const room = maxConnections === 0 || this.counters.gauge(listenerGaugeBase(slot)) < maxConnections;
-      if (room) {
-        if (!this.#paused) listener.resume();
-      } else this.#held.add(listener);
-    }
-    if (this.#held.size > 0) this.#heldTimer = this.#context.clock.after(pauseMs, () => this.#letGo());
-  }
-
-  /** Waiting clients stay in the kernel's queue; a busy loop over accept would help nobody. */
-  #pause(counter: number): void {
-    if (this.#paused) return;
-    this.#paused = true;
-    this.counters.add(counter);
-    for (const listener of this.#listeners.values()) listener.pause();
-    this.#pauseTimer = this.#context.clock.after(pauseMs, () => this.#resume());
-  }
-
-  #resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    this.#pauseTimer?.cancel();
-    for (const listener of this.#listeners.values()) if (!this.#held.has(listener)) listener.resume();
   }
 
   // --- what sessions ask ---
@@ -440,7 +280,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       const fields = { listener: listener.name, code: errnoName(errno) };
       this.#context.log.warn(fields, 'out of descriptors or memory: accepting rests');
     }
-    this.#pause(ProxyCounter.acceptPauses);
+    this.#listeners.pause(ProxyCounter.acceptPauses);
   }
 
   onBegin(session: Session): void {
@@ -456,8 +296,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#sources.leave(session.sourcePlace);
     if (session.connectedAt > 0 && session.upstream.bytes <= alertBytes) this.#suspectHeader(session);
     if (session.listener.log) logSession(this.#context.log, session, termination, this.now());
-    if (this.#paused) this.#resume();
-    if (this.#held.size > 0) setImmediate(() => this.#letGo());
+    this.#listeners.onSessionEnd();
     for (const look of this.#onSessionEnd) look();
   }
 
@@ -469,8 +308,4 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     member.suspectedAt = now;
     this.#context.report({ kind: 'header-suspected', pool: backend!.name, member: member.name });
   }
-}
-
-function guardOf(pool: PoolSnapshot | undefined): Guard {
-  return { keepaliveMs: pool?.keepaliveMs ?? 0, userTimeoutMs: pool?.userTimeoutMs ?? 0 };
 }

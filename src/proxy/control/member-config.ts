@@ -39,3 +39,8 @@ export function checkWeight(weight: number): void {
     throw new ProxyError('V6_MEMBER_INVALID', `weight ${weight} is no whole number from 0 to ${maxWeight}`);
   }
 }
+
+/** A member's name among those of all pools. */
+export function memberKey(pool: string, member: string): string {
+  return `${pool}/${member}`;
+}
