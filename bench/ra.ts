@@ -176,7 +176,7 @@ export async function benchRa(
       await solicit(server, soloSources, soloSources, soloGapMs);
     }
     for (let run = 1; run <= options.runs; run++) {
-      for (const server of servers) {
+      for (const server of options.wants('solicitation') ? servers : []) {
         const count = Math.round((options.seconds * 1_000) / soloGapMs);
         const { waits } = await captured(server, () => solicit(server, soloSources, count, soloGapMs));
         if (waits.length < count * 0.98) throw new Error(`${server.name} answered ${waits.length} of ${count}`);
@@ -190,7 +190,7 @@ export async function benchRa(
           sorted[Math.floor(sorted.length * 0.99)]!,
         );
       }
-      for (const server of servers) {
+      for (const server of options.wants('1,000 solicitations/s') ? servers : []) {
         const count = options.seconds * stormPerSecond;
         const before = server.cpu();
         const traffic = await captured(server, () =>
@@ -206,13 +206,15 @@ export async function benchRa(
           traffic.waits.length / options.seconds,
         );
       }
-      // What the storm left to do is done.
-      await delay(2_000);
-      const idle = servers.map((server) => server.cpu().total);
-      await delay(idleSeconds * 1_000);
-      for (const [i, server] of servers.entries()) {
-        const percent = (server.cpu().total - idle[i]!) / (idleSeconds * 10_000);
-        results.add('at rest', 'share of a core', '%', server.name, percent);
+      if (options.wants('at rest')) {
+        // What the storm left to do is done.
+        await delay(2_000);
+        const idle = servers.map((server) => server.cpu().total);
+        await delay(idleSeconds * 1_000);
+        for (const [i, server] of servers.entries()) {
+          const percent = (server.cpu().total - idle[i]!) / (idleSeconds * 10_000);
+          results.add('at rest', 'share of a core', '%', server.name, percent);
+        }
       }
       say(`router advertisements: run ${run} of ${options.runs}`);
     }

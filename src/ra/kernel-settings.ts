@@ -44,12 +44,12 @@ export function checkKernelSettings(sysctl: Sysctl, log: Logger, config: RaInter
   if (config.defaultLifetimeSeconds > 0 || config.routes.some((route) => route.lifetimeSeconds > 0)) {
     log.warn(
       {},
-      `forwarding is off: nodes are told to send packets here, and this host will drop them; its neighbor advertisements lack the Router flag, so that systemd-networkd from 256 on drops what we advertise; set net.ipv6.conf.${config.interface}.forwarding = 1`,
+      `forwarding is off: nodes are told to send packets here, and this host will drop them; its neighbor advertisements lack the Router flag, so that systemd-networkd drops the default route (257 and later) or all that we advertise (256); set net.ipv6.conf.${config.interface}.forwarding = 1`,
     );
   } else {
     log.info(
       {},
-      'forwarding is off, which is right for a host that announces no route; but neighbor advertisements then lack the Router flag, and systemd-networkd from 256 on drops what such a router advertised',
+      'forwarding is off, which is right for a host that announces no route; but neighbor advertisements then lack the Router flag, and systemd-networkd 256 drops what such a router advertised',
     );
   }
   return replaced;

@@ -1,6 +1,8 @@
 /**
  * What a booted node makes of our daemon: systemd-networkd takes addresses, systemd-resolved DNS. Also what it keeps and what it
  * loses when the daemon is reloaded, restarted, killed, and stopped.
+ *
+ * V6EDGE_TEST_RELEASE=trixie npx tap --timeout=200 test/ra/networkd.test.ts has the systemd of Debian 13 (257) judge.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -167,6 +169,42 @@ if (inNamespace(t, import.meta.filename)) {
   t.test('and its next start gives them back', async () => {
     daemon = await home.start();
     await has(everything);
+  });
+
+  t.test('an edge that does not forward: its neighbour advertisements lack the Router flag', async (t) => {
+    const version = Number(/^systemd (\d+)/.exec(await container.must(['systemctl', '--version']))![1]);
+    const nextMulticast = async () => {
+      const sent = await sentMulticasts();
+      await waitFor('an advertisement', async () => (await sentMulticasts()) > sent);
+    };
+    const forward = (value: number) => run('sh', '-c', `echo ${value} > /proc/sys/net/ipv6/conf/eth1/forwarding`);
+    // Of a node that has forgotten our link-layer address and asks for it.
+    const askForNeighbour = async () => {
+      const router = /via (fe80::\S+)/.exec(await routes())![1]!;
+      await container.must(['ip', 'neigh', 'flush', 'dev', 'prv0']);
+      await container.must(['ping', '-6', '-c', '1', '-W', '5', `${router}%prv0`]);
+    };
+    configure(`${dnssl}    defaultLifetime: 30m\n`);
+    daemon.kill('SIGHUP');
+    await has({ ...everything, 'default route': [routes, /^default (nhid \d+ )?via fe80::/m] });
+    // The next one, 3 s away by now, gives back what is lost.
+    await nextMulticast();
+    forward(0);
+    await askForNeighbour();
+    // 256 drops all that it learned from such a router; later ones what RFC 4861 §7.3.3 says, older ones nothing.
+    if (version >= 257) await has({ 'no default route': [routes, /^(?![\s\S]*default)[\s\S]*$/] });
+    if (version !== 256) {
+      t.match(await dns(), everything['DNS server']![1]);
+      t.match(await domain(), everything['search domain']![1]);
+      t.match(await address(), everything.address![1]);
+      t.match(await routes(), everything.route![1]);
+    }
+    if (version < 256) t.match(await routes(), /^default/m);
+    forward(1);
+    await nextMulticast();
+    await has({ ...everything, 'default route': [routes, /^default/m] });
+    await askForNeighbour();
+    t.match(await routes(), /^default/m, 'a router that says that it is one loses nothing');
   });
 }
 
