@@ -25,12 +25,25 @@ KUBERNETES_KEY_FINGERPRINT  fingerprint           -
 CRIO_KEY_FINGERPRINT        fingerprint           -
 IMAGE_REPOSITORY            image                 registry.k8s.io
 REGISTRY_MIRRORS            mirrors               -
-SRV_WORKER                  services              _http._tcp:80 _https._tcp:443
+SRV_WORKER                  services              _http._tcp:30080 _https._tcp:30443
 SRV_CONTROL_PLANE           services              _kube-api._tcp:6443
 DNS_TTL                     number:1:86400        60
 DNS_LEASE                   duration              2h
 PTR                         choice:edge:node:none edge
 DNS_KEY_FILE                path                  /etc/v6edge-node/dns.key
+CALICO_VXLAN                choice:Always:CrossSubnet:Never Always
+CALICO_MTU                  number:0:9000         0
+CALICO_SHA256               hex64                 -
+HTTP_NODE_PORT              number:30000:32767    30080
+HTTPS_NODE_PORT             number:30000:32767    30443
+UNWRAP_PORT                 port                  7443
+ACME_EMAIL                  email                 -
+ACME_KEY_FILE               path                  -
+CERT_MANAGER_SHA256         hex64                 -
+KUARD_HOST                  domain                -
+NFS_SERVER                  host                  -
+NFS_SHARE                   path                  /srv/k8s
+CSI_NFS_SHA256              hex64                 -
 '
 JOIN_SETTINGS='
 ROLE                        choice:worker:control-plane !
@@ -84,6 +97,8 @@ check_hosts() {
       }
   done
 }
+check_host() { is_ipv6 "$1" || check_domain "$1" >/dev/null || expected 'a host name or an IPv6 address'; }
+check_email() { matches "$1" '[A-Za-z0-9._+-]+@[a-z0-9.-]+\.[a-z]+' || expected 'a mail address'; }
 check_url() { matches "$1" 'https?://[][A-Za-z0-9._:-]+(/[][A-Za-z0-9._:/{}~+-]*)?' || expected 'an http or https URL'; }
 check_fingerprint() { matches "$1" '[0-9A-F]{40}|[0-9A-F]{64}' || expected '40 or 64 upper-case hexadecimal digits'; }
 check_image() { matches "$1" '[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]+)?|\[[0-9a-f:]+\](:[0-9]+)?(/[a-z0-9._/-]+)?' || expected 'a registry such as registry.k8s.io'; }

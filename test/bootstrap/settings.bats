@@ -11,7 +11,7 @@ tried() { run env "PATH=$FAKE/bin" "$FAKE/bin/bash" "$FAKE/tried.sh" "$@"; }
 @test "defaults, and what follows from settings" {
   SHOW='echo "$CLUSTER_NAME $EDGE_NAME $API_PORT $KUBERNETES_MINOR $DNS_TTL $KUBERNETES_REPOSITORY $SRV_WORKER"' tried
   succeeds
-  [ "$output" = 'v6edge edge.cluster.test 6443 1.36 60 https://pkgs.k8s.io/core:/stable:/v1.36/deb/ _http._tcp:80 _https._tcp:443' ]
+  [ "$output" = 'v6edge edge.cluster.test 6443 1.36 60 https://pkgs.k8s.io/core:/stable:/v1.36/deb/ _http._tcp:30080 _https._tcp:30443' ]
 }
 
 @test "a value of edge.env goes before versions.env; quotes and blanks are taken off" {
