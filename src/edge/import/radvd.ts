@@ -68,6 +68,7 @@ const simple: Readonly<Record<string, Reader | undefined>> = {
   ignoreifmissing: undefined,
   advintervalopt: undefined,
   unrestrictedunicast: undefined,
+  advrasolicitedunicast: undefined,
   minrtradvinterval: interval('min'),
   maxrtradvinterval: interval('max'),
   advmanagedflag: set('managed', isOn),
@@ -126,6 +127,7 @@ function readOption(option: Statement, one: Interface): void {
 const reasons: Readonly<Record<string, string>> = {
   mindelaybetweenras: '3 s always (RFC 4861 §10)',
   advmobrtrsupportflag: 'network mobility (RFC 3963) is left out',
+  advhomeagentinfo: 'the home agent information option (RFC 6275 §7.4) is left out',
   homeagentlifetime: 'the home agent information option (RFC 6275 §7.4) is left out',
   homeagentpreference: 'the home agent information option (RFC 6275 §7.4) is left out',
   lowpanco: '6LoWPAN is left out',
@@ -159,8 +161,12 @@ function readPrefix(statement: Statement, prefix: string, one: Interface): Secti
       case 'decrementlifetimes':
         if (isOn(value)) lost(option, one, 'give validUntil and preferredUntil, the times at which they reach 0');
         break;
-      default:
+      case 'base6interface':
+      case 'base6to4interface':
         lost(option, one, 'give the prefix itself, or ::/64 for those of the interface');
+        break;
+      default:
+        lost(option, one, 'not known here');
     }
   }
   return entry;
@@ -204,7 +210,8 @@ function mergeList(
       if (before !== undefined && entry.lifetime !== undefined && entry.lifetime !== value) {
         lost(option, one, 'one lifetime for all: the first is taken');
       } else entry.lifetime = value;
-    } else if (!/^flush/.test(word)) lost(option, one, 'the order of servers is their preference');
+    } else if (/^advrdnss(preference|open)$/.test(word)) lost(option, one, 'the order of servers is their preference');
+    else if (!/^flush(rdnss|dnssl)$/.test(word)) lost(option, one, 'not known here');
   }
   one.entry[key] = entry;
 }
