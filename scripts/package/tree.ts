@@ -10,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { bundle, root } from './bundle.ts';
 import { licenceList } from './licences.ts';
@@ -47,6 +47,7 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
       chmodSync(join(tree, to), isNode ? 0o755 : 0o644);
     }
   }
+  for (const file of nodeScripts()) copy(join('scripts/node-bootstrap', file), `${home}/node-bootstrap/${file}`);
   put(`${home}/package.json`, `${JSON.stringify({ name: 'v6edge', version, type: 'module' })}\n`);
   copy('packaging/v6edge.sh', `${home}/bin/v6edge`, 0o755);
   mkdirSync(join(tree, 'usr/bin'));
@@ -84,6 +85,15 @@ function dashboardFiles(): [to: string, from: string][] {
     ['uplot.js', 'node_modules/uplot/dist/uPlot.esm.js'],
     ['uplot.css', 'node_modules/uplot/dist/uPlot.min.css'],
   ];
+}
+
+/** What nodes that join get (`join` in the configuration). */
+function nodeScripts(): string[] {
+  return readdirSync(join(root, 'scripts/node-bootstrap'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(join(root, 'scripts/node-bootstrap'), join(entry.parentPath, entry.name)))
+    .filter((file) => !/(^|\/)\./.test(file))
+    .sort();
 }
 
 /** gzip without a time in it. */

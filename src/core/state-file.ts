@@ -1,12 +1,15 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** A small text file that is whole at any time: written beside, synced, and renamed over the old one. */
 export class StateFile {
   readonly path: string;
+  readonly #mode: number;
 
-  constructor(path: string) {
+  /** @param mode of the file; 0600 for secrets */
+  constructor(path: string, mode = 0o640) {
     this.path = path;
+    this.#mode = mode;
   }
 
   /**
@@ -31,6 +34,8 @@ export class StateFile {
     mkdirSync(folder, { recursive: true });
     const fresh = `${this.path}.new`;
     withFile(fresh, 'w', (fd) => {
+      // One that a crash left behind may have another mode.
+      fchmodSync(fd, this.#mode);
       writeSync(fd, text);
       fsyncSync(fd);
     });

@@ -33,6 +33,8 @@ export interface UpdateRule {
   readonly maxRecords: number;
   /** How long records last that are not refreshed; 0 = for ever, undefined = as the zone says. */
   readonly leaseSeconds: number | undefined;
+  /** Set: records must lead to the key's own name (the target of SRV, PTR's name); `types` are of these alone then. */
+  readonly target?: 'self' | undefined;
 }
 
 export interface SoaConfig {

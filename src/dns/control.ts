@@ -12,11 +12,12 @@ import type { CounterStripe } from '../core/counters.ts';
 import { ValueError, WireError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
-import type { DnsConfig, ZoneConfig } from './config.ts';
+import type { DnsConfig, TsigKey, ZoneConfig } from './config.ts';
 import { tsigCounter, updateCounter } from './control-counters.ts';
 import { ControlQueries } from './control-queries.ts';
 import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
 import { answerUpdate } from './control-updates.ts';
+import { type DynamicKey, usableKeys } from './dynamic-keys.ts';
 import type { LeasedRecord } from './lease-grant.ts';
 import type { Lease } from './leases.ts';
 import { Notifier } from './notify.ts';
@@ -34,6 +35,7 @@ import { replaceRRset, withdrawRRset } from './update-apply.ts';
 import { type Message, type ParsedMessage, parseMessage } from './wire/message.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
 import { CLASS, OPCODE, opcodeToText, RCODE, TYPE } from './wire/types.ts';
+import { withdrawHost } from './withdraw.ts';
 import { unavailableZone, Zone, ZoneTable } from './zone.ts';
 import type { ZoneEvent, ZonePublication } from './zone-events.ts';
 import { ZonePacking } from './zone-packing.ts';
@@ -72,6 +74,9 @@ export class DnsControl {
   #store: ZoneStore | undefined;
   #writer: ZoneWriter | undefined;
   #keys = new Keyring([]);
+  #configuredKeys: readonly TsigKey[] = [];
+  #dynamic: readonly DynamicKey[] = [];
+  readonly #lastUpdates = new Map<string, number>();
   /** Set while a configuration is being taken over. */
   #gate: Promise<void> | undefined;
   #served = new Map<NameKey, Served>();
@@ -153,9 +158,10 @@ export class DnsControl {
     const untold: Zone[] = [];
     /** What secondary zones do once the configuration holds. */
     const follow: (() => void)[] = [];
+    const usable = usableKeys(this.#dynamic, config.keys);
     for (const zoneConfig of config.zones) {
       const key = nameKey(nameFromText(zoneConfig.name));
-      const policy = new UpdatePolicy(key, zoneConfig.update);
+      const policy = policyOf(zoneConfig, usable);
       const transferKey = config.keys.find(({ name }) => name === zoneConfig.transfer.key);
       const old = this.#served.get(key);
       if (zoneConfig.secondary !== undefined) {
@@ -196,7 +202,8 @@ export class DnsControl {
       const old = before.get(key);
       if (entry.secondary !== undefined && entry.secondary === old?.secondary) entry.zone = old.zone;
     }
-    this.#keys = new Keyring(config.keys);
+    this.#configuredKeys = config.keys;
+    this.#keys = new Keyring([...config.keys, ...usable.map(({ key }) => key)]);
     this.#served = served;
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
     this.#queries.apply({ served, zones: this.#zones, store: this.#store!, recursion: config.forward !== undefined });
@@ -205,6 +212,22 @@ export class DnsControl {
     await this.#writer!.apply({ served, zones: this.#zones }, before, fresh);
     for (const zone of untold) this.#notify(zone);
     for (const step of follow) step();
+  }
+
+  /**
+   * Replaces the keys that come and go, with their rules; at once, or with the next start. A zone that is not ours, or a key that
+   * is configured as well, has none of them.
+   * @throws {ValueError} if a rule cannot be; nothing has changed then
+   */
+  setDynamicKeys(dynamic: readonly DynamicKey[]): void {
+    const usable = usableKeys(dynamic, this.#configuredKeys);
+    const policies = [...this.#served.values()].map((served) => [served, policyOf(served.config, usable)] as const);
+    this.#dynamic = dynamic;
+    this.#keys = new Keyring([...this.#configuredKeys, ...usable.map(({ key }) => key)]);
+    for (const [served, policy] of policies) served.policy = policy;
+    for (const name of this.#lastUpdates.keys()) {
+      if (!dynamic.some(({ key }) => key.name === name)) this.#lastUpdates.delete(name);
+    }
   }
 
   /** A zone was packed: the data threads leave their own copies of what changed. */
@@ -258,6 +281,7 @@ export class DnsControl {
         const context = { log: this.#log, writer: this.#writer! };
         const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
         this.#context.counters?.add(updateCounter(rcode));
+        if (rcode === RCODE.NOERROR && outcome.kind === 'verified') this.#noteUpdate(outcome.key.name);
         return [sign(replyTo(message, parsed, rcode, options))];
       }
       case OPCODE.QUERY:
@@ -267,6 +291,10 @@ export class DnsControl {
       default:
         return [sign(replyTo(message, parsed, RCODE.NOTIMP))];
     }
+  }
+
+  #noteUpdate(key: string): void {
+    if (this.#dynamic.some((each) => each.key.name === key)) this.#lastUpdates.set(key, this.#context.clock.wall());
   }
 
   /** All zones, in the order of the configuration. */
@@ -359,6 +387,21 @@ export class DnsControl {
       check(overlay.rrsets(nameKey(owner)).filter(({ rrset }) => type === undefined || rrset.type === type));
       withdrawRRset(owner, type ?? TYPE.ANY, key, overlay);
     });
+  }
+
+  /**
+   * Deletes a host's records in a zone, and those that lead to it (withdraw.ts); resolves when it is on disk.
+   * @param client who asked, for the log
+   * @returns the zone's serial
+   * @throws {ValueError} if there is no such zone, or its rules do not allow it
+   */
+  withdrawHost(zone: string, host: Name, client?: string): Promise<number> {
+    return this.#edit(zone, [], client, (_, overlay) => withdrawHost(host, this.#mustFind(zone).zone, overlay));
+  }
+
+  /** When a dynamic key last made an update that was good, wall-clock milliseconds; undefined: not since the start. */
+  lastUpdateBy(key: string): number | undefined {
+    return this.#lastUpdates.get(key);
   }
 
   async #edit(
@@ -455,6 +498,12 @@ export class DnsControl {
     if (served === undefined) throw new ValueError(`there is no zone "${name}"`);
     return served;
   }
+}
+
+/** The zone's rules, and those that dynamic keys have in it. */
+function policyOf({ name, update }: ZoneConfig, dynamic: readonly DynamicKey[]): UpdatePolicy {
+  const own = dynamic.map(({ key, rules }) => [nameKey(nameFromText(key.name)), rules.get(name) ?? []] as const);
+  return new UpdatePolicy(nameKey(nameFromText(name)), update, new Map(own));
 }
 
 /** The text by which a change of `transfer.notify` is noticed. */

@@ -26,7 +26,12 @@ export interface Grant {
   readonly maxRecords: number;
   /** The rule's `lease`; undefined = the zone's. */
   readonly leaseSeconds: number | undefined;
+  /** Records must lead to this name; undefined = anywhere. Limits count those that do. */
+  readonly target?: NameKey | undefined;
 }
+
+/** Whether all that a record is about leads to a name; what a rule with `target` asks. */
+export type LeadsTo = (target: NameKey) => boolean;
 
 interface Rule {
   readonly keys: readonly NameKey[];
@@ -39,43 +44,62 @@ interface Rule {
   readonly types: ReadonlyMap<number, Grant>;
   readonly other: Grant | undefined;
   readonly any: Grant | undefined;
+  readonly target: 'self' | undefined;
   readonly text: string;
 }
 
 /** A zone's update policy, ready for look-ups. */
 export class UpdatePolicy {
   readonly #rules: readonly Rule[];
+  readonly #own: ReadonlyMap<NameKey, readonly Rule[]>;
 
-  /** @throws {ValueError} if a rule names a type or name that is none */
-  constructor(zone: NameKey, rules: readonly UpdateRule[]) {
-    this.#rules = rules.map((rule, i) => readRule(zone, rule, i + 1));
+  /**
+   * @param own rules of keys that come and go at run time (dynamic-keys.ts): `rules` are not about these
+   * @throws {ValueError} if a rule names a type or name that is none
+   */
+  constructor(
+    zone: NameKey,
+    rules: readonly UpdateRule[],
+    own: ReadonlyMap<NameKey, readonly UpdateRule[]> = new Map(),
+  ) {
+    const read = (rule: UpdateRule, i: number) => readRule(zone, rule, i + 1);
+    this.#rules = rules.map(read);
+    this.#own = new Map([...own].map(([key, each]) => [key, each.map(read)]));
   }
 
   /** Whether any rule is about the requester: if none is, it may not even ask for prerequisites. */
   knows(who: Requester): boolean {
-    return this.#rules.some((rule) => isAbout(rule, who));
+    return this.#rulesFor(who).some((rule) => isAbout(rule, who));
   }
 
-  /** What the first rule that covers a record's owner and type grants; undefined if there is none. */
-  grant(who: Requester, owner: NameKey, type: number): Grant | undefined {
-    for (const rule of this.#rules) {
+  /** What the first rule that covers a record's owner and type, and where it leads, grants; undefined if there is none. */
+  grant(who: Requester, owner: NameKey, type: number, leadsTo: LeadsTo = () => false): Grant | undefined {
+    for (const rule of this.#rulesFor(who)) {
       if (!isAbout(rule, who) || !covers(rule, who.key, owner)) continue;
       const grant = grantOf(rule, type);
-      if (grant !== undefined) return grant;
+      if (grant === undefined) continue;
+      if (rule.target === undefined) return grant;
+      if (leadsTo(who.key)) return { ...grant, target: who.key };
     }
     return undefined;
   }
 
   /** Why `knows` or `grant` said no, for the log: which rules came near, and what they lack. */
-  explain(who: Requester, owner?: NameKey): string {
-    const named = this.#rules.filter((rule) => rule.keys.some((key) => matchesKey(key, who.key)));
+  explain(who: Requester, owner?: NameKey, type?: number): string {
+    const named = this.#rulesFor(who).filter((rule) => rule.keys.some((key) => matchesKey(key, who.key)));
     if (named.length === 0) return 'no rule of the zone names the key';
     const here = named.filter((rule) => isAbout(rule, who));
     const list = (rules: readonly Rule[]) => rules.map(({ text }) => text).join(', ');
     if (here.length === 0) return `${list(named)}: not from ${formatAddress(who.address)}`;
     const covering = owner === undefined ? [] : here.filter((rule) => covers(rule, who.key, owner));
+    const typed = covering.filter((rule) => type !== undefined && grantOf(rule, type) !== undefined);
+    if (typed.length > 0) return `${list(typed)}: not what leads to another name`;
     if (covering.length > 0) return `${list(covering)}: not this type`;
     return `${list(here)}: not this name`;
+  }
+
+  #rulesFor({ key }: Requester): readonly Rule[] {
+    return this.#own.get(key) ?? this.#rules;
   }
 }
 
@@ -84,7 +108,7 @@ function readRule(zone: NameKey, rule: UpdateRule, number: number): Rule {
   const asterisk = rule.match === 'wildcard' && name.startsWith(ASTERISK);
   const subject = rule.name === undefined ? '' : ` ${rule.name}`;
   const text = `rule ${number} (${rule.keys.join(', ')} ${rule.match}${subject})`;
-  const { maxRecords, leaseSeconds } = rule;
+  const { maxRecords, leaseSeconds, target } = rule;
   const grant = (maxOfType: number): Grant => ({ text, maxOfType, maxRecords, leaseSeconds });
   const types = new Map(rule.types.map(readTypeLimit).map(({ type, max }) => [type, grant(max)]));
   return {
@@ -95,6 +119,7 @@ function readRule(zone: NameKey, rule: UpdateRule, number: number): Rule {
     types,
     other: types.size === 0 ? grant(0) : undefined,
     any: types.get(TYPE.ANY),
+    target,
     text,
   };
 }

@@ -9,7 +9,8 @@ export interface Served {
   readonly config: ZoneConfig;
   /** What answers come from; of a secondary zone it may be a placeholder, and then another. */
   zone: Zone;
-  readonly policy: UpdatePolicy;
+  /** Another one once dynamic keys change. */
+  policy: UpdatePolicy;
   /** Of `transfer.key`. */
   readonly transferKey: TsigKey | undefined;
   /** Set for a secondary zone. */

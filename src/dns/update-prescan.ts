@@ -1,6 +1,7 @@
 /** Prescan of an UPDATE's records (RFC 2136 §3.4.1) and the policy's word on each (§3.3): one bad record refuses them all. */
 import type { ZoneView } from './overlay.ts';
 import type { Grant, Requester, UpdatePolicy } from './policy.ts';
+import { leadsTo, rdataTarget } from './target.ts';
 import { Refusal, recordText } from './update-refusal.ts';
 import type { ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, type NameKey, nameKey } from './wire/name.ts';
@@ -43,10 +44,10 @@ export function checkPolicy(
     const types = record.type === TYPE.ANY ? view.rrsets(owner).map(({ rrset }) => rrset.type) : [record.type];
     let grant: Grant | undefined;
     for (const type of types) {
-      grant = policy.grant(who, owner, type);
+      grant = policy.grant(who, owner, type, (target) => leadsTo(target, record, type, view));
       if (grant !== undefined) continue;
       const what = `${recordText(record)}${type === record.type ? '' : ` (has ${typeToText(type)})`}`;
-      throw new Refusal(RCODE.REFUSED, `${what}: ${policy.explain(who, owner)}`);
+      throw new Refusal(RCODE.REFUSED, `${what}: ${policy.explain(who, owner, type)}`);
     }
     return grant;
   });
@@ -67,7 +68,10 @@ export function checkLimits(
       if (there <= max) return;
       throw new Refusal(RCODE.REFUSED, `${recordText(record)}: ${grant.text} allows ${max} ${what}, not ${there}`);
     };
-    const count = (view: ZoneView, type: number) => view.rrset(owner, type)?.rrset.rdata.length ?? 0;
+    const { target } = grant;
+    const counts = (type: number, rdata: Uint8Array) => target === undefined || rdataTarget(type, rdata) === target;
+    const count = (view: ZoneView, type: number) =>
+      view.rrset(owner, type)?.rrset.rdata.filter((rdata) => counts(type, rdata)).length ?? 0;
     const sum = (view: ZoneView) => view.rrsets(owner).reduce((all, { rrset }) => all + rrset.rdata.length, 0);
     const { maxOfType, maxRecords } = grant;
     if (maxOfType > 0) {

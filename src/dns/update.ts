@@ -8,6 +8,7 @@ import { grantLeases, type LeasedRecord } from './lease-grant.ts';
 import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
 import type { Requester, UpdatePolicy } from './policy.ts';
 import { nextSerial, soaSerial, withSerial } from './soa.ts';
+import { keepSharedTtl } from './target.ts';
 import { applyRecords } from './update-apply.ts';
 import { checkPrerequisites } from './update-prereq.ts';
 import { checkLimits, checkPolicy, prescan } from './update-prescan.ts';
@@ -58,9 +59,10 @@ export function processUpdate(
     checkPrerequisites(message.answers, zone, view);
     prescan(message.authority, zone);
     const grants = checkPolicy(message.authority, who, policy, view);
-    const ignored = applyRecords(message.authority, zone, overlay);
-    checkLimits(message.authority, grants, view, overlay);
-    const { records: added, granted } = grantLeases(message.authority, grants, leaseSeconds, asked);
+    const records = keepSharedTtl(message.authority, grants, view);
+    const ignored = applyRecords(records, zone, overlay);
+    checkLimits(records, grants, view, overlay);
+    const { records: added, granted } = grantLeases(records, grants, leaseSeconds, asked);
     const changes = finishChanges(zone, view, overlay);
     return { rcode: RCODE.NOERROR, reason: undefined, ignored, changes, added, lease: granted };
   } catch (error) {

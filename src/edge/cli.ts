@@ -5,6 +5,7 @@
 import yargs, { type Argv } from 'yargs';
 import { dnsCommands } from './cli/commands/dns.ts';
 import { hostCommands } from './cli/commands/host.ts';
+import { nodeCommands } from './cli/commands/node.ts';
 import { proxyCommands } from './cli/commands/proxy.ts';
 import { raCommands } from './cli/commands/ra.ts';
 import { type CliContext, UsageError } from './cli/commands/shared.ts';
@@ -33,6 +34,7 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
   proxyCommands(parser, context);
   dnsCommands(parser, context);
   raCommands(parser, context);
+  nodeCommands(parser, context);
   return parser
     .completion('completion', 'print what bash (or zsh, when $SHELL says so) needs to complete commands')
     .demandCommand(1, 'say what to do')

@@ -47,6 +47,8 @@ import { DnsHealth, dnsCanServe } from './dns-health.ts';
 import { DnsSettingsMaker, noDns } from './dns-settings.ts';
 import { EventStream, zoneEvent } from './events.ts';
 import { Hooks } from './hooks.ts';
+import { createJoin } from './join/engines.ts';
+import type { Join } from './join/join.ts';
 import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
@@ -79,11 +81,13 @@ export class Edge {
   readonly dns: DnsControl;
   readonly ra: RaControl;
   readonly discovery: Discovery;
+  readonly join: Join;
   readonly events: EventStream;
   readonly dnsSettings: DnsSettingsMaker;
   /** What the DNS and RA control parts count: they run in this thread only. */
   readonly dnsControlCounters: CounterStripe = CounterStripe.alone(controlCounters.length, 0);
   readonly raCounters: CounterStripe = CounterStripe.alone(raCounters.length, raGauges.length);
+  readonly joinCounters: CounterStripe;
   readonly #reactor = new Reactor();
   readonly #network: NetworkMonitor;
   readonly threadCount: number;
@@ -161,6 +165,14 @@ export class Edge {
       upstreams: () => this.#config.dns?.forward?.upstreams ?? [],
       ca: () => this.#config.dns?.forward?.ca,
     });
+    ({ join: this.join, counters: this.joinCounters } = createJoin({
+      clock: this.clock,
+      log: log.child({ module: 'join' }),
+      stateDir: config.stateDir,
+      dns: this.dns,
+      dnsConfig: () => this.#config.dns,
+      events: this.events,
+    }));
     const handoff: Handoff = (request, send) => this.dns.handle(request, send);
     this.threads = new DataThreads({
       clock: this.clock,
@@ -204,6 +216,7 @@ export class Edge {
     try {
       // Before anything is touched.
       checkPorts(wantedPorts(config), this.#sockets.ports);
+      this.join.prepare(config.join);
       if (config.dns !== undefined) await this.dns.start(config.dns);
       this.proxy.start(config.proxy);
       this.discovery.apply(config.proxy.pools);
@@ -211,6 +224,7 @@ export class Edge {
       await this.#refreshReports();
       if (config.ra.length > 0) await this.#network.start();
       await this.ra.start(config.ra);
+      await this.join.listen();
       this.#state = 'serving';
     } catch (error) {
       await this.stop({ graceMs: 0, final: false, handOver: false });
@@ -233,6 +247,8 @@ export class Edge {
       undo.push(() => this.#applyDns(config.dns, old.dns));
       ({ overridden } = this.proxy.apply(config.proxy));
       undo.push(() => this.proxy.apply(old.proxy));
+      undo.push(() => this.join.prepare(old.join));
+      this.join.prepare(config.join);
       this.ra.apply(config.ra);
     } catch (error) {
       for (const step of undo.reverse()) await step();
@@ -241,6 +257,7 @@ export class Edge {
     this.#config = config;
     this.#hooks.apply(config.hooks);
     this.discovery.apply(config.proxy.pools);
+    await this.join.listen();
     this.threads.broadcast({ kind: 'dns', settings: this.dnsSettings.make(config.dns) });
     for (const key of ['workers', 'stateDir', 'log', 'admin'] as const) {
       if (isDeepStrictEqual(old[key], config[key])) continue;
@@ -278,6 +295,7 @@ export class Edge {
     const farewell = options.final ? stopAdvertising() : undefined;
     this.discovery.stop();
     this.proxy.stop();
+    await this.join.stop();
     await this.#step('data threads', () => this.threads.stop(lastMs, options.handOver));
     sessionsEnded();
     await (farewell ?? stopAdvertising());

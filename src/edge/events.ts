@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts';
 import type { ZoneEvent } from '../dns/control.ts';
 import type { MemberEvent, MemberWarning } from '../proxy/control.ts';
 import type { RaEvent } from '../ra/context.ts';
+import type { JoinEvent } from './join/events.ts';
 
 /** A configuration was read again. */
 export interface ReloadEvent {
@@ -22,7 +23,7 @@ type ZoneEdgeEvent = {
 }[ZoneEvent['type']];
 
 /** What is told, beside its number and time. */
-export type EdgeEvent = MemberEvent | MemberWarning | ZoneEdgeEvent | RaEvent | ReloadEvent;
+export type EdgeEvent = MemberEvent | MemberWarning | ZoneEdgeEvent | RaEvent | JoinEvent | ReloadEvent;
 
 /** Each kind once: the compiler sees to it that none is missing. */
 const kinds: Readonly<Record<EdgeEvent['kind'], true>> = {
@@ -35,6 +36,9 @@ const kinds: Readonly<Record<EdgeEvent['kind'], true>> = {
   'ra-router-seen': true,
   'ra-router-gone': true,
   'ra-contradiction': true,
+  'node-joined': true,
+  'node-removed': true,
+  'join-material': true,
   reload: true,
 };
 

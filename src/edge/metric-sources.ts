@@ -30,6 +30,8 @@ import {
 import { raCounters, raGauges } from '../ra/counters.ts';
 import { dnsCounterBase, dnsGaugeBase } from './counter-layout.ts';
 import type { Edge } from './edge.ts';
+import { joinCounters } from './join/counters.ts';
+import { roles } from './join/state.ts';
 import { Metrics, type Slot } from './metrics.ts';
 import { version } from './version.ts';
 
@@ -108,6 +110,17 @@ export function edgeMetrics(edge: Edge): Metrics {
   );
   metrics.addTable(raCounters, (index) => edge.raCounters.get(index), 'counter');
   metrics.addTable(raGauges, (index) => edge.raCounters.gauge(index), 'gauge');
+  metrics.addTable(joinCounters, (index) => edge.joinCounters.get(index), 'counter');
+  metrics.addSamples(
+    { name: 'v6edge_join_nodes', help: 'Nodes that joined and were not removed, by role.' },
+    ['role'],
+    () =>
+      roles.map((role) => ({
+        labels: { role },
+        value: edge.join.book.nodes.filter((each) => each.role === role).length,
+      })),
+    'gauge',
+  );
   metrics.addSamples(
     { name: 'v6edge_thread_restarts_total', help: 'Data threads that ended by themselves and were started again.' },
     [],

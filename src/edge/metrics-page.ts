@@ -8,6 +8,7 @@ const areas: readonly [prefix: string, title: string][] = [
   ['v6edge_proxy_', 'Proxy'],
   ['v6edge_dns_', 'DNS'],
   ['v6edge_ra_', 'Router advertisements'],
+  ['v6edge_join_', 'Nodes that join'],
   ['v6edge_', 'The daemon'],
 ];
 

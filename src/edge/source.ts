@@ -38,6 +38,7 @@ import { edgeFigures, listenerSum } from './figures.ts';
 import { History, type HistoryReport } from './history.ts';
 import { edgeMetrics } from './metric-sources.ts';
 import { dns64Notes } from './nat64.ts';
+import { Nodes } from './nodes.ts';
 import type { BindReport } from './protocol.ts';
 import { recordPage } from './record-page.ts';
 import { version } from './version.ts';
@@ -46,6 +47,7 @@ export class EdgeSource implements AdminSource {
   /** Set once the admin API itself listens. */
   adminListening: readonly string[] = [];
   readonly reload: () => Promise<ReloadReport>;
+  readonly nodes: Nodes;
   readonly #edge: Edge;
   readonly #configFile: string;
   readonly #metrics: ReturnType<typeof edgeMetrics>;
@@ -56,6 +58,7 @@ export class EdgeSource implements AdminSource {
 
   constructor(edge: Edge, options: { readonly configFile: string; readonly reload: () => Promise<ReloadReport> }) {
     this.#edge = edge;
+    this.nodes = new Nodes(edge);
     this.#configFile = options.configFile;
     this.reload = options.reload;
     this.#metrics = edgeMetrics(edge);
@@ -77,6 +80,10 @@ export class EdgeSource implements AdminSource {
         ...this.#binds()
           .filter(({ error }) => error === undefined)
           .map(({ role, name, endpoint }): ListenerReport => ({ kind: role, name, endpoint })),
+        ...edge.join
+          .listening()
+          .filter(({ error }) => error === undefined)
+          .map(({ endpoint }): ListenerReport => ({ kind: 'join', name: 'join', endpoint })),
         ...this.adminListening.map((endpoint): ListenerReport => ({ kind: 'admin', name: 'admin', endpoint })),
       ],
       totals: {
@@ -110,6 +117,10 @@ export class EdgeSource implements AdminSource {
         const state = secondary.state === 'missing' ? 'has not come from its primaries yet' : 'has expired';
         return [`secondary zone ${name} ${state}: ${secondary.lastError ?? 'they are being asked'}`];
       }),
+      ...edge.join
+        .listening()
+        .filter(({ error }) => error !== undefined)
+        .map(({ endpoint, error }) => `join cannot listen on ${endpoint}: ${error}`),
       ...edge.ra
         .status()
         .filter(({ state }) => state !== 'advertising')

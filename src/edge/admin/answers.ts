@@ -26,6 +26,13 @@ export type AnswerName =
   | 'Record'
   | 'ZoneChange'
   | 'ZoneRefresh'
+  | 'Nodes'
+  | 'Node'
+  | 'NodeRemoved'
+  | 'Tokens'
+  | 'NewToken'
+  | 'TokenRevoked'
+  | 'Material'
   | 'OpenApi'
   | 'Page';
 
@@ -47,7 +54,7 @@ const thread = object({
   restarts: count,
 });
 
-const listener = object({ kind: z.enum(['proxy', 'dns', 'admin']), name: z.string(), endpoint: z.string() });
+const listener = object({ kind: z.enum(['proxy', 'dns', 'join', 'admin']), name: z.string(), endpoint: z.string() });
 
 const status = object({
   version: z.string(),
@@ -173,6 +180,52 @@ const raInterface = object({
   totals: figures,
 });
 
+const role = z.enum(['control-plane', 'worker']);
+
+const node = object({
+  name: z.string(),
+  domain: z.string(),
+  role,
+  mode: z.enum(['init', 'join']).describe('whether it makes the cluster, or joins it'),
+  joinedAt: moment,
+  source: z.string().describe('where it joined from'),
+  state: z.enum(['joining', 'announced', 'up', 'down']),
+  addresses: z.array(z.string()),
+  pools: z.array(object({ pool: z.string(), member: z.string(), port: count, state: z.string(), reason: z.string() })),
+  lastUpdate: moment.optional().describe('of its last DNS update since the start'),
+  leaseUntil: moment.optional().describe('when its address vanishes unless it is announced again'),
+});
+
+const token = object({
+  id: z.string(),
+  role,
+  name: z.string().optional(),
+  state: z.enum(['open', 'claimed', 'used', 'expired']),
+  createdAt: moment,
+  expiresAt: moment,
+  node: z.string().optional(),
+  source: z.string().optional(),
+});
+
+const newToken = object({
+  id: z.string(),
+  token: z.string(),
+  role,
+  name: z.string().optional(),
+  expiresAt: moment,
+  command: z.string().describe('what to run on the node'),
+  scriptSha256: z.string().describe('of the script that the command fetches'),
+  warning: z.string().optional().describe('why a node could not join with it now'),
+});
+
+const material = object({
+  by: z.string(),
+  at: moment,
+  tokenExpiresAt: moment,
+  caCertHashes: z.array(z.string()),
+  certificateKeyExpiresAt: moment.optional(),
+});
+
 const json = (description: string, schema: z.ZodType): AnswerDescription => ({
   description,
   mediaTypes: ['application/json'],
@@ -205,6 +258,16 @@ export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
   Record: json('the RRset', record),
   ZoneChange: json('changed, and on disk', object({ zone: z.string(), serial: count })),
   ZoneRefresh: json('the primaries are being asked', object({ zone: z.string(), whole: z.boolean() })),
+  Nodes: json('all nodes', z.array(node)),
+  Node: json('the node', node),
+  NodeRemoved: json(
+    'it is gone; `removed` is false if it was not there',
+    object({ node: z.string(), removed: z.boolean() }),
+  ),
+  Tokens: json('tokens', z.array(token)),
+  NewToken: json('made', newToken),
+  TokenRevoked: json('nobody can join with it', object({ id: z.string(), revoked: z.boolean() })),
+  Material: json('what is known of it', material),
   OpenApi: json('OpenAPI 3.1', object({ openapi: z.string() })),
   Page: { description: 'the dashboard', mediaTypes: ['text/html'], schema: z.string() },
 };

@@ -2,7 +2,8 @@
 import { parseDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
 import { readDomainName } from '../config/domain-name.ts';
-import { choice, flag, integer, leaf, list, parsed, section, show, text } from '../config/fields.ts';
+import { choice, flag, integer, leaf, list, milliseconds, parsed, section, show, text } from '../config/fields.ts';
+import { roles } from '../join/state.ts';
 
 export { member as newMember } from '../config/proxy.ts';
 
@@ -33,6 +34,22 @@ export const cacheFlush = section({
 /** How a secondary zone's primaries are asked. */
 export const zoneRefresh = section({
   whole: flag().prefault(false).describe('take all of the zone over, whatever its serial'),
+});
+
+/** A token for a node that is to join. */
+export const nodeToken = section({
+  role: choice(roles).describe('what the node is to be'),
+  ttl: milliseconds(60_000, 30 * 86_400_000)
+    .optional()
+    .describe('how long it lasts; else as `join.ttl` says'),
+  name: text('name').optional().describe('the only node it is good for; it may replace one that is there'),
+});
+
+/** What `kubeadm join` needs. */
+export const joinMaterial = section({
+  text: text('lines').describe(
+    'lines of NAME=value: BOOTSTRAP_TOKEN and CA_CERT_HASHES, for control planes CERTIFICATE_KEY, with BOOTSTRAP_TOKEN_EXPIRES and CERTIFICATE_KEY_EXPIRES',
+  ),
 });
 
 function readTtl(value: unknown): number {

@@ -28,7 +28,8 @@ const elsewhere: Readonly<Record<number, string>> = {
 const pathParameters: Readonly<Record<string, string>> = {
   pool: 'name of a pool',
   member: 'name of a member',
-  id: 'id of a session, as the list and the log have it',
+  id: 'id of a session or token, as the list and the log have it',
+  node: 'name of a node, without the zone',
   zone: 'name of a zone',
   name: 'domain name, absolute',
   type: 'record type: a mnemonic or TYPEnnn (RFC 3597 §5)',

@@ -67,6 +67,8 @@ interface RouteParts<Q extends Parameters, S extends z.ZodType> {
   readonly problems?: readonly number[];
   /** Its answer has no end: there is no HEAD of it. */
   readonly endless?: boolean;
+  /** Its body has secrets: the log does not have it. */
+  readonly secret?: boolean;
   /** Honours If-Match, and on PUT If-None-Match. */
   readonly conditional?: boolean;
   readonly handle: (source: AdminSource, request: RouteRequest<Q, z.output<S>>) => RouteAnswer | Promise<RouteAnswer>;

@@ -1,12 +1,13 @@
 /** The paths of the admin API, as data. */
 import { dashboardRoutes } from './dashboard-routes.ts';
+import { nodeRoutes } from './node-routes.ts';
 import { poolRoutes } from './pool-routes.ts';
 import { defineRoute, type Route } from './route.ts';
 import { systemRoutes } from './system-routes.ts';
 import { zoneRoutes } from './zone-routes.ts';
 
 /** What is described. */
-export const apiRoutes: readonly Route[] = [...systemRoutes, ...poolRoutes, ...zoneRoutes];
+export const apiRoutes: readonly Route[] = [...systemRoutes, ...poolRoutes, ...zoneRoutes, ...nodeRoutes];
 
 export const routes: readonly Route[] = [
   ...apiRoutes,

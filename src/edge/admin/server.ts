@@ -94,7 +94,7 @@ export function buildApp(reach: Reach, token: string | undefined, source: AdminS
   app.addHook('onResponse', async (request, reply) => {
     const fields = { method: request.method, path: pathOf(request), status: reply.statusCode, reach };
     if (request.method === 'GET' || request.method === 'HEAD') log.debug(fields, 'admin request');
-    else log.info({ ...fields, by: clientOf(reach, request), change: request.body ?? undefined }, 'admin request');
+    else log.info({ ...fields, by: clientOf(reach, request), change: changeOf(request) }, 'admin request');
   });
   app.setErrorHandler((error, _request, reply) => answerError(error, reply, log));
   app.setNotFoundHandler((request, reply) => sendProblem(reply, 404, `there is no ${pathOf(request)}`));
@@ -112,6 +112,7 @@ function addRoute(app: FastifyInstance, route: Route, source: AdminSource, bodie
     method: route.method,
     url: route.url,
     exposeHeadRoute: route.endless !== true,
+    config: { secret: route.secret === true } as object,
     handler: async (request, reply) => {
       const { headers } = request;
       const answer = await route.handle(source, {
@@ -155,6 +156,12 @@ function addMethodNotAllowed(app: FastifyInstance, url: string): void {
     },
     handler: () => undefined,
   });
+}
+
+/** What a request asked to change, for the log. */
+function changeOf(request: FastifyRequest): unknown {
+  const { secret } = request.routeOptions.config as { secret?: boolean };
+  return secret === true ? 'not shown' : (request.body ?? undefined);
 }
 
 function lastEventId(request: FastifyRequest): string | undefined {

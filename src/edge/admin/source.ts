@@ -7,6 +7,7 @@ import type { SessionInfo } from '../../proxy/host.ts';
 import type { DiscoveryStatus } from '../discovery/discovery.ts';
 import type { EventStream } from '../events.ts';
 import type { HistoryReport } from '../history.ts';
+import type { NodeSource } from './node-reports.ts';
 
 export interface ThreadReport {
   readonly name: string;
@@ -15,8 +16,8 @@ export interface ThreadReport {
 }
 
 export interface ListenerReport {
-  readonly kind: 'proxy' | 'dns' | 'admin';
-  /** The listener's name; for DNS and admin the kind again. */
+  readonly kind: 'proxy' | 'dns' | 'join' | 'admin';
+  /** The listener's name; for all but the proxy's the kind again. */
   readonly name: string;
   /** As `formatEndpoint` writes it. */
   readonly endpoint: string;
@@ -244,4 +245,5 @@ export interface AdminSource {
   /** All of it, or what is cached of one name. */
   flushCache(name: Uint8Array | undefined): void;
   readonly events: EventStream;
+  readonly nodes: NodeSource;
 }

@@ -13,6 +13,7 @@ import type {
 } from '../../dns/config.ts';
 import { MIN_LEASE_SECONDS } from '../../dns/lease-grant.ts';
 import { readTypeLimit } from '../../dns/policy.ts';
+import { targetTypes } from '../../dns/target.ts';
 import { isDataType, typeToText } from '../../dns/wire/types.ts';
 import { isInZone, readDomainName } from './domain-name.ts';
 import {
@@ -183,7 +184,18 @@ const updateRule = section({
   from: list(cidr()).prefault([]).describe('where such updates may come from; empty = everywhere'),
   maxRecords: integer(0, 100_000).prefault(0).describe('records of all types that a name may have; 0 = no limit'),
   lease: lease().optional().describe('how long records last that are not refreshed; else as the zone says'),
-}).transform(({ key, lease, ...rest }): UpdateRule => ({ ...rest, name: rest.name, keys: key, leaseSeconds: lease }));
+  target: choice(['self'])
+    .optional()
+    .describe('with `types` of SRV and PTR alone: records that lead to the key’s own name, and no others beside them'),
+}).transform(
+  ({ key, lease, target, ...rest }): UpdateRule => ({
+    ...rest,
+    name: rest.name,
+    keys: key,
+    leaseSeconds: lease,
+    target,
+  }),
+);
 
 /** One entry of `dns.zones`. */
 export const zone = section({
@@ -340,6 +352,10 @@ export function checkDns(zones: readonly Located<ZoneConfig>[], zoneNames: reado
 }
 
 function checkRule(path: KeyPath, rule: UpdateRule, zone: string, report: Report): void {
+  const leads = rule.types.length > 0 && rule.types.every((type) => targetTypes.has(readTypeLimit(type).type));
+  if (rule.target !== undefined && !leads) {
+    report([...path, 'target'], 'goes with `types` of SRV and PTR alone: records of other types lead nowhere');
+  }
   if (rule.name === undefined) {
     if (rule.match === 'wildcard') report(path, 'match: wildcard needs a `name` that begins with *.');
     return;

@@ -13,6 +13,7 @@ import { checkCertificates, checkPrivateKey } from './certificates.ts';
 import { checkDns, key, zone } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
 import { inetEndpoint } from './fields.ts';
+import { completeJoin } from './join.ts';
 import { loadKeys } from './keys.ts';
 import { Positions, problemsOf } from './problems.ts';
 import { checkProxy, listener, pool } from './proxy.ts';
@@ -68,7 +69,10 @@ export function parseConfig(text: string, file: string): LoadResult {
   ) {
     report([], 'nothing to do: no proxy.listeners, no dns and no ra');
   }
-  if (result.success && problems.length === 0) return { config: complete(result.data, folder, secrets) };
+  if (result.success && problems.length === 0) {
+    const config = complete(result.data, folder, secrets, report);
+    if (problems.length === 0) return { config };
+  }
   return { errors: problems.sort((a, b) => a.line - b.line || a.column - b.column) };
 }
 
@@ -101,7 +105,7 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
     if (value.file !== undefined) checkZoneFile(resolve(folder, value.file), value, [...path, 'file'], report);
   }
   const parsedAdmin = admin.safeParse(raw.admin ?? {});
-  checkBinds(parsedAdmin.data?.listen ?? [], listeners, raw.dns, report);
+  checkBinds(parsedAdmin.data?.listen ?? [], listeners, raw.dns, at(raw, 'join', 'listen'), report);
   return {
     token: parsedAdmin.success ? checkAdmin(parsedAdmin.data, folder, report) : undefined,
     keys: readKeys(at(raw, 'dns', 'keys'), folder, report),
@@ -193,6 +197,7 @@ function checkBinds(
   adminListen: readonly Endpoint[],
   listeners: readonly Located<ListenerConfig>[],
   dns: unknown,
+  joinListen: unknown,
   report: Report,
 ): void {
   const taken = new Map<string, string>();
@@ -210,14 +215,16 @@ function checkBinds(
   const dnsBinds = [
     ...entities(inetEndpoint(53), at(dns, 'listen'), ['dns', 'listen']),
     ...entities(inetEndpoint(853), at(dns, 'tls', 'listen'), ['dns', 'tls', 'listen']),
+    ...entities(inetEndpoint(8654), joinListen, ['join', 'listen']),
   ];
   for (const { path, value } of dnsBinds) take(value, path, path.slice(0, -1).join('.'));
 }
 
 /** Puts the configuration together: paths are absolute from here on. */
-function complete(parsed: Parsed, folder: string, secrets: Secrets): EdgeConfig {
-  const { workers, log, state, hooks, proxy, dns, ra } = parsed;
+function complete(parsed: Parsed, folder: string, secrets: Secrets, report: Report): EdgeConfig {
+  const { workers, log, state, hooks, proxy, ra, join } = parsed;
   const { listen, tokenFile } = parsed.admin;
+  const dns = completeDns(parsed.dns, folder, secrets);
   return {
     workers,
     log,
@@ -235,15 +242,22 @@ function complete(parsed: Parsed, folder: string, secrets: Secrets): EdgeConfig 
         check: { ...check, ca: secrets.cas.get(rest.name) },
       })),
     },
-    dns: dns && {
+    dns,
+    ra,
+    join: join && completeJoin(join, folder, dns, ra, report),
+  };
+}
+
+function completeDns(dns: Parsed['dns'], folder: string, secrets: Secrets): EdgeConfig['dns'] {
+  return (
+    dns && {
       ...dns,
       forward: dns.forward && { ...dns.forward, ca: secrets.dns.ca },
       tls: dns.tls && { listen: dns.tls.listen, certificate: secrets.dns.certificate!, key: secrets.dns.key! },
       keys: secrets.keys,
       zones: dns.zones.map((each) => (each.file === undefined ? each : { ...each, file: resolve(folder, each.file) })),
-    },
-    ra,
-  };
+    }
+  );
 }
 
 /** The entries of a list or mapping that parse by themselves, each with its place. */

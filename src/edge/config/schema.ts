@@ -5,6 +5,7 @@ import { eventKinds } from '../events.ts';
 import type { HookConfig } from '../hooks.ts';
 import { dns } from './dns.ts';
 import { choice, endpoint, leaf, list, milliseconds, parsed, section, show, text } from './fields.ts';
+import { join } from './join.ts';
 import { proxy } from './proxy.ts';
 import { ra } from './ra.ts';
 
@@ -57,6 +58,7 @@ export const schema = section({
   proxy,
   dns: dns.optional(),
   ra,
+  join: join.optional(),
 });
 
 function readWorkers(value: unknown): number | 'auto' {

@@ -4,6 +4,7 @@ import type { DnsConfig } from '../../dns/config.ts';
 import type { ProxyConfig } from '../../proxy/config.ts';
 import type { RaInterfaceConfig } from '../../ra/config.ts';
 import type { HookConfig } from '../hooks.ts';
+import type { JoinConfig } from '../join/settings.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -31,6 +32,7 @@ export interface EdgeConfig {
   readonly proxy: ProxyConfig;
   readonly dns: DnsConfig | undefined;
   readonly ra: readonly RaInterfaceConfig[];
+  readonly join: JoinConfig | undefined;
 }
 
 /** One thing wrong with a configuration file. `line` and `column` count from 1; 0 = the file as a whole. */

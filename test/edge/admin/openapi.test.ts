@@ -74,12 +74,13 @@ t.test('bodies are described as they are checked', (t) => {
 /** A daemon with a pool, a zone and a session's worth of everything. */
 async function daemon(t: Test) {
   const home = new DaemonHome(t);
-  const [port, dnsPort] = [await freePort(), await freePort()];
+  const [port, dnsPort, joinPort] = [await freePort(), await freePort(), await freePort()];
   home.configure(
     [
       `proxy: { listeners: [{ name: web, bind: ["127.0.0.1:${port}"], pool: web }],`,
       '  pools: { web: { check: { type: none }, members: [{ name: w1, address: 127.0.0.1, port: 9 }] } } }',
       `dns: { listen: ["127.0.0.1:${dnsPort}"], allow: [127.0.0.0/8], zones: [{ name: a.test, ns: [edge.a.test] }] }`,
+      `join: { listen: ["[::1]:${joinPort}"] }`,
     ].join('\n'),
     1,
   );
@@ -91,7 +92,14 @@ t.test('what a daemon answers is what is described', async (t) => {
   const home = await daemon(t);
   const put = await home.api('PUT', '/v1/zones/a.test/records/x.a.test/A', {}, { ttl: '5m', data: ['192.0.2.1'] });
   t.equal(put.status, 200, put.body);
+  const text = `BOOTSTRAP_TOKEN=abcdef.0123456789abcdef\nCA_CERT_HASHES=sha256:${'0'.repeat(64)}\n`;
+  t.equal((await home.api('PUT', '/v1/join/material', {}, { text })).status, 200);
+  const made = await home.api('POST', '/v1/join/tokens', {}, { role: 'worker' });
+  t.equal(made.status, 201, made.body);
+  const [, url] = /'(.*)'/.exec((JSON.parse(made.body) as { command: string }).command)!;
+  t.equal((await fetch(`${url}/bundle?name=n1`)).status, 200);
   const places: Readonly<Record<string, string>> = {
+    ':node': 'n1',
     ':pool': 'web',
     ':member': 'w1',
     ':zone': 'a.test',

@@ -48,6 +48,21 @@ const pool: PoolReport = {
   members: [member],
 };
 
+const noNodes: AdminSource['nodes'] = {
+  configured: false,
+  list: () => [],
+  remove: async () => false,
+  tokens: () => [],
+  createToken: () => {
+    throw new Error('not configured');
+  },
+  revokeToken: () => false,
+  material: () => undefined,
+  setMaterial: () => {
+    throw new Error('not configured');
+  },
+};
+
 /** A daemon that has one of everything, and remembers what it was told. */
 function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: unknown[]; errors: string[] } {
   return {
@@ -55,6 +70,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     broken: false,
     calls: [],
     errors: [],
+    nodes: noNodes,
     status() {
       if (this.broken) throw new Error('the hidden reason');
       return {

@@ -53,7 +53,7 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
   [
     'unknown key, far from all',
     'zzz: 1\nra: [{interface: a}]',
-    ['1:1: zzz: unknown key (allowed: workers, log, state, admin, hooks, proxy, dns, ra)'],
+    ['1:1: zzz: unknown key (allowed: workers, log, state, admin, hooks, proxy, dns, ra, join)'],
   ],
   ['__proto__ as a key', '__proto__: 1\nra: [{interface: a}]', [/^1:1: __proto__: unknown key/]],
   [

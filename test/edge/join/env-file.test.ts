@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { joinEnv } from '../../../src/edge/join/bundle.ts';
+import { edgeEnv, formatEnv, otherSettings } from '../../../src/edge/join/env-file.ts';
+import { joinConfig, storedNode } from './stage.ts';
+
+const scripts = join(import.meta.dirname, '../../../scripts/node-bootstrap');
+const namesIn = (file: string) =>
+  [...readFileSync(join(scripts, file), 'utf8').matchAll(/^([A-Z][A-Z0-9_]*)=/gm)].map(([, name]) => name!);
+
+t.test('what would end a line or its quotes is our own mistake', (t) => {
+  for (const value of ['a\nB=1', 'a"', "a'", '$HOME', '`id`', 'a\\', '\x07']) {
+    t.throws(() => formatEnv({ NAME: value }), { code: 'V6_ASSERT' }, JSON.stringify(value));
+  }
+  for (const name of ['', 'name', 'A B', '1A', 'A='])
+    t.throws(() => formatEnv({ [name]: '' }), { code: 'V6_ASSERT' }, name);
+  t.equal(
+    formatEnv({ A: '', B: 'fd00::/64', C: 'one two', D: 'https://x/v{minor}/' }),
+    'A=\nB=fd00::/64\nC="one two"\nD=https://x/v{minor}/\n',
+  );
+  t.end();
+});
+
+t.test('we write every setting that the scripts know, and none that they do not', (t) => {
+  const known = namesIn('edge.env.example');
+  const own = Object.keys(edgeEnv(joinConfig()));
+  t.strictSame(
+    own.filter((name) => !known.includes(name)),
+    [],
+    'none that they do not know',
+  );
+  const others = known.filter((name) => !own.includes(name));
+  t.strictSame(otherSettings(scripts), others);
+  const settings = Object.fromEntries(others.map((name, i) => [name, `v${i}`]));
+  t.match(edgeEnv(joinConfig(`  cluster: { settings: ${JSON.stringify(settings)} }`)), settings, 'all that they know');
+  for (const name of ['NO_SUCH', 'ZONE', 'path']) {
+    t.throws(() => joinConfig(`  cluster: { settings: { ${name}: x } }`), /the scripts have no such setting/, name);
+  }
+  const parts = {
+    node: storedNode('w1'),
+    zone: 'cluster.test',
+    material: undefined,
+    reportUrl: 'http://x',
+    secret: 's',
+  };
+  t.strictSame(Object.keys(joinEnv(parts)), namesIn('join.env.example'));
+  t.end();
+});
+
+t.test('services are by default what the scripts have', (t) => {
+  const example = readFileSync(join(scripts, 'edge.env.example'), 'utf8');
+  for (const name of ['SRV_WORKER', 'SRV_CONTROL_PLANE'] as const) {
+    t.equal(edgeEnv(joinConfig(''))[name], new RegExp(`^${name}="?([^"\n]*)`, 'm').exec(example)![1], name);
+  }
+  t.end();
+});
+
+t.test('settings of a cluster', (t) => {
+  t.match(edgeEnv(joinConfig()), {
+    ZONE: 'cluster.test',
+    EDGE_ADDRESS: 'fd00:6:6::1',
+    PRIVATE_SUBNET: 'fd00:6:6::/64',
+    POD_SUBNET: 'fd00:6:6:100::/56',
+    SERVICE_SUBNET: 'fd00:6:6:ff00::/112',
+    SRV_WORKER: '_http._tcp:80 _https._tcp:443:100',
+    SRV_CONTROL_PLANE: '_kube-api._tcp:6443',
+    DNS_TTL: '60',
+    DNS_LEASE: '2h',
+    KUBERNETES_MINOR: '',
+    PTR: 'edge',
+  });
+  t.end();
+});
+
+t.test('the key of a control plane’s certificates is for control planes alone', (t) => {
+  const material = {
+    token: 'abcdef.0123456789abcdef',
+    tokenExpiresAt: 1,
+    caCertHashes: ['sha256:aa', 'sha256:bb'],
+    certificateKey: 'cc',
+    certificateKeyExpiresAt: 1,
+    at: 0,
+    by: 'api',
+  };
+  const parts = { zone: 'cluster.test', material, reportUrl: 'http://x', secret: 's' };
+  const worker = joinEnv({ ...parts, node: storedNode('w1') });
+  t.match(worker, { ROLE: 'worker', CLUSTER_INIT: 'no', CERTIFICATE_KEY: '', CA_CERT_HASHES: 'sha256:aa sha256:bb' });
+  t.match(joinEnv({ ...parts, node: storedNode('cp1', { role: 'control-plane', mode: 'init' }) }), {
+    ROLE: 'control-plane',
+    CLUSTER_INIT: 'yes',
+    CERTIFICATE_KEY: 'cc',
+    DNS_KEY_NAME: 'cp1.cluster.test',
+  });
+  t.end();
+});
