@@ -66,7 +66,8 @@ t.test('every command of v6edge in the documentation exists', async (t) => {
 });
 
 t.test('shell scripts pass shellcheck', async (t) => {
-  const scripts = [...globSync('scripts/**/*.sh', { cwd: root }), '.ci/run', 'bin/v6edge'];
+  // Those of nodes are checked with what they source, in test/bootstrap.
+  const scripts = [...globSync('scripts/*.sh', { cwd: root }), '.ci/run', 'bin/v6edge'];
   const result = await exec(['shellcheck', ...scripts.map((path) => join(root, path))]);
   t.equal(result.code, 0, result.stdout);
 });
