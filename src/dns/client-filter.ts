@@ -8,12 +8,16 @@
  */
 import { type Cidr, cidrContains } from '../core/address.ts';
 import type { Random } from '../core/random.ts';
+import type { ClientLedger } from './client-ledger.ts';
 
 const VERDICTS = 1024;
-const VERDICT_WORDS = 8;
+const VERDICT_WORDS = 9;
+const FAMILY = 4;
 const VERDICT = 5;
 const NETWORK = 6;
 const CLIENT = 7;
+/** Queries since the last sweep. */
+const ASKED = 8;
 const ALLOWED = 1;
 const DENIED = 2;
 const BUCKETS = 16384;
@@ -51,9 +55,12 @@ export class ClientFilter {
   #perSecond = 0;
   #slip = 0;
   #limited = 0;
+  readonly #ledger: ClientLedger | undefined;
 
-  constructor(random: Random) {
+  /** @param ledger is told who asked how often, at each `sweep` */
+  constructor(random: Random, ledger?: ClientLedger) {
     this.#seed = random.below(2 ** 32) | 0;
+    this.#ledger = ledger;
   }
 
   apply(
@@ -67,7 +74,15 @@ export class ClientFilter {
     this.#perSecond = rateLimit.responsesPerSecond;
     this.#slip = rateLimit.slip;
     this.limits = rateLimit.responsesPerSecond > 0;
+    this.sweep();
     this.#verdicts.fill(0);
+  }
+
+  /** Brings what was counted since the last time into the ledger: a pass over the table, for about once a second. */
+  sweep(): void {
+    for (let slot = 0; slot < VERDICTS * VERDICT_WORDS; slot += VERDICT_WORDS) {
+      if (this.#verdicts[slot + ASKED]! > 0) this.#record(slot);
+    }
   }
 
   /** Whether the client at word `at` of `words` (an address in network order) may ask; sets `network`. */
@@ -92,6 +107,7 @@ export class ClientFilter {
       this.#judge(slot, a, b, c, d, family);
       verdicts[slot + CLIENT] = hash;
     }
+    verdicts[slot + ASKED]!++;
     this.network = verdicts[slot + NETWORK]!;
     this.client = verdicts[slot + CLIENT]!;
     return verdicts[slot + VERDICT] === ALLOWED;
@@ -133,7 +149,15 @@ export class ClientFilter {
     return this.#slip > 0 && ++this.#limited % this.#slip === 0 ? SLIP : DROP;
   }
 
+  #record(slot: number): void {
+    const at = this.#verdicts.subarray(slot, slot + VERDICT_WORDS);
+    this.#ledger?.note(at, at[FAMILY] === 4 ? 4 : 6, at[VERDICT] === ALLOWED, at[ASKED]!);
+    at[ASKED] = 0;
+  }
+
   #judge(slot: number, a: number, b: number, c: number, d: number, family: 4 | 6): void {
+    // Whoever is not allowed may have forged the address: many of them are not worth the time.
+    if (this.#verdicts[slot + ASKED]! > 0 && this.#verdicts[slot + VERDICT] === ALLOWED) this.#record(slot);
     const words = this.#scratchWords;
     words[0] = a;
     words[1] = b;
@@ -144,6 +168,6 @@ export class ClientFilter {
     for (const cidr of this.#allow) allowed ||= cidrContains(cidr, bytes);
     // /24 is three octets, /56 seven: of the word that holds the last, its first three (the machine is little-endian).
     const network = family === 6 ? a ^ Math.imul((b & 0xffffff) | 1, 0x85ebca6b) : a & 0xffffff;
-    this.#verdicts.set([a, b, c, d, family, allowed ? ALLOWED : DENIED, network ^ this.#seed], slot);
+    this.#verdicts.set([a, b, c, d, family, allowed ? ALLOWED : DENIED, network ^ this.#seed, 0, 0], slot);
   }
 }

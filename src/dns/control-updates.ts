@@ -13,7 +13,11 @@ import type { EdnsOption, ParsedMessage } from './wire/message.ts';
 import { nameFromText, nameKey, nameToText } from './wire/name.ts';
 import { CLASS, RCODE, rcodeToText } from './wire/types.ts';
 import { encodeUpdateLease } from './wire/update-lease.ts';
+import type { UpdateSighting } from './zone-events.ts';
 import type { ZoneWriter } from './zone-writer.ts';
+
+/** More names of one update are of no use to whoever looks for a node. */
+const maxOwnersTold = 8;
 
 /** What is answered. */
 export interface UpdateAnswer {
@@ -24,6 +28,7 @@ export interface UpdateAnswer {
 export interface UpdateContext {
   readonly log: Logger;
   readonly writer: ZoneWriter;
+  readonly saw: ((sighting: UpdateSighting) => void) | undefined;
 }
 
 /** Carries out an update; resolves when it is durable, or refused. @param served the zone it names, if it is ours */
@@ -32,7 +37,7 @@ export async function answerUpdate(
   request: HandoffRequest,
   outcome: TsigOutcome,
   served: Served | undefined,
-  { log: parent, writer }: UpdateContext,
+  { log: parent, writer, saw }: UpdateContext,
 ): Promise<UpdateAnswer> {
   const section = checkZoneSection(message);
   if (section !== RCODE.NOERROR) return { rcode: section, options: [] };
@@ -40,8 +45,18 @@ export async function answerUpdate(
   const client = formatEndpoint(request.client);
   const key = outcome.kind === 'verified' ? outcome.key : undefined;
   const fields = { zone: nameToText(zoneSection!.name), client, key: key?.name };
+  const sight = (rcode: number, reason: string | undefined) =>
+    saw?.({
+      client: request.client.address,
+      key: key?.name,
+      names: ownersOf(message),
+      result: rcodeToText(rcode),
+      reason,
+      clockBehindSeconds: outcome.kind === 'verified' ? outcome.clockBehindSeconds : undefined,
+    });
   const refuse = (rcode: number, reason: string): UpdateAnswer => {
     parent.warn({ ...fields, rcode: rcodeToText(rcode), reason }, 'update refused');
+    sight(rcode, reason);
     return { rcode, options: [] };
   };
   // §3.1.2 asks for name and class in one.
@@ -62,5 +77,16 @@ export async function answerUpdate(
   } catch (error) {
     return refuse(RCODE.SERVFAIL, errorMessage(error));
   }
+  sight(RCODE.NOERROR, undefined);
   return { rcode: RCODE.NOERROR, options: result.lease === undefined ? [] : [encodeUpdateLease(result.lease)] };
+}
+
+/** Names in the update section, for whoever looks for a node's updates. */
+function ownersOf({ authority }: ParsedMessage): string[] {
+  const owners = new Set<string>();
+  for (const { name } of authority) {
+    owners.add(nameToText(name).toLowerCase());
+    if (owners.size === maxOwnersTold) break;
+  }
+  return [...owners];
 }

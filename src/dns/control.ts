@@ -37,12 +37,12 @@ import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wi
 import { CLASS, OPCODE, opcodeToText, RCODE, TYPE } from './wire/types.ts';
 import { withdrawHost } from './withdraw.ts';
 import { unavailableZone, Zone, ZoneTable } from './zone.ts';
-import type { ZoneEvent, ZonePublication } from './zone-events.ts';
+import type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
 import { ZonePacking } from './zone-packing.ts';
 import { fileRecords, seedText, startZone } from './zone-seed.ts';
 import { ZoneWriter } from './zone-writer.ts';
 
-export type { ZoneEvent, ZonePublication } from './zone-events.ts';
+export type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
 
 /** Looks at the RRsets that a change by hand is about, in the transaction that changes them; what it throws stops that. */
 export type CheckBefore = (before: readonly OwnedRRset[]) => void;
@@ -59,6 +59,8 @@ export interface DnsControlContext {
   /** May return a promise that resolves when data threads have it: replies wait for it, a short while. */
   readonly publish: (publication: ZonePublication) => void | Promise<void>;
   readonly emit: (event: ZoneEvent) => void;
+  /** Told of each update, and of each signature that is refused. */
+  readonly saw?: (sighting: UpdateSighting) => void;
   /** How primaries of secondary zones are asked; tests have another. */
   readonly askPrimary?: AskPrimary;
 }
@@ -278,7 +280,7 @@ export class DnsControl {
     switch (opcode) {
       case OPCODE.UPDATE: {
         while (this.#gate !== undefined) await this.#gate;
-        const context = { log: this.#log, writer: this.#writer! };
+        const context = { log: this.#log, writer: this.#writer!, saw: this.#context.saw };
         const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
         this.#context.counters?.add(updateCounter(rcode));
         if (rcode === RCODE.NOERROR && outcome.kind === 'verified') this.#noteUpdate(outcome.key.name);
@@ -478,6 +480,8 @@ export class DnsControl {
     const { keyName: key, clockBehindSeconds } = failed ?? {};
     const fields = { client: formatEndpoint(request.client), opcode, key, error, clockBehindSeconds };
     this.#log.warn({ ...fields, reason: outcome.reason }, 'signature refused');
+    const { address: client } = request.client;
+    this.#context.saw?.({ client, key, names: [], result: error, reason: outcome.reason, clockBehindSeconds });
     if (((request.message[2]! >> 3) & 15) === OPCODE.UPDATE) this.#context.counters?.add(updateCounter(rcode));
     const reply = emptyReply(request.message, rcode);
     return failed?.signer.sign(reply) ?? reply;

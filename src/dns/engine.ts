@@ -9,6 +9,7 @@ import { closeFd } from '../linux/libc.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import { type CacheStatus, WireCache } from './cache.ts';
 import { ClientFilter } from './client-filter.ts';
+import { ClientLedger, type ClientSighting } from './client-ledger.ts';
 import type { ForwardConfig } from './config.ts';
 import { CookieJar } from './cookies.ts';
 import { Dns64, type Dns64Status } from './dns64/dns64.ts';
@@ -77,6 +78,7 @@ export class DnsEngine {
   readonly #context: DnsEngineContext;
   readonly #zones = new ZoneTable();
   readonly #filter: ClientFilter;
+  readonly #ledger: ClientLedger;
   readonly #responder: Responder;
   readonly #shared: ResponderContext;
   readonly #server: ServerContext;
@@ -102,7 +104,8 @@ export class DnsEngine {
   constructor(context: DnsEngineContext) {
     this.#context = context;
     const { reactor, clock, random, log, counters, handoff } = context;
-    this.#filter = new ClientFilter(random);
+    this.#ledger = new ClientLedger(clock);
+    this.#filter = new ClientFilter(random, this.#ledger);
     this.#shared = {
       clock,
       log,
@@ -193,6 +196,17 @@ export class DnsEngine {
     const local = this.#local.get(key);
     if (local !== undefined) this.#zones.set(local);
     this.#newVersion();
+  }
+
+  /** Brings up to date who asked and when; called about once a second, which is how exact the times are. */
+  sweepClients(): void {
+    this.#filter.sweep();
+  }
+
+  /** Who asked, and how often. */
+  clients(): ClientSighting[] {
+    this.#filter.sweep();
+    return this.#ledger.list();
   }
 
   upstreams(): UpstreamStatus[] {

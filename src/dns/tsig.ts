@@ -102,6 +102,8 @@ export type TsigOutcome =
       readonly key: TsigKey;
       /** The message as it was signed. */
       readonly message: Uint8Array;
+      /** As above. */
+      readonly clockBehindSeconds: number;
       readonly signer: ReplySigner;
     };
 
@@ -154,7 +156,8 @@ export function verifyRequest(message: Uint8Array, keys: Keyring, clock: Clock):
     const reason = `key "${keyText}": the MAC is truncated to ${mac.length} octets, ${key.macLength} are wanted`;
     return fail(RCODE.BADTRUNC, key, reason);
   }
-  return { kind: 'verified', key: key.key, message: signed, signer: new ReplySigner(record, key, 0, clock) };
+  const signer = new ReplySigner(record, key, 0, clock);
+  return { kind: 'verified', key: key.key, message: signed, clockBehindSeconds: Math.round(behind), signer };
 }
 
 /** Signs the replies to one request, in order: from the second on as §5.3.1 says for streams of messages. */

@@ -1,4 +1,5 @@
 /** What the control part tells of zones: to data threads, and to the event stream. */
+import type { Address } from '../core/address.ts';
 import type { ZoneData, ZoneDelta } from './snapshot.ts';
 import type { Name } from './wire/name.ts';
 
@@ -38,4 +39,18 @@ export interface ZoneExpired {
   readonly type: 'zone-expired';
   readonly zone: string;
   readonly serial: number;
+}
+
+/** A signed message or an update came from a client, and what became of it. */
+export interface UpdateSighting {
+  readonly client: Address;
+  readonly key: string | undefined;
+  /** Owner names that it would change, a few of them; none of a message whose signature is refused. */
+  readonly names: readonly string[];
+  /** Response code, or the TSIG error. */
+  readonly result: string;
+  /** Why not, in words; undefined = it was carried out. */
+  readonly reason: string | undefined;
+  /** By how much the client's clock is behind ours; negative: ahead; undefined: the signature says nothing. */
+  readonly clockBehindSeconds: number | undefined;
 }

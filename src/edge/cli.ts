@@ -4,6 +4,7 @@
  */
 import yargs, { type Argv } from 'yargs';
 import { dnsCommands } from './cli/commands/dns.ts';
+import { doctorCommands } from './cli/commands/doctor.ts';
 import { hostCommands } from './cli/commands/host.ts';
 import { nodeCommands } from './cli/commands/node.ts';
 import { proxyCommands } from './cli/commands/proxy.ts';
@@ -35,6 +36,7 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
   dnsCommands(parser, context);
   raCommands(parser, context);
   nodeCommands(parser, context);
+  doctorCommands(parser, context, exit);
   return parser
     .completion('completion', 'print what bash (or zsh, when $SHELL says so) needs to complete commands')
     .demandCommand(1, 'say what to do')

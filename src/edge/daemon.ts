@@ -20,14 +20,13 @@ import { changesOf } from './config/changes.ts';
 import { formatProblem } from './config/problems.ts';
 import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
+import { possibleSessions } from './file-limit.ts';
 import { openLog } from './log.ts';
 import { settleLater } from './settle.ts';
 import { Sockets } from './sockets.ts';
 import { EdgeSource } from './source.ts';
 import { version } from './version.ts';
 
-/** Descriptors that are not sessions': listeners, store, admin API, upstream sockets, pipes of relays. */
-const otherDescriptors = 1_024;
 /** Ctrl-C reaches the whole process group, and npm or timeout(1) pass it on once more: that is one signal still. */
 const sameSignalMs = 500;
 
@@ -217,9 +216,8 @@ function failureFields(error: unknown): LogFields {
 
 /** The configuration as it will hold on this machine; what is other than written is logged. */
 function effective(config: EdgeConfig, log: Logger): EdgeConfig {
-  // A session holds two descriptors, and two more while it splices.
   const { soft } = raiseFileLimit();
-  const possible = Math.max(1, Math.floor((soft - otherDescriptors) / 2));
+  const possible = possibleSessions(soft);
   const { maxConnections } = config.proxy;
   if (maxConnections <= possible) return config;
   log.warn(

@@ -45,6 +45,7 @@ import type { Discovery } from './discovery/discovery.ts';
 import { createDiscovery } from './discovery/engines.ts';
 import { DnsHealth, dnsCanServe } from './dns-health.ts';
 import { DnsSettingsMaker, noDns } from './dns-settings.ts';
+import { NodeLedger, readNeighbourMacs } from './doctor/ledger.ts';
 import { EventStream, zoneEvent } from './events.ts';
 import { Hooks } from './hooks.ts';
 import { createJoin } from './join/engines.ts';
@@ -62,6 +63,9 @@ const reportEveryMs = 1_000;
  * goes out if sessions take that long to end.
  */
 const finalAdvertisementsMs = 3_000;
+
+/** How often the neighbour cache is read, so that a node that has stopped to answer is still known by its MAC. */
+const neighboursEveryMs = 60_000;
 
 /** Before a restart: time for the last sessions, while new clients wait for the daemon that follows. */
 const handOverMs = 2_000;
@@ -83,6 +87,8 @@ export class Edge {
   readonly discovery: Discovery;
   readonly join: Join;
   readonly events: EventStream;
+  /** What is heard of nodes, for the doctor. */
+  readonly nodes: NodeLedger;
   readonly dnsSettings: DnsSettingsMaker;
   /** What the DNS and RA control parts count: they run in this thread only. */
   readonly dnsControlCounters: CounterStripe = CounterStripe.alone(controlCounters.length, 0);
@@ -100,6 +106,7 @@ export class Edge {
   #nat64: readonly string[] = [];
   #state: 'starting' | 'serving' | 'stopping' = 'starting';
   #reporting: ReturnType<Clock['after']> | undefined;
+  #neighboursReadAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: EdgeConfig, log: Logger, sockets: Sockets) {
     this.#config = config;
@@ -109,6 +116,7 @@ export class Edge {
     this.counters = new CounterTable(counterLayout(this.threadCount));
     this.dnsSettings = new DnsSettingsMaker(this.threadCount, this.counters, cryptoRandom.fill(new Uint8Array(16)));
     this.events = new EventStream(this.clock);
+    this.nodes = new NodeLedger(this.clock);
     this.#hooks = new Hooks({ clock: this.clock, log: log.child({ module: 'hooks' }), stream: this.events });
     this.#hooks.apply(config.hooks);
     this.#network = new NetworkMonitor({
@@ -127,6 +135,7 @@ export class Edge {
         return this.threads.publish(publication);
       },
       emit: (event) => this.events.emit(zoneEvent(event)),
+      saw: (sighting) => this.nodes.updated(sighting),
     });
     this.proxy = new ProxyControl({
       clock: this.clock,
@@ -156,6 +165,7 @@ export class Edge {
       stateFile: new StateFile(join(config.stateDir, 'ra.json')),
       openSocket: (handler) => new Icmp6Socket([ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
       emit: (event) => this.events.emit(event),
+      solicited: (on, source, mac) => this.nodes.solicited(on, source, mac),
     });
     this.discovery = createDiscovery({
       clock: this.clock,
@@ -343,5 +353,9 @@ export class Edge {
     }
     this.#reporting?.cancel();
     this.#reporting = this.clock.after(reportEveryMs, () => void this.#refreshReports());
+    if (this.#config.ra.length > 0 && this.clock.now() - this.#neighboursReadAt >= neighboursEveryMs) {
+      this.#neighboursReadAt = this.clock.now();
+      this.nodes.learn(readNeighbourMacs());
+    }
   }
 }

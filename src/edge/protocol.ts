@@ -1,6 +1,7 @@
 /** The messages between the control thread and a data thread: plain data, passed by structured clone. */
 
 import type { CacheStatus } from '../dns/cache.ts';
+import type { ClientSighting } from '../dns/client-ledger.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Dns64Status } from '../dns/dns64/dns64.ts';
 import type { UpstreamStatus } from '../dns/forwarder/upstream.ts';
@@ -61,7 +62,7 @@ export type Down =
   | { readonly kind: 'publish'; readonly publication: ZonePublication; readonly ticket: number }
   /** Those that are not `last` are answered with `handoff-more`. */
   | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[]; readonly last: boolean }
-  | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' }
+  | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' | 'clients' }
   | ({ readonly kind: 'sessions'; readonly ticket: number } & SessionQuery)
   | { readonly kind: 'close-session'; readonly ticket: number; readonly id: string }
   /** Those of one member. */
@@ -79,7 +80,11 @@ export type Down =
 export type Up =
   | { readonly kind: 'ready' }
   | { readonly kind: 'stopping' }
-  | { readonly kind: 'done'; readonly ticket: number; readonly value?: ThreadReport | ThreadSessions | boolean }
+  | {
+      readonly kind: 'done';
+      readonly ticket: number;
+      readonly value?: ThreadReport | ThreadSessions | readonly ClientSighting[] | boolean;
+    }
   | { readonly kind: 'handoff'; readonly id: number; readonly request: HandoffRequest }
   /** There is room for more replies; not `open`: the client is gone. */
   | { readonly kind: 'handoff-more'; readonly id: number; readonly open: boolean }

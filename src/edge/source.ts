@@ -32,6 +32,7 @@ import type {
   ZoneReport,
 } from './admin/source.ts';
 import { dnsCounterBase } from './counter-layout.ts';
+import type { EdgeReport, NodeReport } from './doctor/report.ts';
 import type { Edge } from './edge.ts';
 import type { EventStream } from './events.ts';
 import { edgeFigures, listenerSum } from './figures.ts';
@@ -324,6 +325,16 @@ export class EdgeSource implements AdminSource {
 
   flushCache(name: Uint8Array | undefined): void {
     this.#edge.threads.broadcast({ kind: 'flush-cache', name });
+  }
+
+  async doctor(): Promise<EdgeReport> {
+    const { examineEdge } = await import('./doctor/doctor.ts');
+    return await examineEdge(this.#edge, this);
+  }
+
+  async doctorOf(node: string): Promise<NodeReport> {
+    const { examineNode } = await import('./doctor/doctor.ts');
+    return await examineNode(this.#edge, this, node);
   }
 
   get events(): EventStream {

@@ -11,6 +11,7 @@ import type { CounterTable } from '../core/counters.ts';
 import { V6edgeError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { cryptoRandom } from '../core/random.ts';
+import type { ClientSighting } from '../dns/client-ledger.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff, SendReplies } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
@@ -135,6 +136,11 @@ export class DataThreads {
   /** What every thread says of itself. */
   async reports(): Promise<ThreadReport[]> {
     return (await this.#ask((ticket) => ({ kind: 'ask', ticket, question: 'report' }))) as ThreadReport[];
+  }
+
+  /** Who asked DNS queries, by thread. */
+  async clients(): Promise<(readonly ClientSighting[])[]> {
+    return (await this.#ask((ticket) => ({ kind: 'ask', ticket, question: 'clients' }))) as ClientSighting[][];
   }
 
   /** Live sessions, by thread. */

@@ -108,7 +108,9 @@ class DataThread {
         this.#takeReplies(message);
         return;
       case 'ask':
-        this.#answer(message.ticket);
+        if (message.question === 'clients') {
+          this.#send({ kind: 'done', ticket: message.ticket, value: this.#dns.clients() });
+        } else this.#answer(message.ticket);
         return;
       case 'sessions':
         this.#send({ kind: 'done', ticket: message.ticket, value: this.#sessions(message) });
@@ -147,6 +149,7 @@ class DataThread {
       this.#send({ kind: 'ready' });
       settleLater(systemClock);
     }
+    this.#dns.sweepClients();
     this.#send({ kind: 'done', ticket, value: this.#report() });
   }
 

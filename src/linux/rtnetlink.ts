@@ -1,10 +1,11 @@
 /**
- * rtnetlink (rtnetlink(7)) as far as we read it: message framing, dump requests, RTM_*LINK and RTM_*ADDR, and of their
+ * rtnetlink (rtnetlink(7)) as far as we read it: message framing, dump requests, RTM_*LINK, RTM_*ADDR and RTM_NEWNEIGH, and of their
  * attributes only those we use.
  *
  *   nlmsghdr   u32 length (with this header) · u16 type · u16 flags · u32 sequence · u32 port; the next starts 4-aligned
  *   ifinfomsg  u8 family · u8 pad · u16 type · i32 index · u32 flags · u32 change
  *   ifaddrmsg  u8 family · u8 prefix length · u8 flags · u8 scope · u32 index
+ *   ndmsg      u8 family · 3 pad · i32 index · u16 state · u8 flags · u8 type
  *   rtattr     u16 length (with this header) · u16 type · value; the next starts 4-aligned
  */
 import type { Address } from '../core/address.ts';
@@ -16,6 +17,8 @@ export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
 export const RTM_GETADDR = 22;
+export const RTM_NEWNEIGH = 28;
+export const RTM_GETNEIGH = 30;
 
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
@@ -27,6 +30,7 @@ const NLM_F_DUMP = 0x300;
 const NLMSGHDR_BYTES = 4 + 2 + 2 + 4 + 4;
 const IFINFOMSG_BYTES = 1 + 1 + 2 + 4 + 4 + 4;
 const IFADDRMSG_BYTES = 1 + 1 + 1 + 1 + 4;
+const NDMSG_BYTES = 1 + 3 + 4 + 2 + 1 + 1;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
@@ -41,6 +45,9 @@ const IFA_F_TEMPORARY = 0x01;
 const IFA_F_DADFAILED = 0x08;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
+
+const NDA_DST = 1;
+const NDA_LLADDR = 2;
 
 /** A network interface. */
 export interface Link {
@@ -81,9 +88,39 @@ export interface NetlinkMessage {
   readonly body: Buffer;
 }
 
-/** A request for all links or all addresses, of all families. */
-export function encodeDumpRequest(type: typeof RTM_GETLINK | typeof RTM_GETADDR, sequence: number): Buffer {
-  const bytes = Buffer.alloc(NLMSGHDR_BYTES + (type === RTM_GETLINK ? IFINFOMSG_BYTES : IFADDRMSG_BYTES));
+/** What of a neighbour the kernel holds to be true (NUD_*; RFC 4861 §7.3.2 has the first five). */
+export type NeighbourState = (typeof neighbourStates)[number][1] | 'none';
+
+const neighbourStates = [
+  [0x01, 'incomplete'],
+  [0x02, 'reachable'],
+  [0x04, 'stale'],
+  [0x08, 'delay'],
+  [0x10, 'probe'],
+  [0x20, 'failed'],
+  [0x40, 'noarp'],
+  [0x80, 'permanent'],
+] as const;
+
+/** An entry of the neighbour cache. */
+export interface Neighbour {
+  /** Index of the interface. */
+  readonly index: number;
+  readonly address: Address;
+  readonly state: NeighbourState;
+  /** Link-layer address; empty where the kernel has none. */
+  readonly mac: Uint8Array;
+}
+
+const requestBytes = {
+  [RTM_GETLINK]: IFINFOMSG_BYTES,
+  [RTM_GETADDR]: IFADDRMSG_BYTES,
+  [RTM_GETNEIGH]: NDMSG_BYTES,
+};
+
+/** A request for all links, addresses or neighbours, of all families. */
+export function encodeDumpRequest(type: keyof typeof requestBytes, sequence: number): Buffer {
+  const bytes = Buffer.alloc(NLMSGHDR_BYTES + requestBytes[type]);
   bytes.writeUInt32LE(bytes.length, 0);
   bytes.writeUInt16LE(type, 4);
   bytes.writeUInt16LE(NLM_F_REQUEST | NLM_F_DUMP, 6);
@@ -153,6 +190,23 @@ export function parseInterfaceAddress(body: Buffer): { index: number; address: I
       dadFailed: (flags & IFA_F_DADFAILED) !== 0,
       scope: scopeOf(body[3]!),
     },
+  };
+}
+
+/** Reads the body of RTM_NEWNEIGH; undefined for other families and what is too short. */
+export function parseNeighbour(body: Buffer): Neighbour | undefined {
+  if (body.length < NDMSG_BYTES) return undefined;
+  const family = body[0] === AF_INET ? 4 : body[0] === AF_INET6 ? 6 : undefined;
+  if (family === undefined) return undefined;
+  const attributes = readAttributes(body, NDMSG_BYTES);
+  const bytes = attributes.get(NDA_DST);
+  if (bytes?.length !== (family === 4 ? 4 : 16)) return undefined;
+  const bits = body.readUInt16LE(8);
+  return {
+    index: body.readInt32LE(4),
+    address: { family, bytes: Uint8Array.from(bytes) },
+    state: neighbourStates.find(([bit]) => (bits & bit) !== 0)?.[1] ?? 'none',
+    mac: Uint8Array.from(attributes.get(NDA_LLADDR) ?? []),
   };
 }
 

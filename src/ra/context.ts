@@ -1,4 +1,5 @@
 /** What the engine is given: time, randomness, the network and a socket, so that tests can give their own. */
+import type { Address } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
@@ -42,4 +43,6 @@ export interface RaContext {
   /** Opens the raw socket for types 133 and 134; throws `SystemError` without CAP_NET_RAW. */
   openSocket(handler: Icmp6Handler): Icmp6Sender;
   emit(event: RaEvent): void;
+  /** Told of each valid solicitation, once it is answered. @param mac of its source link-layer address option */
+  solicited?(on: string, source: Address, mac: Uint8Array | undefined): void;
 }

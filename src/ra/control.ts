@@ -11,7 +11,7 @@ import { RaMemory } from './memory.ts';
 import type { RaInterfaceStatus } from './status.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from './wire/packet.ts';
 import { parseRouterAdvertisement } from './wire/router-advertisement.ts';
-import { checkRouterSolicitation } from './wire/router-solicitation.ts';
+import { checkRouterSolicitation, sourceLinkLayerAddress } from './wire/router-solicitation.ts';
 
 /** How long all final advertisements take. */
 const fullGraceMs = (MAX_FINAL_RTR_ADVERTISEMENTS - 1) * MIN_DELAY_BETWEEN_RAS_MS;
@@ -136,6 +136,7 @@ export class RaControl {
       if (type === ROUTER_SOLICITATION) {
         checkRouterSolicitation(packet.bytes, packet);
         on.solicited(packet.source);
+        this.#context.solicited?.(on.name, packet.source, sourceLinkLayerAddress(packet.bytes));
       } else if (type === ROUTER_ADVERTISEMENT) {
         on.heard(packet.source, parseRouterAdvertisement(packet.bytes, packet));
       }

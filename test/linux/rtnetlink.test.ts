@@ -5,6 +5,7 @@ import {
   encodeDumpRequest,
   parseInterfaceAddress,
   parseLink,
+  parseNeighbour,
   parseNetlinkMessages,
   RTM_GETADDR,
   RTM_GETLINK,
@@ -18,14 +19,33 @@ const link =
 //            v6 /64 flags scope index  IFA_ADDRESS                                IFA_FLAGS
 const addr = '0a 40 80 fd 07000000 1400 0100 fe800000000000000000000000000001 0800 0800 c0000000';
 
+//            v6 pad    index    state fl ty NDA_DST                                     NDA_LLADDR
+const neigh = '0a 000000 07000000 0400 00 01 1400 0100 fd000006000600000000000000000021 0a00 0200 020000000021 0000';
+
+t.test('a neighbour, field by field', (t) => {
+  const { address, ...rest } = parseNeighbour(bytes(neigh))!;
+  t.equal(formatAddress(address), 'fd00:6:6::21');
+  t.match(rest, { index: 7, state: 'stale', mac: bytes('020000000021') });
+  const state = (hex: string) => parseNeighbour(bytes(neigh.replace('0400 00', `${hex} 00`)))!.state;
+  t.strictSame(['0100', '0200', '2000', '8000', '0000'].map(state), [
+    'incomplete',
+    'reachable',
+    'failed',
+    'permanent',
+    'none',
+  ]);
+  t.end();
+});
+
 t.test('bad input is undefined or ends early, at every length', (t) => {
   for (const [name, parse, hex] of [
     ['link', parseLink, link],
     ['address', parseInterfaceAddress, addr],
+    ['neighbour', parseNeighbour, neigh],
   ] as const) {
     const whole = bytes(hex);
     for (let length = 0; length < whole.length; length++) parse(whole.subarray(0, length));
-    t.equal(parse(whole.subarray(0, 15)), undefined, name);
+    t.equal(parse(whole.subarray(0, name === 'neighbour' ? 11 : 15)), undefined, name);
   }
   t.equal(parseLink(bytes(link.replace('00 00', '07 00'))), undefined, 'AF_BRIDGE is about a port, not about the link');
   t.equal(parseInterfaceAddress(bytes(addr.replace('0a 40', '1c 40'))), undefined, 'another family');
@@ -38,6 +58,7 @@ t.test('bad input is undefined or ends early, at every length', (t) => {
     parseNetlinkMessages(noise);
     parseLink(noise);
     parseInterfaceAddress(noise);
+    parseNeighbour(noise);
   }
   t.end();
 });

@@ -3,6 +3,7 @@
  * a test holds real answers of a running daemon against it.
  */
 import { z } from 'zod';
+import { findingIds } from '../doctor/report.ts';
 
 export type AnswerName =
   | 'Health'
@@ -33,6 +34,8 @@ export type AnswerName =
   | 'NewToken'
   | 'TokenRevoked'
   | 'Material'
+  | 'EdgeExamined'
+  | 'NodeExamined'
   | 'OpenApi'
   | 'Page';
 
@@ -226,6 +229,49 @@ const material = object({
   certificateKeyExpiresAt: moment.optional(),
 });
 
+const finding = object({
+  id: z.enum(findingIds),
+  severity: z.enum(['error', 'warning', 'note']),
+  subject: z.string(),
+  text: z.string(),
+  run: z.array(z.string()).describe('what mends it: commands, or what to change'),
+  where: z.enum(['node', 'edge']),
+});
+
+const heard = object({ count, last: moment.optional() });
+
+const examinedNode = object({
+  node: z.string(),
+  healthy: z.boolean(),
+  since: moment.describe('since when things are counted'),
+  names: z.array(z.string()),
+  addresses: z.array(
+    object({
+      address: z.string(),
+      neighbour: z.string(),
+      mac: z.string().optional(),
+      interface: z.string().optional(),
+      advertised: z.boolean(),
+    }),
+  ),
+  solicitations: heard,
+  queries: heard.extend({ refused: count }),
+  updates: object({ accepted: count, refused: count, last: moment.optional() }),
+  members: z.array(object({ member: z.string(), state: z.string(), reason: z.string() })),
+  sessions: count,
+  findings: z.array(finding),
+});
+
+const examinedEdge = object({
+  healthy: z.boolean(),
+  since: moment,
+  findings: z.array(finding),
+  nodes: z.array(
+    object({ node: z.string(), healthy: z.boolean(), findings: z.array(z.enum(findingIds)), text: z.string() }),
+  ),
+  more: count.describe('nodes beyond those listed'),
+});
+
 const json = (description: string, schema: z.ZodType): AnswerDescription => ({
   description,
   mediaTypes: ['application/json'],
@@ -268,6 +314,8 @@ export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
   NewToken: json('made', newToken),
   TokenRevoked: json('nobody can join with it', object({ id: z.string(), revoked: z.boolean() })),
   Material: json('what is known of it', material),
+  EdgeExamined: json('what is wrong with the edge, and a line for each node', examinedEdge),
+  NodeExamined: json('what is wrong with the node', examinedNode),
   OpenApi: json('OpenAPI 3.1', object({ openapi: z.string() })),
   Page: { description: 'the dashboard', mediaTypes: ['text/html'], schema: z.string() },
 };

@@ -29,7 +29,7 @@ const pathParameters: Readonly<Record<string, string>> = {
   pool: 'name of a pool',
   member: 'name of a member',
   id: 'id of a session or token, as the list and the log have it',
-  node: 'name of a node, without the zone',
+  node: 'name of a node, without the zone; for the doctor also an address of it, or its MAC',
   zone: 'name of a zone',
   name: 'domain name, absolute',
   type: 'record type: a mnemonic or TYPEnnn (RFC 3597 §5)',

@@ -1,5 +1,6 @@
 /** The paths of the admin API, as data. */
 import { dashboardRoutes } from './dashboard-routes.ts';
+import { doctorRoutes } from './doctor-routes.ts';
 import { nodeRoutes } from './node-routes.ts';
 import { poolRoutes } from './pool-routes.ts';
 import { defineRoute, type Route } from './route.ts';
@@ -7,7 +8,13 @@ import { systemRoutes } from './system-routes.ts';
 import { zoneRoutes } from './zone-routes.ts';
 
 /** What is described. */
-export const apiRoutes: readonly Route[] = [...systemRoutes, ...poolRoutes, ...zoneRoutes, ...nodeRoutes];
+export const apiRoutes: readonly Route[] = [
+  ...systemRoutes,
+  ...poolRoutes,
+  ...zoneRoutes,
+  ...nodeRoutes,
+  ...doctorRoutes,
+];
 
 export const routes: readonly Route[] = [
   ...apiRoutes,

@@ -5,6 +5,7 @@ import type { MemberConfig } from '../../proxy/config.ts';
 import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.ts';
 import type { SessionInfo } from '../../proxy/host.ts';
 import type { DiscoveryStatus } from '../discovery/discovery.ts';
+import type { EdgeReport, NodeReport } from '../doctor/report.ts';
 import type { EventStream } from '../events.ts';
 import type { HistoryReport } from '../history.ts';
 import type { NodeSource } from './node-reports.ts';
@@ -244,6 +245,10 @@ export interface AdminSource {
   refreshZone(zone: string, whole: boolean): void;
   /** All of it, or what is cached of one name. */
   flushCache(name: Uint8Array | undefined): void;
+  /** What is wrong with the edge, and with which nodes. */
+  doctor(): Promise<EdgeReport>;
+  /** What is wrong with the node of a name, an address or a MAC; takes some seconds where one does not answer. */
+  doctorOf(node: string): Promise<NodeReport>;
   readonly events: EventStream;
   readonly nodes: NodeSource;
 }

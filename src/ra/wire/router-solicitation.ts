@@ -32,3 +32,11 @@ export function checkRouterSolicitation(bytes: Uint8Array, meta: PacketMeta): vo
     throw new WireError('V6_ND_SOURCE', 'a link-layer address from the unspecified address');
   }
 }
+
+/** The Ethernet address in the source link-layer address option (RFC 4861 §4.6.1) of a valid solicitation, if it has one. */
+export function sourceLinkLayerAddress(bytes: Uint8Array): Uint8Array | undefined {
+  for (let at = HEADER_BYTES; at + 8 <= bytes.length && bytes[at + 1]! > 0; at += bytes[at + 1]! * 8) {
+    if (bytes[at] === SOURCE_LINK_LAYER_ADDRESS) return bytes.slice(at + 2, at + 8);
+  }
+  return undefined;
+}

@@ -137,6 +137,10 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     deleteRecords: async (zone) => ({ zone, serial: 6 }),
     refreshZone: () => undefined,
     flushCache: () => undefined,
+    doctor: async () => ({ healthy: true, since: 0, findings: [], nodes: [], more: 0 }),
+    doctorOf: async () => {
+      throw new Error('nobody asks for a node here');
+    },
     events: new EventStream(systemClock),
   };
 }
