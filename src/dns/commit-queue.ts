@@ -37,7 +37,14 @@ interface Pending {
   refreshed: number | undefined;
 }
 
+/**
+ * What a transaction waits for beyond the disk. `told`: every data thread was told; a message that is sent to one of them
+ * later reaches it later. `taken`: they have taken it in, or a short while has passed.
+ */
+export type Until = 'told' | 'taken';
+
 interface Waiter {
+  readonly until: Until;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -74,10 +81,10 @@ export class CommitQueue {
   }
 
   /**
-   * Submits one transaction; resolves when it is on disk and the data threads have it.
+   * Submits one transaction; resolves when it is on disk and the data threads were told, or have it.
    * @throws {StoreError}
    */
-  submit(transactions: readonly ZoneTransaction[]): Promise<void> {
+  submit(transactions: readonly ZoneTransaction[], until: Until = 'taken'): Promise<void> {
     for (const { zone, changes, seed, leases, refreshed } of transactions) {
       let pending = this.#collecting.zones.get(zone.key);
       if (pending === undefined) {
@@ -90,16 +97,16 @@ export class CommitQueue {
       pending.refreshed = refreshed ?? pending.refreshed;
     }
     this.#running ??= this.#run();
-    return wait(this.#collecting);
+    return wait(this.#collecting, until);
   }
 
   /**
-   * Resolves when all that was submitted is on disk and the data threads have it; undefined when that is so already.
-   * An update that changes nothing may rest on one that is not yet durable: its reply waits for that.
+   * Resolves when all that was submitted is on disk and the data threads were told, or have it; undefined when that is so
+   * already. An update that changes nothing may rest on one that is not yet durable: its reply waits for that.
    */
-  settled(): Promise<void> | undefined {
-    if (this.#collecting.waiters.length > 0) return wait(this.#collecting);
-    return this.#writing === undefined ? undefined : wait(this.#writing);
+  settled(until: Until = 'taken'): Promise<void> | undefined {
+    if (this.#collecting.waiters.length > 0) return wait(this.#collecting, until);
+    return this.#writing === undefined ? undefined : wait(this.#writing, until);
   }
 
   /** Resolves when nothing is left to write. */
@@ -153,8 +160,10 @@ export class CommitQueue {
     }
     this.#writing = undefined;
     this.#options.onCommit(undefined);
+    for (const waiter of group.waiters) if (waiter.until === 'told') waiter.resolve();
     // The next group is written while data threads take this one in.
-    void this.#release(group.waiters, published);
+    const patient = group.waiters.filter(({ until }) => until === 'taken');
+    if (patient.length > 0) void this.#release(patient, published);
   }
 
   async #release(waiters: readonly Waiter[], published: readonly (void | Promise<void>)[]): Promise<void> {
@@ -166,8 +175,8 @@ export class CommitQueue {
   }
 }
 
-function wait(group: Group): Promise<void> {
+function wait(group: Group, until: Until): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  group.waiters.push({ resolve, reject });
+  group.waiters.push({ until, resolve, reject });
   return promise;
 }

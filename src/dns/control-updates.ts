@@ -73,7 +73,8 @@ export async function answerUpdate(
   }
   if (result.changes.length === 0) parent.debug(fields, 'update changes nothing');
   try {
-    await writer.commit(served, result.changes, result.added, { by: key.name, client });
+    // The reply goes to a data thread behind what that was told.
+    await writer.commit(served, result.changes, result.added, { by: key.name, client }, 'told');
   } catch (error) {
     return refuse(RCODE.SERVFAIL, errorMessage(error));
   }

@@ -56,7 +56,10 @@ export interface DnsControlContext {
   /** Window for `controlCounters`. */
   readonly counters?: CounterStripe;
   readonly stateDir: string;
-  /** May return a promise that resolves when data threads have it: replies wait for it, a short while. */
+  /**
+   * Tells the data threads, before it returns; may return a promise that resolves when they have it. The reply to an update
+   * does not wait for that: whoever brings it to a data thread sees to it that no other one answers from before.
+   */
   readonly publish: (publication: ZonePublication) => void | Promise<void>;
   readonly emit: (event: ZoneEvent) => void;
   /** Told of each update, and of each signature that is refused. */
@@ -106,7 +109,7 @@ export class DnsControl {
    * @throws {ValueError} a zone's file or policy cannot be used
    */
   async start(config: DnsConfig): Promise<void> {
-    this.#store = await ZoneStore.open(this.#context.stateDir);
+    this.#store = await ZoneStore.open(this.#context.stateDir, { log: this.#log });
     // A reload may take DNS out and bring it back.
     this.#notifier = new Notifier(this.#context);
     this.#served = new Map();
@@ -145,6 +148,7 @@ export class DnsControl {
     this.#gate = promise;
     try {
       await this.#writer!.idle();
+      await this.#store!.flush();
       return await run();
     } finally {
       this.#gate = undefined;

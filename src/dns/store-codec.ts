@@ -4,8 +4,9 @@ import { assert } from '../core/errors.ts';
 import type { LeaseSet } from './leases.ts';
 import type { RRsetChange } from './overlay.ts';
 import type { OwnedRRset, RRset } from './snapshot.ts';
-import { concatBytes, copyBytes, readUint16, readUint32, writeUint16, writeUint32 } from './wire/bytes.ts';
-import type { Name } from './wire/name.ts';
+import type { ZoneCommit } from './stored-zone.ts';
+import { copyBytes, readUint16, readUint32, writeUint16, writeUint32 } from './wire/bytes.ts';
+import { type Name, nameFromKey, nameKey } from './wire/name.ts';
 
 /** One commit of the journal. */
 export interface JournalEntry {
@@ -16,6 +17,9 @@ export interface JournalEntry {
 
 /** CRC-32 of key and value, before each value. */
 export const CHECKSUM_OCTETS = 4;
+
+/** Memory for writing that is kept; a zone that comes whole takes more. */
+const KEEP_OCTETS = 64 * 1024;
 
 /** A value as it is stored under a key. */
 export function seal(key: Buffer, value: Uint8Array): Buffer {
@@ -74,15 +78,73 @@ export class ByteReader {
   }
 }
 
-/** Owner with its length, type, TTL, number of records, records with their lengths. */
+/** Where values are written before their length is known; it grows, and is used again. */
+class ByteWriter {
+  #bytes = new Uint8Array(KEEP_OCTETS);
+  #at = 0;
+
+  uint8(value: number): void {
+    this.#bytes[this.#take(1)] = value;
+  }
+
+  uint16(value: number): void {
+    const at = this.#take(2);
+    writeUint16(this.#bytes, at, value);
+  }
+
+  uint32(value: number): void {
+    const at = this.#take(4);
+    writeUint32(this.#bytes, at, value);
+  }
+
+  uint48(value: number): void {
+    this.uint16(Math.floor(value / 2 ** 32));
+    this.uint32(value % 2 ** 32);
+  }
+
+  bytes(value: Uint8Array): void {
+    const at = this.#take(value.length);
+    this.#bytes.set(value, at);
+  }
+
+  /** A copy of what `write` has written. */
+  encode(write: () => void): Uint8Array {
+    this.#at = 0;
+    write();
+    const value = this.#bytes.slice(0, this.#at);
+    if (this.#bytes.length > KEEP_OCTETS) this.#bytes = new Uint8Array(KEEP_OCTETS);
+    return value;
+  }
+
+  #take(length: number): number {
+    const start = this.#at;
+    this.#at += length;
+    if (this.#at > this.#bytes.length) {
+      const grown = new Uint8Array(2 * this.#at);
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+    }
+    return start;
+  }
+}
+
+const writer = new ByteWriter();
+
 export function encodeRRset(owner: Name, rrset: RRset): Uint8Array {
-  const head = new Uint8Array(2 + 4 + 2);
-  writeUint16(head, 0, rrset.type);
-  writeUint32(head, 2, rrset.ttl);
-  writeUint16(head, 6, rrset.rdata.length);
-  const parts = [Uint8Array.of(owner.length), owner, head];
-  for (const rdata of rrset.rdata) parts.push(Uint8Array.of(rdata.length >> 8, rdata.length), rdata);
-  return concatBytes(parts);
+  return writer.encode(() => writeRRset(owner, rrset));
+}
+
+/** Owner with its length, type, TTL, number of records, records with their lengths. */
+function writeRRset(owner: Name, { type, ttl, rdata }: RRset): void {
+  writer.uint8(owner.length);
+  writer.bytes(owner);
+  writer.uint16(type);
+  writer.uint32(ttl);
+  writer.uint16(rdata.length);
+  for (const one of rdata) {
+    writer.uint16(one.length);
+    writer.bytes(one);
+  }
 }
 
 export function decodeRRset(reader: ByteReader): OwnedRRset {
@@ -94,13 +156,10 @@ export function decodeRRset(reader: ByteReader): OwnedRRset {
 }
 
 /** Which of the two sides there are, then these. */
-export function encodeChange(change: RRsetChange): Uint8Array {
-  const { owner, before, rrset } = change;
-  return concatBytes([
-    Uint8Array.of((before === undefined ? 0 : 1) | (rrset === undefined ? 0 : 2)),
-    ...(before === undefined ? [] : [encodeRRset(before.owner, before.rrset)]),
-    ...(rrset === undefined ? [] : [encodeRRset(owner, rrset)]),
-  ]);
+function writeChange({ owner, before, rrset }: RRsetChange): void {
+  writer.uint8((before === undefined ? 0 : 1) | (rrset === undefined ? 0 : 2));
+  if (before !== undefined) writeRRset(before.owner, before.rrset);
+  if (rrset !== undefined) writeRRset(owner, rrset);
 }
 
 export function decodeChange(reader: ByteReader): RRsetChange {
@@ -112,22 +171,22 @@ export function decodeChange(reader: ByteReader): RRsetChange {
   return { owner: known.owner, type: known.rrset.type, rrset: after?.rrset, before };
 }
 
+export function encodeLeases(set: LeaseSet): Uint8Array {
+  return writer.encode(() => writeLeases(set));
+}
+
 /** Owner with its length, type, number of leases; each with its end (48 bits, milliseconds), seconds, record with its length. */
-export function encodeLeases({ owner, type, leases }: LeaseSet): Uint8Array {
-  const head = new Uint8Array(2 + 2);
-  writeUint16(head, 0, type);
-  writeUint16(head, 2, leases.length);
-  const parts = [Uint8Array.of(owner.length), owner, head];
+function writeLeases({ owner, type, leases }: LeaseSet): void {
+  writer.uint8(owner.length);
+  writer.bytes(owner);
+  writer.uint16(type);
+  writer.uint16(leases.length);
   for (const { expiresAt, seconds, rdata } of leases) {
-    const fixed = new Uint8Array(6 + 4 + 2);
-    const wall = Math.floor(expiresAt);
-    writeUint16(fixed, 0, Math.floor(wall / 2 ** 32));
-    writeUint32(fixed, 2, wall % 2 ** 32);
-    writeUint32(fixed, 6, seconds);
-    writeUint16(fixed, 10, rdata.length);
-    parts.push(fixed, rdata);
+    writer.uint48(Math.floor(expiresAt));
+    writer.uint32(seconds);
+    writer.uint16(rdata.length);
+    writer.bytes(rdata);
   }
-  return concatBytes(parts);
 }
 
 export function decodeLeases(reader: ByteReader): LeaseSet {
@@ -143,10 +202,11 @@ export function decodeLeases(reader: ByteReader): LeaseSet {
 
 /** Serial before and after, then the changes. */
 export function encodeJournal(fromSerial: number, toSerial: number, changes: readonly RRsetChange[]): Uint8Array {
-  const serials = new Uint8Array(8);
-  writeUint32(serials, 0, fromSerial);
-  writeUint32(serials, 4, toSerial);
-  return concatBytes([serials, ...changes.map(encodeChange)]);
+  return writer.encode(() => {
+    writer.uint32(fromSerial);
+    writer.uint32(toSerial);
+    for (const change of changes) writeChange(change);
+  });
 }
 
 export function decodeJournal(value: Uint8Array): JournalEntry {
@@ -156,4 +216,53 @@ export function decodeJournal(value: Uint8Array): JournalEntry {
   const changes: RRsetChange[] = [];
   while (!reader.done) changes.push(decodeChange(reader));
   return { fromSerial, toSerial, changes };
+}
+
+const HAS_SEED = 1;
+const HAS_REFRESHED = 2;
+
+/**
+ * Commits as a log's record has them. Each: zone with its length; which of seed and `refreshed` there are; these (length
+ * 32 bits and UTF-8; 48 bits); number of changes (32 bits), changes; number of lease sets (32 bits), lease sets.
+ */
+export function encodeCommits(commits: readonly ZoneCommit[]): Uint8Array {
+  return writer.encode(() => {
+    for (const { zone, changes, seed, refreshed, leases = [] } of commits) {
+      const name = nameFromKey(zone);
+      writer.uint8(name.length);
+      writer.bytes(name);
+      writer.uint8((seed === undefined ? 0 : HAS_SEED) | (refreshed === undefined ? 0 : HAS_REFRESHED));
+      if (seed !== undefined) {
+        const text = Buffer.from(seed);
+        writer.uint32(text.length);
+        writer.bytes(text);
+      }
+      if (refreshed !== undefined) writer.uint48(Math.floor(refreshed));
+      writer.uint32(changes.length);
+      for (const change of changes) writeChange(change);
+      writer.uint32(leases.length);
+      for (const set of leases) writeLeases(set);
+    }
+  });
+}
+
+export function decodeCommits(bytes: Uint8Array): ZoneCommit[] {
+  const reader = new ByteReader(bytes);
+  const commits: ZoneCommit[] = [];
+  while (!reader.done) {
+    const zone = nameKey(reader.bytes(reader.uint8()));
+    const has = reader.uint8();
+    const seed = (has & HAS_SEED) === 0 ? undefined : Buffer.from(reader.bytes(reader.uint32())).toString();
+    const refreshed = (has & HAS_REFRESHED) === 0 ? undefined : reader.uint48();
+    const changes = Array.from({ length: reader.uint32() }, () => decodeChange(reader));
+    const leases = Array.from({ length: reader.uint32() }, () => decodeLeases(reader));
+    commits.push({
+      zone,
+      changes,
+      leases,
+      ...(seed === undefined ? {} : { seed }),
+      ...(refreshed === undefined ? {} : { refreshed }),
+    });
+  }
+  return commits;
 }

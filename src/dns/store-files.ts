@@ -90,10 +90,15 @@ export function readableStore(path: string): ReadableStore {
   if (!existsSync(file)) throw new StoreError('V6_STORE_OPEN', `there is no zone store ${path}`);
   const { size, length } = measureFile(file);
   if (size >= length) return { path, dispose() {} };
-  const copy = mkdtempSync(join(tmpdir(), 'v6edge-store-'));
+  const copy = copyDirectory();
   copyFileSync(file, join(copy, DATA_FILE));
   truncateSync(join(copy, DATA_FILE), length);
   return { path: copy, dispose: () => rmSync(copy, { recursive: true, force: true }) };
+}
+
+/** Makes a directory for a copy. */
+export function copyDirectory(): string {
+  return mkdtempSync(join(tmpdir(), 'v6edge-store-'));
 }
 
 /** How long a data file is, and has to be: memory beyond the end of a cut file would end the process (SIGBUS). */

@@ -1,195 +1,154 @@
 /**
- * The zones on disk: an LMDB environment in `state.dir`/zones.
+ * The zones on disk, in `state.dir`/zones: LMDB tables (store-tables.ts), and before them a write-ahead log (wal.ts).
  *
- * - `records`: one entry an RRset; key = zone name + owner name (lower-cased wire form, which ends itself) + type.
- * - `journal`: one entry a commit, key = zone name + 48-bit sequence number; what each RRset was before and after, so
- *   that a secondary can be told the differences (RFC 1995). The newest of each zone are kept, up to a number and a size.
- * - `leases`: one entry an RRset in which records have leases: which, and until when. Keys as in `records`.
- * - `meta`: the format's version, and for each zone its serial, the number of its RRsets, and what it was seeded from.
+ * A commit is durable once the log has it: one write and one flush of the disk, where LMDB's own commit needs two, and
+ * several pages. What is in the log is kept in memory as well, and brought into the tables later, many commits in one
+ * transaction that also says how far they have come. A large commit goes into the tables at once, after all before it.
  *
- * Every value begins with a CRC-32 of key and value: LMDB has no checksums, and a zone that comes back wrong is worse
- * than one that does not come back. A store that does not read is never written to.
- *
- * Commits are durable: `overlappingSync` is off, so LMDB writes its pages, calls fdatasync, writes the new root with a
- * synchronous write, and only then does the promise of `commit` resolve. Everything of one call to `commit` is one LMDB
- * transaction: all of it is there after a crash, or none.
+ * Everything of one call to `commit` is one record or one transaction: all of it is there after a crash, or none. At the
+ * next start what the tables have not is taken over from the log before anything is read. A store that does not read is
+ * never written to.
  */
-import { closeSync, fsyncSync, mkdirSync, readdirSync } from 'node:fs';
+import { closeSync, fsyncSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import type { RootDatabase } from 'lmdb';
 import { assert, errorMessage } from '../core/errors.ts';
+import { type Logger, nullLogger } from '../core/logger.ts';
 import type { LeaseSet } from './leases.ts';
-import type { RRsetChange } from './overlay.ts';
-import { MIN_PACKED, type PackedData } from './packed-nodes.ts';
-import type { OwnedRRset } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
+import { decodeCommits, encodeCommits, type JournalEntry } from './store-codec.ts';
 import {
-  ByteReader,
-  CHECKSUM_OCTETS,
-  decodeJournal,
-  decodeLeases,
-  encodeJournal,
-  encodeLeases,
-  encodeRRset,
-  type JournalEntry,
-  seal,
-  unseal,
-} from './store-codec.ts';
-import { cannotOpen, completeFile, DATA_FILE, lockDirectory, readableStore, StoreError } from './store-files.ts';
-import { StoredRecords } from './stored-records.ts';
-import { type Name, type NameKey, nameFromKey, nameKey, nameToText } from './wire/name.ts';
+  cannotOpen,
+  completeFile,
+  copyDirectory,
+  DATA_FILE,
+  lockDirectory,
+  readableStore,
+  StoreError,
+} from './store-files.ts';
+import { openTables, StoreTables } from './store-tables.ts';
+import type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
+import { MAX_PAYLOAD, readWalFiles, restOf, WriteAheadLog } from './wal.ts';
+import { durableFiles, type WalFiles } from './wal-files.ts';
+import { type Name, type NameKey, nameKey } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
 
-const FORMAT = 1;
-const FORMAT_KEY = Buffer.from('format');
-/** In `leases`: no zone's key begins so, a label is no longer than 63. */
-const STOPPED_KEY = Buffer.from('stopped');
-const DEFAULT_JOURNAL = { entries: 1000, bytes: 64 * 1024 ** 2 };
-/** Longer than any label: sorts after every key that begins with the zone's name. */
-const AFTER_LABELS = Uint8Array.of(0xff);
-const SEQUENCE_OCTETS = 6;
-
 export type { JournalEntry } from './store-codec.ts';
-
-/** What a zone was when it was stored. */
-export interface StoredZone {
-  /** All of them; none where the zone is large and so `packed`. */
-  readonly rrsets: readonly OwnedRRset[];
-  readonly packed?: PackedData;
-  readonly serial: number;
-  /** The text that the last commit with `seed` gave. */
-  readonly seed: string;
-  /** Of a secondary zone: wall-clock milliseconds when a primary last confirmed it. */
-  readonly refreshed?: number | undefined;
-}
-
-/** The changes of one zone in one commit; its new SOA among them. */
-export interface ZoneCommit {
-  readonly zone: NameKey;
-  readonly changes: readonly RRsetChange[];
-  /** Set where configuration, not an update, is what changed the zone: kept with it. */
-  readonly seed?: string;
-  /** What is to be kept of leases from now on. */
-  readonly leases?: readonly LeaseSet[];
-  /** Wall-clock milliseconds when a primary confirmed that the zone is so: kept with it. */
-  readonly refreshed?: number;
-}
-
-interface ZoneMeta {
-  readonly serial: number;
-  readonly rrsets: number;
-  readonly seed: string;
-  readonly refreshed?: number;
-  /** Sequence numbers of the oldest journal entry and of the next one. */
-  readonly journalFrom: number;
-  readonly journalNext: number;
-  /** Octets of the journal's values. */
-  readonly journalBytes?: number | undefined;
-}
-
-/** How much of a zone's journal is kept. */
-export interface JournalLimit {
-  readonly entries: number;
-  readonly bytes: number;
-}
-
-type Table = Database<Buffer, Buffer>;
+export type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 
 /** The store's directory in the state directory. */
 const STORE = 'zones';
-const SETTINGS = {
-  noSubdir: false,
-  maxDbs: 8,
-  cache: false,
-  encoding: 'binary',
-  // Of a batch that lmdb makes by itself nobody sees the promise: when the disk is full, it would end the process.
-  eventTurnBatching: false,
-  overlappingSync: false,
-} as const;
+const DEFAULT_JOURNAL = { entries: 1000, bytes: 64 * 1024 ** 2 };
+/** Commits that go into the tables in one transaction: the thread is held up for about a millisecond. */
+const SLICE = 64;
+/** So long commits stay in the log alone when there is room. */
+const CHECKPOINT_MS = 1_000;
+/** After a log could not be made, for want of room. */
+const RETRY_LOG_MS = 60_000;
+/** A reader beside a daemon that writes may see log and tables at different moments: it looks again. */
+const LOOKS = 20;
+
+export interface StoreOptions {
+  readonly journal?: JournalLimit;
+  readonly log?: Logger;
+  /** Tests have others. */
+  readonly files?: WalFiles;
+}
+
+/** What is in the log, and perhaps not yet in the tables. */
+interface Pending {
+  readonly sequence: number;
+  readonly commits: readonly ZoneCommit[];
+}
 
 /** The zones on disk. One process has them open at a time. */
 export class ZoneStore {
   readonly #path: string;
-  readonly #root: RootDatabase<Buffer, Buffer>;
-  readonly #meta: Table;
-  readonly #records: Table;
-  readonly #journal: Table;
-  readonly #leases: Table;
-  readonly #journalLimit: JournalLimit;
+  readonly #tables: StoreTables;
+  readonly #log: Logger;
+  readonly #files: WalFiles;
   /** Lets go of lock or copy. */
   readonly #release: () => void;
+  #wal: WriteAheadLog | undefined;
+  /** Oldest first. */
+  #pending: Pending[] = [];
+  /** The tables have everything of the log up to here. */
+  #applied = 0;
+  #checkpoint: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #noLogUntil = 0;
+  #failing = false;
   #writing = false;
 
-  private constructor(
-    path: string,
-    root: RootDatabase<Buffer, Buffer>,
-    journalLimit: JournalLimit,
-    release: () => void,
-  ) {
-    const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
+  private constructor(path: string, tables: StoreTables, release: () => void, options: StoreOptions) {
     this.#path = path;
+    this.#tables = tables;
     this.#release = release;
-    this.#root = root;
-    this.#meta = root.openDB({ ...binary, name: 'meta' });
-    // Before tables are made that a store of another version has not.
-    this.#checkVersion();
-    this.#records = root.openDB({ ...binary, name: 'records' });
-    this.#journal = root.openDB({ ...binary, name: 'journal' });
-    this.#leases = root.openDB({ ...binary, name: 'leases' });
-    this.#journalLimit = journalLimit;
+    this.#log = options.log ?? nullLogger;
+    this.#files = options.files ?? durableFiles;
   }
 
   /**
-   * Opens the store below a state directory; both are made if missing.
+   * Opens the store below a state directory; both are made if missing. What the tables have not is taken over from the log.
    * @throws {StoreError}
    */
-  static async open(stateDir: string, journalLimit = DEFAULT_JOURNAL): Promise<ZoneStore> {
+  static async open(stateDir: string, options: StoreOptions = {}): Promise<ZoneStore> {
     const path = join(stateDir, STORE);
     const lock = lockDirectory(stateDir, path);
     const release = () => closeSync(lock);
     const prepare = (): RootDatabase<Buffer, Buffer> => {
       if (readdirSync(path).includes(DATA_FILE)) completeFile(join(path, DATA_FILE));
-      return open({ path, ...SETTINGS });
+      return openTables(path);
     };
-    return await ZoneStore.#start(path, prepare, release, journalLimit, async (store) => {
-      await store.#checkFormat();
+    return await ZoneStore.#start(path, prepare, release, options, async (store) => {
       // LMDB syncs what is in its files, not that they are there.
       fsyncSync(lock);
+      await store.#takeOver(readWalFiles(path));
     });
   }
 
   /**
-   * Opens the store below a state directory for reading alone: whether a daemon has it open or not, nothing is written.
+   * Opens the store below a state directory for reading alone: whether a daemon has it open or not, nothing is written. Where
+   * the log has more than the tables, a copy of these is made elsewhere, with all in it.
    * @throws {StoreError}
    */
   static async openReadOnly(stateDir: string): Promise<ZoneStore> {
     const path = join(stateDir, STORE);
-    const readable = readableStore(path);
-    const prepare = (): RootDatabase<Buffer, Buffer> => open({ path: readable.path, ...SETTINGS, readOnly: true });
-    return await ZoneStore.#start(
-      path,
-      prepare,
-      () => readable.dispose(),
-      DEFAULT_JOURNAL,
-      async (store) => {
-        // lmdb gives no table where there is none.
-        if (store.#meta === undefined) throw store.#damaged('it has no zones');
-        await store.#checkFormat();
-      },
-    );
+    for (let look = 1; ; look++) {
+      const files = readWalFiles(path);
+      const readable = readableStore(path);
+      const prepare = (): RootDatabase<Buffer, Buffer> => openTables(readable.path, true);
+      const store = await ZoneStore.#start(
+        path,
+        prepare,
+        () => readable.dispose(),
+        {},
+        async () => undefined,
+      );
+      try {
+        const { mark } = store.#tables;
+        if (mark === undefined || restOf(path, files, mark).records.length === 0) return store;
+        return await store.#copyWith(files);
+      } catch (error) {
+        await store.close();
+        if (look === LOOKS || !(error instanceof StoreError) || error.code !== 'V6_STORE_DAMAGED') throw error;
+      }
+    }
   }
 
   static async #start(
     path: string,
     prepare: () => RootDatabase<Buffer, Buffer>,
     release: () => void,
-    journalLimit: JournalLimit,
+    options: StoreOptions,
     check: (store: ZoneStore) => Promise<void>,
   ): Promise<ZoneStore> {
     let root: RootDatabase<Buffer, Buffer> | undefined;
     try {
       root = prepare();
-      const store = new ZoneStore(path, root, journalLimit, release);
+      const tables = new StoreTables(path, root, options.journal ?? DEFAULT_JOURNAL);
+      await tables.checkFormat();
+      const store = new ZoneStore(path, tables, release, options);
       await check(store);
       return store;
     } catch (error) {
@@ -203,62 +162,62 @@ export class ZoneStore {
     }
   }
 
-  async #checkFormat(): Promise<void> {
-    const format = this.#meta.get(FORMAT_KEY)?.toString('latin1');
-    if (format === undefined) {
-      // A crash before this first commit leaves an empty store behind.
-      const empty = this.#meta.getKeysCount() === 0 && this.#records.getKeysCount() === 0;
-      if (!empty) throw this.#damaged('it has no format version');
-      await this.#meta.put(FORMAT_KEY, Buffer.from(String(FORMAT)));
-    }
+  /** Brings what a log has into the tables, which then know of no log. */
+  async #takeOver(files: readonly (Buffer | undefined)[]): Promise<void> {
+    const { mark } = this.#tables;
+    if (mark === undefined) return;
+    const { records, torn } = restOf(this.#path, files, mark);
+    const last = records.at(-1)?.sequence ?? mark.sequence;
+    const commits = records.flatMap(({ payload }) => decodeCommits(payload));
+    if (commits.length > 0) await this.#tables.write(commits, { ...mark, sequence: last });
+    await this.#tables.setMark(undefined);
+    this.#log.info({ commits: records.length }, 'the zone store was not closed: its log was taken over');
+    if (torn) this.#log.warn({}, 'the last write to the log was cut off before it was acknowledged: it is left out');
   }
 
-  /** @throws {StoreError} V6_STORE_VERSION */
-  #checkVersion(): void {
-    // lmdb gives no table where there is none and none may be made.
-    const meta: Database<Buffer, Buffer> | undefined = this.#meta;
-    const format = meta?.get(FORMAT_KEY)?.toString('latin1');
-    if (format === undefined || format === String(FORMAT)) return;
-    const text = `the zone store ${this.#path} has format ${JSON.stringify(format)}, this version reads ${FORMAT}: install the version that wrote it, or restore a backup`;
-    throw new StoreError('V6_STORE_VERSION', text);
+  /** A store with everything in it, in the place of this one, which is closed. */
+  async #copyWith(files: readonly (Buffer | undefined)[]): Promise<ZoneStore> {
+    const copy = copyDirectory();
+    const release = () => rmSync(copy, { recursive: true, force: true });
+    try {
+      await this.#tables.copyTo(join(copy, STORE));
+    } catch (error) {
+      release();
+      throw error;
+    }
+    const prepare = (): RootDatabase<Buffer, Buffer> => openTables(join(copy, STORE));
+    // Its mark may be a newer one than ours: a daemon writes.
+    const store = await ZoneStore.#start(this.#path, prepare, release, {}, (made) => made.#takeOver(files));
+    await this.close();
+    return store;
   }
 
   /**
-   * A zone as the last commit left it; undefined if it was never stored.
+   * A zone as the last commit left it; undefined if it was never stored. After `flush`.
    * @throws {StoreError} V6_STORE_DAMAGED
    */
   load(zone: NameKey): StoredZone | undefined {
-    const meta = this.#readMeta(zone);
-    if (meta === undefined) return undefined;
-    const loaded = new StoredRecords(zone, meta.rrsets >= MIN_PACKED);
-    const prefix = nameFromKey(zone);
-    for (const { key, value } of this.#records.getRange({ start: bytes(prefix), end: bytes(prefix, AFTER_LABELS) })) {
-      const encoded = this.#unseal(zone, key, value);
-      this.#guard(zone, () => loaded.add(key.toString('latin1', prefix.length, key.length - 2), encoded));
-    }
-    const { serial, count } = loaded;
-    if (serial !== meta.serial) throw this.#damaged(`the serial is ${serial}, ${meta.serial} was written`, zone);
-    if (count !== meta.rrsets) throw this.#damaged(`it has ${count} RRsets, ${meta.rrsets} were written`, zone);
-    return { ...loaded.finish(), serial, seed: meta.seed, refreshed: meta.refreshed };
+    this.#assertFlushed(zone);
+    return this.#tables.load(zone);
   }
 
   /** The leases in a zone. @throws {StoreError} V6_STORE_DAMAGED */
   leases(zone: NameKey): LeaseSet[] {
-    const prefix = nameFromKey(zone);
-    const range = this.#leases.getRange({ start: bytes(prefix), end: bytes(prefix, AFTER_LABELS) });
-    return [...range].map(({ key, value }) =>
-      this.#guard(zone, () => decodeLeases(new ByteReader(this.#unseal(zone, key, value)))),
-    );
+    const stored = this.#tables.leases(zone);
+    const newer = this.#unapplied(zone).flatMap(({ leases }) => leases ?? []);
+    if (newer.length === 0) return stored;
+    const sets = new Map(stored.concat(newer).map((set) => [`${nameKey(set.owner)} ${set.type}`, set]));
+    return [...sets.values()].filter(({ leases }) => leases.length > 0);
   }
 
   /** When the daemon was last stopped in order, wall-clock milliseconds; 0 = it never was. */
   get stoppedAt(): number {
-    return Number(this.#leases.get(STOPPED_KEY)?.toString('latin1') ?? 0);
+    return this.#tables.stoppedAt;
   }
 
   /** Writes down when the daemon stops: leases do not run out while nobody can refresh them. */
-  async setStoppedAt(wall: number): Promise<void> {
-    await this.#leases.put(STOPPED_KEY, Buffer.from(String(Math.floor(wall))));
+  setStoppedAt(wall: number): Promise<void> {
+    return this.#tables.setStoppedAt(wall);
   }
 
   /**
@@ -269,193 +228,171 @@ export class ZoneStore {
   async commit(commits: readonly ZoneCommit[]): Promise<void> {
     assert(!this.#writing, 'one commit at a time');
     this.#writing = true;
-    const metas = commits.map((commit) => this.#nextMeta(commit));
     try {
-      await this.#root.transaction(() => {
-        for (const [i, commit] of commits.entries()) {
-          this.#writeLeases(commit);
-          // A refresh changes no record.
-          if (commit.changes.length === 0 && commit.seed === undefined) continue;
-          this.#write(commit, metas[i]!.before, metas[i]!.after);
-        }
-      });
-    } catch (error) {
-      const cause = await commitFault(error);
-      throw new StoreError('V6_STORE_WRITE', `cannot write the zone store ${this.#path}: ${errorMessage(cause)}`, {
-        cause,
-      });
+      const payload = commits.every(isStep) ? encodeCommits(commits) : undefined;
+      const wal = payload === undefined || payload.length > MAX_PAYLOAD ? undefined : await this.#logFor();
+      if (payload === undefined || wal === undefined) {
+        await this.flush();
+        await this.#tables.write(commits);
+        return;
+      }
+      if (!wal.hasRoom(payload.length, this.#applied)) await this.flush();
+      const sequence = await wal.append(payload);
+      this.#pending.push({ sequence, commits: commits.map(withOwnLeases) });
+      this.#applySoon();
     } finally {
       this.#writing = false;
     }
   }
 
+  /** The log; undefined where none can be made. The tables know of it before it has its first commit. */
+  async #logFor(): Promise<WriteAheadLog | undefined> {
+    if (this.#wal !== undefined || performance.now() < this.#noLogUntil) return this.#wal;
+    let wal: WriteAheadLog | undefined;
+    try {
+      wal = await WriteAheadLog.create(this.#path, this.#files);
+      await this.#tables.setMark({ session: wal.session, sequence: 0 });
+      this.#wal = wal;
+    } catch (error) {
+      await wal?.close();
+      this.#noLogUntil = performance.now() + RETRY_LOG_MS;
+      this.#log.warn(
+        { err: error },
+        'no log can be made: each update goes into the zone store by itself, which is slower',
+      );
+    }
+    return this.#wal;
+  }
+
+  /**
+   * Brings into the tables what is in the log alone.
+   * @throws {StoreError} V6_STORE_WRITE: it stays in the log
+   */
+  async flush(): Promise<void> {
+    while (this.#pending.length > 0) {
+      this.#checkpoint ??= this.#apply();
+      await this.#checkpoint;
+    }
+  }
+
+  /** Brings what is pending now into the tables. @throws {StoreError} */
+  async #apply(): Promise<void> {
+    const until = this.#pending.at(-1)!.sequence;
+    try {
+      while (this.#applied < until) {
+        const slice = this.#pending.slice(0, SLICE);
+        const { sequence } = slice.at(-1)!;
+        const commits = slice.flatMap((one) => one.commits);
+        await this.#tables.write(commits, { session: this.#wal!.session, sequence });
+        this.#pending = this.#pending.slice(slice.length);
+        this.#applied = sequence;
+      }
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) this.#log.error({ err: error }, 'updates stay in the log: the zone store cannot be written');
+      this.#failing = true;
+      throw error;
+    } finally {
+      this.#checkpoint = undefined;
+    }
+  }
+
+  #applySoon(): void {
+    this.#timer ??= setTimeout(async () => {
+      this.#timer = undefined;
+      if (this.#pending.length === 0) return;
+      this.#checkpoint ??= this.#apply();
+      // It was logged; the log has room for some time.
+      await this.#checkpoint.catch(() => undefined);
+      if (this.#pending.length > 0) this.#applySoon();
+    }, CHECKPOINT_MS).unref();
+  }
+
+  /** Commits of a zone that the tables have not, oldest first. */
+  #unapplied(zone: NameKey): ZoneCommit[] {
+    if (this.#pending.length === 0) return [];
+    // A transaction may be done whose promise has not told us yet.
+    const applied = this.#tables.mark?.sequence ?? 0;
+    return this.#pending
+      .filter(({ sequence }) => sequence > applied)
+      .flatMap(({ commits }) => commits.filter((commit) => commit.zone === zone));
+  }
+
+  #assertFlushed(zone: NameKey): void {
+    assert(this.#unapplied(zone).length === 0, 'the store was flushed');
+  }
+
   /** The commits that lead from a serial to the present one, oldest first; undefined if they are not all kept. */
   journal(zone: NameKey, fromSerial: number): JournalEntry[] | undefined {
-    const meta = this.#readMeta(zone);
-    if (meta === undefined) return undefined;
     const entries: JournalEntry[] = [];
-    for (const entry of this.#journalEntries(zone, meta)) {
+    for (const entry of this.#newestFirst(zone)) {
       entries.unshift(entry);
       if (entry.fromSerial === fromSerial) return entries;
     }
     return undefined;
   }
 
-  /** The newest first. */
-  *#journalEntries(zone: NameKey, { journalFrom, journalNext }: ZoneMeta): Generator<JournalEntry> {
-    const prefix = nameFromKey(zone);
-    // Entry 0 brought the zone into being: no serial leads up to it.
-    for (let n = journalNext - 1; n >= Math.max(journalFrom, 1); n--) {
-      const key = bytes(prefix, encodeSequence(n));
-      const value = this.#journal.get(key);
-      if (value === undefined) throw this.#damaged(`journal entry ${n} is missing`, zone);
-      yield this.#guard(zone, () => decodeJournal(this.#unseal(zone, key, value)));
-    }
+  *#newestFirst(zone: NameKey): Generator<JournalEntry> {
+    const steps = this.#unapplied(zone).filter(({ changes }) => changes.length > 0);
+    for (const { changes } of steps.reverse()) yield { ...serialsOf(changes)!, changes };
+    yield* this.#tables.journal(zone);
   }
 
   /** The names of all zones that are stored, configured or not. */
   zones(): Name[] {
-    return [...this.#meta.getKeys()].filter((key) => !key.equals(FORMAT_KEY)).map((key) => Uint8Array.from(key));
+    return this.#tables.zones();
   }
 
   /**
-   * Reads all that is kept of a zone.
+   * Reads all that is kept of a zone. After `flush`.
    * @throws {StoreError} V6_STORE_DAMAGED
    */
   verify(zone: NameKey): { readonly rrsets: number; readonly serial: number; readonly journal: number } {
-    const stored = this.load(zone);
-    if (stored === undefined) throw this.#damaged('it is not there', zone);
-    this.leases(zone);
-    let journal = 0;
-    for (const _ of this.#journalEntries(zone, this.#readMeta(zone)!)) journal++;
-    return { rrsets: stored.packed?.sets ?? stored.rrsets.length, serial: stored.serial, journal };
+    this.#assertFlushed(zone);
+    return this.#tables.verify(zone);
   }
 
   /** Makes a directory with a copy of the store as it is at this moment; what commits come meanwhile is not in it. */
   async copyTo(directory: string): Promise<void> {
-    mkdirSync(directory, { mode: 0o700 });
-    await this.#root.backup(directory, true);
+    await this.flush();
+    await this.#tables.copyTo(directory);
   }
 
   /** Waits for commits under way and closes the files. */
   async close(): Promise<void> {
-    await this.#root.close();
+    clearTimeout(this.#timer);
+    if (this.#wal !== undefined) {
+      try {
+        await this.flush();
+        // All is in the tables: an earlier version can read them.
+        await this.#tables.setMark(undefined);
+      } catch (error) {
+        this.#log.warn(
+          { err: error },
+          'the zone store is closed with updates in its log: the next start takes them over',
+        );
+      }
+      await this.#wal.close();
+    }
+    await this.#tables.close();
     this.#release();
   }
-
-  #nextMeta(commit: ZoneCommit): { before: ZoneMeta | undefined; after: ZoneMeta } {
-    const before = this.#readMeta(commit.zone);
-    let rrsets = before?.rrsets ?? 0;
-    let serial = before?.serial ?? 0;
-    for (const change of commit.changes) {
-      rrsets += Number(change.rrset !== undefined) - Number(change.before !== undefined);
-      if (change.type === TYPE.SOA && change.rrset !== undefined) serial = soaSerial(change.rrset.rdata[0]!);
-    }
-    const { journalFrom, journalNext, journalBytes } = before ?? { journalFrom: 0, journalNext: 0, journalBytes: 0 };
-    const seed = commit.seed ?? before?.seed ?? '';
-    const refreshed = commit.refreshed ?? before?.refreshed;
-    const after = { serial, rrsets, seed, journalFrom, journalNext, journalBytes };
-    return { before, after: refreshed === undefined ? after : { ...after, refreshed } };
-  }
-
-  #write(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): void {
-    const prefix = nameFromKey(commit.zone);
-    for (const { owner, type, rrset } of commit.changes) {
-      const key = rrsetKey(prefix, owner, type);
-      if (rrset === undefined) this.#records.removeSync(key);
-      else this.#put(this.#records, key, encodeRRset(owner, rrset));
-    }
-    // A commit that changes no records is no step from one serial to another.
-    const trimmed = before === undefined || commit.changes.length > 0 ? this.#writeJournal(commit, before, after) : {};
-    this.#put(this.#meta, Buffer.from(prefix), Buffer.from(JSON.stringify({ ...after, ...trimmed })));
-  }
-
-  #writeJournal(commit: ZoneCommit, before: ZoneMeta | undefined, after: ZoneMeta): Partial<ZoneMeta> {
-    const prefix = nameFromKey(commit.zone);
-    // What brings a zone into being no secondary ever asks for, and it would be the whole zone once more.
-    const changes = before === undefined ? [] : commit.changes;
-    const entry = encodeJournal(before?.serial ?? 0, after.serial, changes);
-    this.#put(this.#journal, bytes(prefix, encodeSequence(after.journalNext)), entry);
-    return this.#trimJournal(prefix, after, entry.length);
-  }
-
-  /** Drops the oldest entries of a journal that has grown by one; the newest always stays. */
-  #trimJournal(prefix: Name, { journalFrom, journalNext, journalBytes = 0 }: ZoneMeta, added: number) {
-    const next = journalNext + 1;
-    let from = journalFrom;
-    let octets = journalBytes + added;
-    const { entries, bytes: most } = this.#journalLimit;
-    for (; from < journalNext && (next - from > entries || octets > most); from++) {
-      const key = bytes(prefix, encodeSequence(from));
-      octets -= Math.max(0, (this.#journal.get(key)?.length ?? 0) - CHECKSUM_OCTETS);
-      this.#journal.removeSync(key);
-    }
-    return { journalFrom: from, journalNext: next, journalBytes: Math.max(0, octets) };
-  }
-
-  #writeLeases({ zone, leases = [] }: ZoneCommit): void {
-    const prefix = nameFromKey(zone);
-    for (const set of leases) {
-      const key = rrsetKey(prefix, set.owner, set.type);
-      if (set.leases.length === 0) this.#leases.removeSync(key);
-      else this.#put(this.#leases, key, encodeLeases(set));
-    }
-  }
-
-  #put(table: Table, key: Buffer, value: Uint8Array): void {
-    table.putSync(key, seal(key, value));
-  }
-
-  #unseal(zone: NameKey, key: Buffer, sealed: Buffer): Uint8Array {
-    const value = unseal(key, sealed);
-    if (value === undefined) throw this.#damaged('a checksum is wrong', zone);
-    return value;
-  }
-
-  #readMeta(zone: NameKey): ZoneMeta | undefined {
-    const key = Buffer.from(nameFromKey(zone));
-    const sealed = this.#meta.get(key);
-    if (sealed === undefined) return undefined;
-    return this.#guard(zone, () => JSON.parse(Buffer.from(this.#unseal(zone, key, sealed)).toString()) as ZoneMeta);
-  }
-
-  #guard<T>(zone: NameKey, read: () => T): T {
-    try {
-      return read();
-    } catch (error) {
-      throw error instanceof StoreError ? error : this.#damaged(errorMessage(error), zone);
-    }
-  }
-
-  #damaged(what: string, zone?: NameKey): StoreError {
-    const where = zone === undefined ? '' : `, zone ${nameToText(nameFromKey(zone))}`;
-    const advice = 'restore it from a backup, or move it away to start from the configuration';
-    return new StoreError('V6_STORE_DAMAGED', `the zone store ${this.#path} is damaged${where}: ${what}; ${advice}`);
-  }
 }
 
-/**
- * What made a commit fail. lmdb's error only points to it, with a promise that is rejected as well: left alone that
- * would end the process.
- */
-async function commitFault(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise)) return error;
-  const fault = error.commitError.catch((cause: unknown) => cause);
-  const turn = new Promise<unknown>((resolve) => setImmediate(resolve, error));
-  return Promise.race([fault, turn]);
+/** Sets of leases change when time goes on; what is in the log does not. */
+function withOwnLeases(commit: ZoneCommit): ZoneCommit {
+  if (commit.leases === undefined || commit.leases.length === 0) return commit;
+  return { ...commit, leases: commit.leases.map(({ owner, type, leases }) => ({ owner, type, leases: [...leases] })) };
 }
 
-/** Name parts in a row, as LMDB takes them. */
-function bytes(...parts: readonly Uint8Array[]): Buffer {
-  return Buffer.concat(parts);
+/** Whether the log can have a commit: one that leads from a serial to another, or changes no records. */
+function isStep({ changes, seed }: ZoneCommit): boolean {
+  return changes.length === 0 ? seed === undefined : serialsOf(changes) !== undefined;
 }
 
-function rrsetKey(zone: Name, owner: Name, type: number): Buffer {
-  return bytes(zone, nameFromKey(nameKey(owner)), Uint8Array.of(type >> 8, type));
-}
-
-function encodeSequence(n: number): Uint8Array {
-  const bytes = Buffer.alloc(SEQUENCE_OCTETS);
-  bytes.writeUIntBE(n, 0, SEQUENCE_OCTETS);
-  return bytes;
+/** From which serial to which changes lead; undefined if they begin or end a zone. */
+function serialsOf(changes: ZoneCommit['changes']): { fromSerial: number; toSerial: number } | undefined {
+  const soa = changes.find(({ type }) => type === TYPE.SOA);
+  if (soa?.before === undefined || soa.rrset === undefined) return undefined;
+  return { fromSerial: soaSerial(soa.before.rrset.rdata[0]!), toSerial: soaSerial(soa.rrset.rdata[0]!) };
 }

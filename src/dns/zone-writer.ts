@@ -6,7 +6,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
-import { CommitQueue, type ZoneTransaction } from './commit-queue.ts';
+import { CommitQueue, type Until, type ZoneTransaction } from './commit-queue.ts';
 import { STORE_COMMITS, STORE_FAILURES } from './control-counters.ts';
 import type { LeasedRecord } from './lease-grant.ts';
 import { type ExpiredSet, type Lease, LeaseTable } from './leases.ts';
@@ -108,8 +108,8 @@ export class ZoneWriter {
   }
 
   /** Resolves when what was submitted so far is durable; undefined when it is. */
-  settled(): Promise<void> | undefined {
-    return this.#queue.settled();
+  settled(until?: Until): Promise<void> | undefined {
+    return this.#queue.settled(until);
   }
 
   /** When records of an RRset will vanish unless they are refreshed. */
@@ -128,6 +128,7 @@ export class ZoneWriter {
   /**
    * Submits changes of a zone with what follows from them, and tells of them when they are durable.
    * @param added records that are put in place, and for how long
+   * @param until as in `CommitQueue`
    * @throws {StoreError} and nothing has changed
    */
   async commit(
@@ -135,15 +136,16 @@ export class ZoneWriter {
     changes: readonly RRsetChange[],
     added: readonly LeasedRecord[],
     author: Author,
+    until?: Until,
   ): Promise<void> {
     const transactions = [this.#withLeases({ zone, changes }, added)];
     if (config.reverse) transactions.push(...this.#reverse(ptrChanges(changes)));
     if (transactions.every((one) => one.changes.length === 0 && one.leases === undefined)) {
       // What makes it no change may not be on disk yet.
-      await this.#queue.settled();
+      await this.#queue.settled(until);
       return;
     }
-    await this.#queue.submit(transactions);
+    await this.#queue.submit(transactions, until);
     for (const one of transactions) if (one.changes.length > 0) this.#tell(one, author);
   }
 

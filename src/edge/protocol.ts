@@ -57,6 +57,8 @@ export interface ThreadSessions {
 
 /** Control thread to data thread. */
 export type Down =
+  /** In this order: a message wakes the thread, and to wake it costs more than what it does. */
+  | { readonly kind: 'several'; readonly messages: readonly Down[] }
   | { readonly kind: 'proxy'; readonly snapshot: ProxySnapshot }
   | { readonly kind: 'dns'; readonly settings: DnsSettings }
   | { readonly kind: 'publish'; readonly publication: ZonePublication; readonly ticket: number }

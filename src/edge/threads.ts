@@ -24,6 +24,8 @@ const steadyMs = 10_000;
 const longestPauseMs = 5_000;
 /** How long a thread may take to answer; one that is late is left out of the answer, not waited for. */
 const answerMs = 1_000;
+/** A reply waits no longer than this for the other threads to have taken in what changed before it. */
+const publishedMs = 250;
 /** A thread that owes an answer for so long hangs; its share of the traffic waits with it. */
 const silentMs = 5_000;
 /** How long a thread may take to close what is left when the grace time is over. */
@@ -48,6 +50,9 @@ interface DataThread {
   askedAt: number | undefined;
   /** Handed-over messages whose replies go out piece by piece, by id: told when there is room. */
   readonly streams: Map<number, (open: boolean) => void>;
+  /** What is sent at the end of this turn of the event loop, and the memory that goes with it. */
+  readonly outbox: Down[];
+  readonly passed: ArrayBuffer[];
 }
 
 /** How a data thread is, for people. */
@@ -77,6 +82,8 @@ export class DataThreads {
   readonly #sources: SharedArrayBuffer;
   readonly #threads = new Map<number, DataThread>();
   readonly #pending = new Map<number, Pending>();
+  /** Changes of zones that not every thread has taken in yet. */
+  readonly #publishing = new Map<Promise<unknown>, number>();
   readonly #restarts = new Map<number, { pauseMs: number; count: number; timer?: Timer }>();
   /** Set until every thread has served for the first time. */
   #starting: { resolve(): void; reject(error: unknown): void } | undefined;
@@ -125,12 +132,16 @@ export class DataThreads {
 
   /** Tells every thread. */
   broadcast(message: Exclude<Down, { ticket: number }>): void {
-    for (const { worker } of this.#threads.values()) worker.postMessage(message);
+    for (const thread of this.#threads.values()) post(thread, message);
   }
 
   /** Tells every thread of a change of zones; resolves when all have taken it in, or after `answerMs`. */
   async publish(publication: ZonePublication): Promise<void> {
-    await this.#ask((ticket) => ({ kind: 'publish', publication, ticket }));
+    const ticket = this.#tickets;
+    const taken = this.#ask((ticket) => ({ kind: 'publish', publication, ticket }));
+    this.#publishing.set(taken, ticket);
+    await taken;
+    this.#publishing.delete(taken);
   }
 
   /** What every thread says of itself. */
@@ -183,7 +194,7 @@ export class DataThreads {
       timer.cancel();
       timer = clock.after(graceMs + closeMs, force);
     });
-    worker.postMessage({ kind: 'stop', graceMs, handOver } satisfies Down);
+    post(thread, { kind: 'stop', graceMs, handOver });
     await ended;
     timer.cancel();
   }
@@ -222,6 +233,8 @@ export class DataThreads {
       ready: false,
       askedAt: clock.now(),
       streams: new Map(),
+      outbox: [],
+      passed: [],
     };
     this.#threads.set(index, thread);
     worker.on('message', (message: Up) => this.#onMessage(thread, message));
@@ -229,11 +242,12 @@ export class DataThreads {
     worker.on('exit', (code) => this.#onExit(thread, code));
     for (const state of this.#context.initial()) {
       const ticket = this.#tickets++;
-      worker.postMessage(
+      post(
+        thread,
         state.kind === 'proxy' || state.kind === 'dns' ? state : { kind: 'publish', publication: state, ticket },
       );
     }
-    worker.postMessage({ kind: 'ask', ticket: -1, question: 'report' } satisfies Down);
+    post(thread, { kind: 'ask', ticket: -1, question: 'report' });
   }
 
   #onMessage(thread: DataThread, message: Up): void {
@@ -263,7 +277,7 @@ export class DataThreads {
 
   async #answerHandoff(thread: DataThread, { id, request }: Extract<Up, { kind: 'handoff' }>): Promise<void> {
     const reply = (messages: readonly Uint8Array[], last: boolean) =>
-      thread.worker.postMessage({ kind: 'replies', id, messages, last } satisfies Down, buffersOf(messages));
+      post(thread, { kind: 'replies', id, messages, last }, buffersOf(messages));
     const send: SendReplies = (messages) => {
       if (this.#threads.get(thread.index) !== thread) return Promise.resolve(false);
       return new Promise((resolve) => {
@@ -277,7 +291,22 @@ export class DataThreads {
     } catch (error) {
       this.#context.log.error({ err: error }, 'a handed-over DNS message failed');
     }
+    await this.#othersHave(thread);
     reply(messages, true);
+  }
+
+  /**
+   * Waits until every other thread has taken in the zones as they are now. Who has the reply may ask any of them next; the
+   * thread itself takes what it is sent in order.
+   */
+  #othersHave(thread: DataThread): Promise<unknown> | undefined {
+    const open = [...this.#publishing].filter(([, ticket]) =>
+      [...(this.#pending.get(ticket)?.waiting ?? [])].some((one) => one !== thread),
+    );
+    if (open.length === 0) return undefined;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = this.#context.clock.after(publishedMs, resolve);
+    return Promise.race([Promise.all(open.map(([taken]) => taken)), late]).finally(() => timer.cancel());
   }
 
   #ask(
@@ -297,7 +326,7 @@ export class DataThreads {
       for (const thread of threads) {
         // An answer that takes its time is no sign of a thread that hangs.
         if (limitMs === answerMs) thread.askedAt ??= this.#context.clock.now();
-        thread.worker.postMessage(message(ticket));
+        post(thread, message(ticket));
       }
     });
   }
@@ -338,6 +367,19 @@ export class DataThreads {
       timer: clock.after(pauseMs, () => this.#spawn(thread.index)),
     });
   }
+}
+
+/** Sends a message behind all before it: those of one turn of the event loop go together. */
+function post(thread: DataThread, message: Down, passed: readonly ArrayBuffer[] = []): void {
+  const { outbox, worker } = thread;
+  outbox.push(message);
+  thread.passed.push(...passed);
+  if (outbox.length > 1) return;
+  process.nextTick(() => {
+    const messages = outbox.splice(0);
+    const one: Down = messages.length === 1 ? messages[0]! : { kind: 'several', messages };
+    worker.postMessage(one, thread.passed.splice(0));
+  });
 }
 
 /** The memory of messages that own theirs: it is passed on, not copied. */

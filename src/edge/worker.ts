@@ -94,6 +94,9 @@ class DataThread {
   onMessage(message: Down): void {
     if (this.#failed) return;
     switch (message.kind) {
+      case 'several':
+        for (const one of message.messages) this.onMessage(one);
+        return;
       case 'proxy':
         this.#proxy.apply(message.snapshot);
         return;
@@ -102,7 +105,8 @@ class DataThread {
         return;
       case 'publish':
         this.#publish(message.publication);
-        this.#send({ kind: 'done', ticket: message.ticket });
+        // Behind the reply that came with it: to tell the control thread wakes it.
+        process.nextTick(() => this.#send({ kind: 'done', ticket: message.ticket }));
         return;
       case 'replies':
         this.#takeReplies(message);

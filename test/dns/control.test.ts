@@ -332,6 +332,7 @@ t.test('updates that arrive while a configuration is taken over are worked out o
 const root = process.getuid?.() === 0;
 t.test('a full disk: SERVFAIL, nothing applied, updates again when there is room', { skip: !root }, async (t) => {
   const dir = newDir(t);
+  // Less than a log takes: updates do without.
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'v6edge-test', dir]);
   t.teardown(() => execFileSync('umount', ['-l', dir]));
   const server = await startControlServer(dir, testConfig());
@@ -347,6 +348,36 @@ t.test('a full disk: SERVFAIL, nothing applied, updates again when there is room
   rmSync(filler);
   t.equal(await send(server, 'cluster.test', [txt('b.cluster.test', 'x')]), 'NOERROR');
   const after = await axfrLines(server.port, 'cluster.test', testKey);
+  await server.close();
+  const again = await startControlServer(dir, testConfig());
+  t.same(await axfrLines(again.port, 'cluster.test', testKey), after, 'what was acknowledged is on disk');
+  await again.close();
+});
+
+t.test('a full disk: the log takes updates as long as it has room', { skip: !root }, async (t) => {
+  const dir = newDir(t);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'v6edge-test', dir]);
+  t.teardown(() => execFileSync('umount', ['-l', dir]));
+  const server = await startControlServer(dir, testConfig());
+  t.equal(await send(server, 'cluster.test', [txt('a.cluster.test', 'x')]), 'NOERROR');
+  const filler = join(dir, 'filler');
+  t.throws(() => writeFileSync(filler, Buffer.alloc(24 * 2 ** 20)), { code: 'ENOSPC' });
+  const update = (n: number) =>
+    send(
+      server,
+      'cluster.test',
+      Array.from({ length: 100 }, (_, i) => txt(`t${n}-${i}.cluster.test`, 'x'.repeat(200))),
+    );
+  let taken = 0;
+  while (taken < 1000 && (await update(taken)) === 'NOERROR') taken++;
+  t.ok(taken > 30 && taken < 200, `${taken} updates of some 25,000 octets are in the log`);
+  const before = await axfrLines(server.port, 'cluster.test', testKey);
+  t.equal(await update(taken), 'SERVFAIL');
+  t.same(await axfrLines(server.port, 'cluster.test', testKey), before);
+  rmSync(filler);
+  t.equal(await update(taken), 'NOERROR');
+  const after = await axfrLines(server.port, 'cluster.test', testKey);
+  t.equal(after.length, before.length + 100);
   await server.close();
   const again = await startControlServer(dir, testConfig());
   t.same(await axfrLines(again.port, 'cluster.test', testKey), after, 'what was acknowledged is on disk');

@@ -133,6 +133,7 @@ t.test('what was committed is there again', async (t) => {
       .map((before) => ({ owner: before.owner, type: TYPE.AAAA, rrset: undefined, before })),
   ];
   await store.commit([{ zone, changes: removal }]);
+  await store.flush();
   t.match(store.load(zone), { serial: 6, seed: 'seed 4', rrsets: { length: 1 } });
   await store.close();
 });
@@ -152,8 +153,10 @@ t.test('several zones in one commit', async (t) => {
 
 t.test('the journal keeps the newest commits', async (t) => {
   const dir = newDir(t);
-  const store = await ZoneStore.open(dir, { entries: 3, bytes: 1e9 });
+  const store = await ZoneStore.open(dir, { journal: { entries: 3, bytes: 1e9 } });
   for (let i = 0; i < 6; i++) await store.commit([{ zone, changes: step(i) }]);
+  t.equal(store.journal(zone, 1)?.length, 5, 'what is in the log is kept');
+  await store.flush();
   t.same(
     store.journal(zone, 4)?.map(({ fromSerial, toSerial }) => [fromSerial, toSerial]),
     [
@@ -173,8 +176,9 @@ t.test('the journal keeps the newest commits', async (t) => {
 });
 
 t.test('the journal is bounded in octets as well; its newest entry stays', async (t) => {
-  const store = await ZoneStore.open(newDir(t), { entries: 1000, bytes: 600 });
+  const store = await ZoneStore.open(newDir(t), { journal: { entries: 1000, bytes: 600 } });
   for (let i = 0; i < 50; i++) await store.commit([{ zone, changes: step(i) }]);
+  await store.flush();
   const { journal } = store.verify(zone);
   t.ok(journal > 1 && journal < 8, `${journal} entries are kept`);
   t.equal(store.journal(zone, 50 - journal)?.length, journal);
@@ -183,8 +187,10 @@ t.test('the journal is bounded in octets as well; its newest entry stays', async
   const rdata = [new Uint8Array(5000)];
   const big: RRsetChange = { owner, type: TYPE.TXT, rrset: { type: TYPE.TXT, ttl: 1, rdata }, before: undefined };
   await store.commit([{ zone, changes: [...step(50).slice(0, 1), big] }]);
+  await store.flush();
   t.equal(store.verify(zone).journal, 1);
   await store.commit([{ zone, changes: step(51) }]);
+  await store.flush();
   t.equal(store.verify(zone).journal, 1);
   await store.close();
 });
@@ -213,9 +219,9 @@ t.test('a store that does not read is an error, and stays as it is', async (t) =
       ['an octet changed', flip, 'V6_STORE_DAMAGED', /zone cluster\.test: a checksum is wrong/],
       [
         'a newer format',
-        (_, dir) => put(dir, 'format', '2'),
+        (_, dir) => put(dir, 'format', '3'),
         'V6_STORE_VERSION',
-        /has format "2", this version reads 1/,
+        /has format "3", this version reads 1 and 2/,
       ],
       ['a zone entry that is none', (_, dir) => put(dir, zone, 'abcdefg'), 'V6_STORE_DAMAGED', /a checksum is wrong/],
     ];

@@ -9,9 +9,12 @@ let known = 0;
 
 if (mood === 'never') process.exit(7);
 
-parentPort!.on('message', (message: Down) => {
+const take = (message: Down) => {
   const send = (up: Up) => parentPort!.postMessage(up);
   switch (message.kind) {
+    case 'several':
+      for (const one of message.messages) take(one);
+      return;
     case 'publish':
       known++;
       send({ kind: 'done', ticket: message.ticket });
@@ -46,4 +49,6 @@ parentPort!.on('message', (message: Down) => {
     default:
       return;
   }
-});
+};
+
+parentPort!.on('message', take);
