@@ -97,6 +97,7 @@ export class Nodes implements NodeSource {
       addresses: hosts.flatMap(({ rrset }) => rrset.rdata.map((rdata) => rdataToText(rrset.type, rdata))),
       pools,
       lastUpdate: dns.lastUpdateBy(domain),
+      progress: this.#edge.join.progress(node.name),
       leaseUntil: ends.length === 0 ? undefined : Math.min(...ends),
     };
   }

@@ -196,6 +196,9 @@ const node = object({
   addresses: z.array(z.string()),
   pools: z.array(object({ pool: z.string(), member: z.string(), port: count, state: z.string(), reason: z.string() })),
   lastUpdate: moment.optional().describe('of its last DNS update since the start'),
+  progress: object({ state: z.string(), step: z.string().optional(), at: moment })
+    .optional()
+    .describe('what its scripts last said'),
   leaseUntil: moment.optional().describe('when its address vanishes unless it is announced again'),
 });
 

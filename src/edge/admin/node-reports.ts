@@ -1,5 +1,5 @@
 /** Nodes and their tokens as the admin API shows them: times in wall-clock milliseconds, no secret but a new token's. */
-import type { NewToken } from '../join/join.ts';
+import type { NewToken, NodeProgress } from '../join/join.ts';
 import type { NodeRole, StoredNode } from '../join/state.ts';
 import type { TokenState } from '../join/tokens.ts';
 
@@ -28,6 +28,8 @@ export interface NodeReport {
   readonly pools: readonly NodeMembership[];
   /** Of its last DNS update; undefined: none since the start. */
   readonly lastUpdate: number | undefined;
+  /** What its scripts last said; undefined: nothing since the start. */
+  readonly progress: NodeProgress | undefined;
   /** When its address vanishes unless it is announced again; undefined: it stays. */
   readonly leaseUntil: number | undefined;
 }

@@ -22,7 +22,7 @@ export function showNodes(nodes: readonly NodeReport[], now: number, paint: Pain
   const rows = nodes.map((node) => [
     node.name,
     node.role,
-    paint(nodeColour[node.state], node.state),
+    paint(nodeColour[node.state], node.state) + progressText(node),
     node.addresses.join(' ') || '-',
     node.pools.map(({ pool, port, state }) => (state === 'up' ? pool : `${pool}:${port} ${state}`)).join(', ') || '-',
     node.lastUpdate === undefined ? '-' : `${formatAge(now - node.lastUpdate)} ago`,
@@ -32,6 +32,12 @@ export function showNodes(nodes: readonly NodeReport[], now: number, paint: Pain
     title,
   }));
   return formatTable(columns, rows, paint);
+}
+
+/** How far a node is that is not there yet. */
+function progressText({ state, progress }: NodeReport): string {
+  if (progress === undefined || (state !== 'joining' && progress.state !== 'failed')) return '';
+  return ` (${progress.state}${progress.step === undefined ? '' : ` at ${progress.step}`})`;
 }
 
 export function showTokens(tokens: readonly TokenReport[], now: number, paint: Paint): string {

@@ -3,6 +3,7 @@
  * (stage-one.ts). From the bundle request on the node has a key that is good for its own records alone (node-grants.ts), until it
  * is removed.
  */
+import { formatEndpoint } from '../../core/address.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { CounterStripe } from '../../core/counters.ts';
 import { errorMessage, ValueError } from '../../core/errors.ts';
@@ -53,10 +54,16 @@ export interface NewToken {
   readonly warning: string | undefined;
 }
 
+/** What a node's scripts last said of themselves. */
+export interface NodeProgress {
+  /** `begun`, `failed` or `done`, and at which step. */
+  readonly state: string;
+  readonly step: string | undefined;
+  readonly at: number;
+}
+
 /** One refusal for all: what a token was once is nobody's business. */
 const refusal = 'no such token\n';
-/** Of a report. */
-const maxReport = 500;
 
 /** Lives only while `join` is configured. */
 export class Join {
@@ -64,6 +71,7 @@ export class Join {
   readonly #context: JoinContext;
   readonly #server: JoinServer;
   readonly #rate: JoinRate;
+  readonly #progress = new Map<string, NodeProgress>();
   /** Nodes that are being removed. */
   readonly #leaving = new Set<string>();
   #config: JoinConfig | undefined;
@@ -78,7 +86,7 @@ export class Join {
       ...context,
       nameFault: (name, meant) => context.nameFault(nodeDomain(name, this.#config!.zone), meant),
     });
-    this.#server = new JoinServer({ ...context, handle: (request) => this.#handle(request) });
+    this.#server = new JoinServer({ ...context, handle: (request) => this.handle(request) });
   }
 
   get config(): JoinConfig | undefined {
@@ -111,12 +119,17 @@ export class Join {
     return this.#server.close();
   }
 
+  /** Undefined: it said nothing since the start. */
+  progress(name: string): NodeProgress | undefined {
+    return this.#progress.get(name);
+  }
+
   /** @throws {JoinError} @throws {ValueError} */
   createToken({ role, ttlMs, name }: Omit<TokenOrder, 'ttlMs'> & { readonly ttlMs: number | undefined }): NewToken {
     const config = this.#config!;
     if (name !== undefined) checkName(name);
     const { token, stored } = this.book.create({ role, ttlMs: ttlMs ?? config.ttlMs, name });
-    const url = tokenUrl(`http://${this.#server.status()[0]!.endpoint}`, token);
+    const url = tokenUrl(`http://${formatEndpoint(config.listen[0]!)}`, token);
     const { id, expiresAt } = stored;
     this.#context.log.info({ id, role, name, expiresAt: new Date(expiresAt).toISOString() }, 'join token made');
     return {
@@ -156,6 +169,7 @@ export class Join {
       await withdraw(nodeDomain(name, config.zone));
       const node = this.book.remove(name);
       if (node === undefined) return undefined;
+      this.#progress.delete(name);
       this.#context.log.info({ node: name, by }, 'node removed');
       this.#context.emit({ kind: 'node-removed', node: name });
       return node;
@@ -186,7 +200,8 @@ export class Join {
     return first && `the node "${first.name}" is making the cluster; others can join once it has`;
   }
 
-  #handle(request: JoinRequest): JoinAnswer {
+  /** Answers one request of a node. */
+  handle(request: JoinRequest): JoinAnswer {
     const { source } = request;
     if (!this.#rate.take(source)) {
       return { result: 'limited', status: 429, headers: { 'retry-after': '10' }, body: 'too many requests\n' };
@@ -278,11 +293,13 @@ export class Join {
   #report(request: JoinRequest): JoinAnswer {
     const node = this.#nodeOf(request);
     if (node === undefined) return this.#refuse(request, 'no secret of a node');
-    const report = request.body
-      .slice(0, maxReport)
-      .replaceAll(/\p{Cc}+/gu, ' ')
-      .trim();
-    this.#context.log.info({ node: node.name, report }, 'node reports');
+    const [, state, step] = /^STATE=([a-z]{1,20})\n(?:STEP=([a-z-]{0,30})\n)?$/.exec(request.body) ?? [];
+    if (state === undefined) {
+      return { result: 'malformed', status: 400, body: 'a report is STATE=… and STEP=…, a line each\n' };
+    }
+    const progress = { state, step: step || undefined, at: this.#context.clock.wall() };
+    this.#progress.set(node.name, progress);
+    this.#context.log.info({ node: node.name, state, step: progress.step }, 'node reports');
     return { result: 'report', status: 200, body: 'thanks\n' };
   }
 
