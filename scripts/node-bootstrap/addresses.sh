@@ -145,3 +145,6 @@ need_private_address() {
   [ -n "$NODE_ADDRESS" ] || die "$PRIVATE_IF has no usable address of $PRIVATE_SUBNET" \
     "On the edge: v6edge ra (does it advertise $PRIVATE_SUBNET?). Here: networkctl status $PRIVATE_IF; network.sh sets it up."
 }
+
+# has_module NAME: whether the kernel has it loaded or built in; a file system may have no module of its own.
+has_module() { [ -d "$ROOT/sys/module/$1" ] || grep -qsw "$1" "$ROOT/proc/filesystems"; }

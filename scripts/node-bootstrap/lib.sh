@@ -4,7 +4,8 @@
 # below $ROOT, which is empty but for tests and images. A script is safe to run again at any time: it changes what differs.
 # shellcheck shell=bash disable=SC2034
 set -Eeuo pipefail
-shopt -s inherit_errexit
+# lastpipe: write_file at the end of a pipe says what it did to the script itself.
+shopt -s inherit_errexit lastpipe
 export LC_ALL=C.UTF-8
 
 ROOT=${ROOT-}

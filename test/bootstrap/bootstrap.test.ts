@@ -19,7 +19,10 @@ const files = (folder: string, end: string) =>
 const sources = [...files(scripts, '.sh'), ...files(here, '.bash')];
 const bats = files(here, '.bats');
 
-t.test('shellcheck', async (t) => {
+// Of all the files together, on a machine that does other things as well.
+t.setTimeout(600_000);
+
+t.test('shellcheck', { timeout: 120_000 }, async (t) => {
   const result = await exec(['shellcheck', '-x', ...files(scripts, '.sh'), join(here, 'helpers.bash')], {
     env,
     timeoutMs: 120_000,
@@ -47,13 +50,16 @@ t.test('every script says what it does, and does not run without its library', a
   }
 });
 
-for (const file of bats) {
-  t.test(basename(file), { timeout: 300_000 }, async (t) => {
-    const result = await exec(['bats', '--tap', file], { env, timeoutMs: 290_000 });
-    const cases = result.stdout.match(/^(not )?ok .*$/gm) ?? [];
-    const planned = Number(/^1\.\.(\d+)$/m.exec(result.stdout)?.[1]);
-    t.equal(cases.length, planned, describe(result));
-    for (const line of cases) t.match(line, /^ok (?!.*# skip)/, line);
-    t.equal(result.code, 0, describe(result));
-  });
-}
+/** By themselves they wait a lot: two at a time. */
+t.test('bats', { jobs: 2, timeout: 580_000 }, async (t) => {
+  for (const file of bats) {
+    t.test(basename(file), { timeout: 280_000 }, async (t) => {
+      const result = await exec(['bats', '--tap', file], { env, timeoutMs: 270_000 });
+      const cases = result.stdout.match(/^(not )?ok .*$/gm) ?? [];
+      const planned = Number(/^1\.\.(\d+)$/m.exec(result.stdout)?.[1]);
+      t.equal(cases.length, planned, describe(result));
+      for (const line of cases) t.match(line, /^ok (?!.*# skip)/, line);
+      t.equal(result.code, 0, describe(result));
+    });
+  }
+});

@@ -20,16 +20,22 @@ fake_node() {
   export ROOT=$FAKE/root CALLS=$FAKE/calls
   export -n DRY_RUN VERBOSE ENV_FILE JOIN_FILE 2>/dev/null || true
   unset DRY_RUN VERBOSE ENV_FILE JOIN_FILE V6EDGE_BOOTSTRAP_LOCKED
-  mkdir -p "$FAKE/bin" "$ROOT"/{etc,run,var/lib,proc,sys,usr/lib}
+  mkdir -p "$ROOT"/{etc,run,var/lib,proc,sys,usr/lib}
   : >"$CALLS"
-  local program
-  for program in $REAL; do ln -s "$(type -P "$program")" "$FAKE/bin/$program"; done
-  for program in $RECORDED; do stub "$program"; done
-  real_path=$PATH
+  # Made once for a file of tests.
+  if [ ! -d "$BATS_FILE_TMPDIR/bin" ]; then programs "$BATS_FILE_TMPDIR/bin"; fi
+  cp -a "$BATS_FILE_TMPDIR/bin" "$FAKE/bin"
   printf 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n' >"$ROOT/etc/os-release"
   stub hostname 'echo worker1'
   stub ip "$(cat "$BATS_TEST_DIRNAME/ip-stub.bash")"
   settings
+}
+
+programs() {
+  local program FAKE=$BATS_FILE_TMPDIR
+  mkdir "$1"
+  for program in $REAL; do ln -s "$(type -P "$program")" "$1/$program"; done
+  for program in $RECORDED; do stub "$program"; done
 }
 
 # script NAME [ARGUMENTS…]: runs one of the scripts on the fake node, as bats' `run` does.
@@ -92,3 +98,21 @@ has() { grep -qxF -- "$2" "$ROOT$1" || { printf 'no line "%s" in %s:\n' "$2" "$1
 
 # snapshot: every file below the fake root with its mode and sum, but for locks: two are equal if nothing was changed.
 snapshot() { (cd "$ROOT" && find . -type f -not -path './run/*' -printf '%p %m ' -exec sha256sum {} \; | sort); }
+
+# good_machine: what preflight.sh and network.sh want to see of the fake node.
+good_machine() {
+  mkdir -p "$ROOT"/run/systemd/system "$ROOT"/sys/fs/cgroup "$ROOT"/sys/module/{overlay,br_netfilter} "$ROOT"/proc/sys/net/ipv6/conf/all \
+    "$ROOT"/sys/class/net/{pub0,priv0}/device
+  touch "$ROOT/sys/fs/cgroup/cgroup.controllers"
+  printf 'MemTotal:        4030212 kB\n' >"$ROOT/proc/meminfo"
+  printf 'Filename Type Size Used Priority\n' >"$ROOT/proc/swaps"
+  printf 'nodev overlay\n' >"$ROOT/proc/filesystems"
+  echo 1 >"$ROOT/proc/sys/net/ipv6/conf/all/forwarding"
+  echo 1500 | tee "$ROOT/sys/class/net/pub0/mtu" >"$ROOT/sys/class/net/priv0/mtu"
+  echo 52:54:00:12:34:56 >"$ROOT/sys/class/net/priv0/address"
+  stub nproc 'echo 4'
+  stub df 'printf "Filesystem 1G-blocks Used Available Capacity Mounted\n/dev/vda1 40G 5G 35G 13%% /\n"'
+  stub timedatectl 'echo yes'
+  stub timeout
+  stub systemctl 'case "$1 $3" in "is-active ufw" | "is-active firewalld" | "is-active docker" | "is-active containerd" | "is-active NetworkManager") exit 3 ;; esac'
+}

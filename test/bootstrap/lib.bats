@@ -173,3 +173,11 @@ false'
   WHAT=/etc/kubernetes tried
   [ -z "$output" ]
 }
+
+@test "write_file at the end of a pipe says what it did, too" {
+  program 'parse_options -- "$@"; echo text | write_file /etc/a; echo "$WRITTEN $CHANGES"'
+  tried
+  says 'changed 1'
+  tried
+  [ "$output" = 'unchanged 0' ]
+}
