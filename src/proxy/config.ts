@@ -56,6 +56,13 @@ export interface ListenerConfig {
   readonly logSilent: boolean;
 }
 
+/** One step of a check's conversation: bytes that are sent, or that must come, or what they must match. */
+export type CheckStep =
+  | { readonly kind: 'send'; readonly bytes: Uint8Array }
+  | { readonly kind: 'expect'; readonly bytes: Uint8Array }
+  /** A JavaScript regular expression, on the bytes as Latin-1 characters. */
+  | { readonly kind: 'match'; readonly expression: string };
+
 export interface CheckConfig {
   readonly type: CheckType;
   readonly intervalMs: number;
@@ -71,6 +78,8 @@ export interface CheckConfig {
   readonly path: string;
   readonly host: string | undefined;
   readonly expect: readonly number[];
+  /** Of tcp and tls, once connected (HAProxy `tcp-check send` and `expect`). */
+  readonly steps: readonly CheckStep[];
   /** For tls and https; undefined: the name in `host`. */
   readonly sni: string | undefined;
   readonly verify: 'none' | 'required';

@@ -26,6 +26,7 @@ const noCheck: CheckConfig = {
   path: '/',
   host: undefined,
   expect: [200],
+  steps: [],
   sni: undefined,
   verify: 'none',
   caFile: undefined,

@@ -1,16 +1,9 @@
 /** The `proxy` section: schema, defaults, and the checks that span keys. */
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
 import { ValueError } from '../../core/errors.ts';
-import type {
-  CheckConfig,
-  DiscoverConfig,
-  ListenerConfig,
-  MemberConfig,
-  PoolConfig,
-  ProxyTimeouts,
-} from '../../proxy/config.ts';
+import type { DiscoverConfig, ListenerConfig, MemberConfig, PoolConfig, ProxyTimeouts } from '../../proxy/config.ts';
+import { check, maxSteps } from './check.ts';
 import { readDomainName } from './domain-name.ts';
 import { choice, cidr, flag, inetEndpoint, integer, list, milliseconds, parsed, section, text } from './fields.ts';
 import type { Located, Report } from './types.ts';
@@ -107,70 +100,6 @@ export const listener = section({
     .prefault(true)
     .describe('with `log`: whether clients that come and go without a byte leave a line (`option dontlognull`)'),
 }).transform((l): ListenerConfig => l);
-
-const check = section({
-  type: choice(['none', 'tcp', 'tls', 'http', 'https'])
-    .prefault('tcp')
-    .describe('what counts as healthy: a connect, a TLS handshake, an HTTP answer'),
-  interval: milliseconds(100, 3_600_000).prefault('2s').describe('from one check to the next'),
-  fastInterval: milliseconds(100, 3_600_000)
-    .prefault('500ms')
-    .describe(
-      'the same while results contradict the state: on the way up or down (`fastinter`); never above `interval`',
-    ),
-  downInterval: milliseconds(100, 3_600_000)
-    .optional()
-    .describe('the same while the member is down (`downinter`); without it `interval`'),
-  timeout: milliseconds(10, 3_600_000).prefault('1s').describe('longest wait for the whole check'),
-  rise: integer(1, 1000).prefault(2).describe('good checks in a row that bring a member up'),
-  fall: integer(1, 1000).prefault(3).describe('bad checks in a row that take it down'),
-  method: choice(['GET', 'HEAD', 'OPTIONS']).prefault('GET').describe('for http and https'),
-  path: parsed({ kind: 'path' }, readCheckPath).prefault('/').describe('for http and https'),
-  host: text('host name')
-    .optional()
-    .describe('Host header, and for tls and https the SNI name; without it the member’s address'),
-  expect: list(integer(100, 599), 1).prefault([200]).describe('HTTP status codes that count as good'),
-  sni: parsed({ kind: 'server name' }, readServerName)
-    .optional()
-    .describe('SNI name for tls and https, if it is not `host` (`check-sni`)'),
-  verify: choice(['none', 'required'])
-    .prefault('none')
-    .describe('whether the certificate must be trusted, and of the SNI name or else the member’s address'),
-  caFile: text('path')
-    .optional()
-    .describe('CA certificates (PEM) to verify by, in place of the public ones; relative to the configuration file'),
-  address: parsed({ kind: 'address' }, (value) => {
-    parseAddress(value);
-    return value;
-  })
-    .optional()
-    .describe('check this address, not the one traffic goes to (`addr`)'),
-  port: port().optional().describe('check this port, not the one traffic goes to'),
-  sendProxy: flag()
-    .optional()
-    .describe(
-      'whether the check begins with the pool’s PROXY header; without it: yes, unless `address` or `port` lead elsewhere (`check-send-proxy`)',
-    ),
-})
-  .transform(
-    ({ interval, fastInterval, downInterval, timeout, ...rest }): CheckConfig => ({
-      ...rest,
-      intervalMs: interval,
-      fastIntervalMs: Math.min(fastInterval, interval),
-      downIntervalMs: downInterval ?? interval,
-      timeoutMs: timeout,
-      host: rest.host,
-      sni: rest.sni,
-      caFile: rest.caFile,
-      // Read by whoever knows the folder that it is relative to.
-      ca: undefined,
-      address: rest.address,
-      port: rest.port,
-      sendProxy: rest.sendProxy,
-    }),
-  )
-  .prefault({})
-  .describe('health checks');
 
 /** One entry of a pool's `members`. */
 export const member = section({
@@ -299,6 +228,12 @@ export function checkProxy(
     if (value.check.caFile !== undefined && value.check.verify === 'none') {
       report([...path, 'check', 'caFile'], 'needs `verify: required`: without it nothing is verified');
     }
+    if (value.check.steps.length > 0 && !['tcp', 'tls'].includes(value.check.type)) {
+      report([...path, 'check', 'steps'], `are for checks of type tcp and tls, not ${value.check.type}`);
+    }
+    if (value.check.steps.length > maxSteps) {
+      report([...path, 'check', 'steps'], `are ${value.check.steps.length} (allowed: up to ${maxSteps})`);
+    }
     const members = new Set<string>();
     const places = new Set<string>();
     for (const [i, member] of value.members.entries()) {
@@ -331,19 +266,6 @@ function readServerPattern(value: string): string {
   const name = readDomainName(value.replace(/^\*\./, '')).replace(/\.$/, '');
   if (name.includes('*')) throw new ValueError(`"${value}" is no pattern: a * stands alone, as the first label`);
   return (value.startsWith('*.') ? `*.${name}` : name).toLowerCase();
-}
-
-function readServerName(value: string): string {
-  const name = readDomainName(value).replace(/\.$/, '');
-  if (isIP(name) !== 0 || name.includes('*'))
-    throw new ValueError(`"${value}" is no server name: RFC 6066 §3 has DNS names alone`);
-  return name;
-}
-
-function readCheckPath(value: string): string {
-  if (!/^\/[\x21-\x7e]*$/.test(value))
-    throw new ValueError(`"${value}" is no path: it starts with / and has no spaces`);
-  return value;
 }
 
 function issue(ctx: z.core.$RefinementCtx, input: unknown, message: string): never {

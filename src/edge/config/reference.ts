@@ -21,6 +21,7 @@ interface Definition {
   readonly type: string;
   readonly innerType?: z.core.$ZodType;
   readonly in?: z.core.$ZodType;
+  readonly out?: z.core.$ZodType;
   readonly element?: z.core.$ZodType;
   readonly valueType?: z.core.$ZodType;
   readonly shape?: Readonly<Record<string, z.core.$ZodType>>;
@@ -119,7 +120,9 @@ function unwrap(outer: z.core.$ZodType): Core {
   let description = '';
   for (;;) {
     description ||= (schema as z.ZodType).description ?? '';
-    const { type, innerType, defaultValue, in: input } = definition(schema);
+    const { type, innerType, defaultValue, in: given, out } = definition(schema);
+    // What is written in short is read as what it is short for.
+    const input = given !== undefined && definition(given).type === 'transform' ? out : given;
     const isLeaf = fieldMeta.get(schema) !== undefined;
     if (type === 'prefault') fallback = defaultValue;
     if (type === 'optional') optional = true;

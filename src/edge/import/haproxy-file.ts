@@ -46,7 +46,9 @@ function splitWords(content: string, place: Place): string[] {
   for (let i = 0; i < content.length; i++) {
     const char = content[i]!;
     if (char === '\\' && quote !== "'") {
-      word += content[++i] ?? '';
+      const code = /^x([0-9a-f]{2})/i.exec(content.slice(i + 1));
+      word += code === null ? escaped(content[i + 1] ?? '') : String.fromCharCode(Number.parseInt(code[1]!, 16));
+      i += code === null ? 1 : 3;
       started = true;
     } else if (quote !== '') {
       if (char === quote) quote = '';
@@ -64,6 +66,11 @@ function splitWords(content: string, place: Place): string[] {
   if (quote !== '') throw new ImportError('V6_IMPORT_SYNTAX', `${where(place)}: a quote is not closed`);
   if (started || word !== '') words.push(word);
   return words;
+}
+
+/** §2.2: `\\r`, `\\n` and `\\t` are what they are in C; any other character stands for itself. */
+function escaped(char: string): string {
+  return { r: '\r', n: '\n', t: '\t' }[char] ?? char;
 }
 
 /** HAProxy's durations are milliseconds unless a unit follows. */

@@ -282,7 +282,9 @@ class HaproxyImporter {
       if (rest.includes('ssl')) check.type = check.type === 'http' || check.type === 'https' ? 'https' : 'tls';
       if (value('sni') !== undefined) check.sni = value('sni');
       if (value('port') !== undefined) check.port = Number(value('port'));
-    } else this.#lost(line, 'checks know a connect, a TLS handshake and an HTTP status', path);
+    } else if (line.words[0] === 'tcp-check' && stepOf(verb, rest) !== undefined) {
+      listAt(check, 'steps').push(stepOf(verb, rest));
+    } else this.#lost(line, 'checks know a connect, a TLS handshake, an HTTP status, and text sent and expected', path);
   }
 
   #server(server: Server, pool: Section, path: Path): void {
@@ -320,6 +322,15 @@ class HaproxyImporter {
   #lost({ place, words }: Line, why: string, path: Path): void {
     this.#notes.add(place, words.join(' '), why, path);
   }
+}
+
+/** `tcp-check send TEXT`, `send-binary HEX`, `expect string|binary|rstring WHAT`. */
+function stepOf(verb: string | undefined, [first, second]: readonly string[]): Section | undefined {
+  if (first === undefined) return undefined;
+  if (verb === 'send') return { send: first };
+  if (verb === 'send-binary') return { sendHex: first };
+  const key = { string: 'expect', binary: 'expectHex', rstring: 'expectMatch' }[first];
+  return verb === 'expect' && key !== undefined && second !== undefined ? { [key]: second } : undefined;
 }
 
 function serversOf(lines: readonly Line[]): Line[] {

@@ -1,6 +1,6 @@
 /**
- * One health check: connect, PROXY header if the pool sends one, TLS handshake for tls and https, one request for http
- * and https. It ends with one result, at the latest after its timeout, and closes in a way that costs the member no
+ * One health check: connect, PROXY header if the pool sends one, TLS handshake for tls and https, then one request for http
+ * and https, or the steps of a conversation. It ends with one result, at the latest after its timeout, and closes in a way that costs the member no
  * connection reset: our FIN first, then whatever the member still sends is read and thrown away, within limits.
  */
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
@@ -11,6 +11,7 @@ import type { Clock, Timer } from '../../core/clock.ts';
 import { errorCode, errorMessage } from '../../core/errors.ts';
 import { spanAddress, spanOfAddress } from '../span.ts';
 import { encodeV2, maxHeaderBytes as maxIntroductionBytes, tcpHead, v1Unknown, writeV1 } from '../wire/header.ts';
+import { Conversation } from './conversation.ts';
 import type { CheckCode, CheckResult, CheckTarget } from './result.ts';
 
 /** PROXY protocol v2, LOCAL command: signature, version 2 and command 0, unspecified family, no addresses (§2.2). */
@@ -52,6 +53,7 @@ export class NetworkCheck {
   #tls: TLSSocket | undefined;
   #request: ClientRequest | undefined;
   #timer: Timer;
+  #conversation: Conversation | undefined;
   #layer: Layer = 'L4';
   #settled = false;
   #cancelled = false;
@@ -88,7 +90,9 @@ export class NetworkCheck {
   #onConnect(): void {
     const { type, proxyProtocol } = this.#target;
     if (proxyProtocol !== 'none') this.#socket.write(this.#header());
-    if (type === 'tcp' && (proxyProtocol !== 'none' || this.#introduction === 'client')) {
+    if (type === 'tcp' && this.#target.steps.length > 0) {
+      this.#converse(this.#socket);
+    } else if (type === 'tcp' && (proxyProtocol !== 'none' || this.#introduction === 'client')) {
       this.#awaitReaction();
     } else if (type === 'tcp') {
       this.#succeed('L4OK', 'connected');
@@ -162,8 +166,18 @@ export class NetworkCheck {
     tls.on('close', () => this.#onClose());
     tls.on('secureConnect', () => {
       if (this.#settled) return;
-      if (type === 'tls') this.#succeed('L6OK', `TLS handshake done (${tls.getProtocol()})`);
+      if (type === 'tls' && this.#target.steps.length > 0) this.#converse(tls);
+      else if (type === 'tls') this.#succeed('L6OK', `TLS handshake done (${tls.getProtocol()})`);
       else this.#sendRequest(tls);
+    });
+  }
+
+  #converse(stream: Socket): void {
+    this.#layer = 'L7';
+    this.#conversation = new Conversation(stream, this.#target.steps, (failure) => {
+      if (this.#settled) return;
+      if (failure === undefined) this.#succeed('L7OK', `all ${this.#target.steps.length} steps went well`);
+      else this.#fail('L7RSP', failure);
     });
   }
 
@@ -208,7 +222,8 @@ export class NetworkCheck {
 
   #onTimeout(): void {
     const what = { L4: 'no connection', L6: 'no TLS handshake', L7: 'no response' }[this.#layer];
-    this.#fail(`${this.#layer}TOUT`, `${what} within ${this.#target.timeoutMs} ms`);
+    const where = this.#conversation === undefined ? what : this.#conversation.missing;
+    this.#fail(`${this.#layer}TOUT`, `${where} within ${this.#target.timeoutMs} ms`);
   }
 
   #onError(error: Error): void {
@@ -222,7 +237,9 @@ export class NetworkCheck {
     if (this.#settled) this.#destroy();
     else if (this.#introducedAt !== undefined) this.#react('closed');
     else if (this.#layer === 'L4') this.#fail('L4CON', 'connection closed');
-    else this.#fail(`${this.#layer}RSP`, 'connection closed before the answer');
+    else if (this.#conversation !== undefined) {
+      this.#fail('L7RSP', `${this.#conversation.missing} before the connection was closed`);
+    } else this.#fail(`${this.#layer}RSP`, 'connection closed before the answer');
   }
 
   /** Connected, and nothing more is wanted: our FIN goes out, through the TLS layer with its close_notify. */

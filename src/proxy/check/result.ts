@@ -1,4 +1,4 @@
-import type { CheckType, ProxyProtocol } from '../config.ts';
+import type { CheckStep, CheckType, ProxyProtocol } from '../config.ts';
 
 /** How a check ended, in HAProxy's words (management guide 9.1, `check_status`): layer, then OK, TOUT, CON, RSP or STS. */
 export type CheckCode =
@@ -43,4 +43,6 @@ export interface CheckTarget {
   /** CA certificates, PEM; undefined: those that Node.js trusts. */
   readonly ca: string | undefined;
   readonly expect: readonly number[];
+  /** What is said once connected; for tcp and tls. */
+  readonly steps: readonly CheckStep[];
 }

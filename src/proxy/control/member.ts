@@ -189,9 +189,13 @@ export class Member {
     this.#inquiredAt = clock.now();
     const { address, port } = this.#config;
     this.#inquiry?.cancel();
-    this.#inquiry = probe({ ...this.#target(), type: 'tcp', address, port, proxyProtocol }, clock, (result) => {
-      this.#warn(result.refusesHeader === true ? result.reason : undefined);
-    });
+    this.#inquiry = probe(
+      { ...this.#target(), type: 'tcp', steps: [], address, port, proxyProtocol },
+      clock,
+      (result) => {
+        this.#warn(result.refusesHeader === true ? result.reason : undefined);
+      },
+    );
   }
 
   snapshot(): MemberSnapshot {
@@ -314,7 +318,7 @@ export class Member {
 
   #target(): CheckTarget {
     const { check, proxyProtocol } = this.#pool;
-    const { timeoutMs, method, path, host, expect, sni, ca } = check;
+    const { timeoutMs, method, path, host, expect, sni, ca, steps } = check;
     // HAProxy's rule for check-send-proxy: as traffic does, unless the check goes elsewhere.
     const sendProxy = check.sendProxy ?? (check.address === undefined && check.port === undefined);
     return {
@@ -330,6 +334,7 @@ export class Member {
       sni,
       verify: check.verify === 'required',
       ca,
+      steps,
     };
   }
 

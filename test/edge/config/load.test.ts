@@ -207,6 +207,27 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     [/^2:3[0-9]: hooks\[0\].events\[0\]: "down" is none/],
   ],
   [
+    'a check by its type alone, of no type',
+    proxy('log: true', '{ p: { check: ready } }'),
+    [/^4:\d+: proxy.pools.p.check.type: "ready" is none of the values known here .*readyz/],
+  ],
+  [
+    'check steps that are none, for no conversation, too many',
+    proxy(
+      'log: true',
+      `{ p: { check: { type: http, steps: [{ send: a }] } }, q: { check: { steps: [{ send: a, expect: b }, {}, { sendHex: 0x }, { expectMatch: "(" }, { send: ${'x'.repeat(1025)} }] } }, r: { check: { steps: [${'{ send: a }, '.repeat(17)}] } } }`,
+    ),
+    [
+      /p.check.steps: are for checks of type tcp and tls, not http/,
+      /q.check.steps\[0\]: a step is exactly one of send, sendHex, expect, expectHex, expectMatch/,
+      /q.check.steps\[1\]: a step is exactly one of/,
+      /q.check.steps\[2\].sendHex: "0x" is no hex/,
+      /q.check.steps\[3\].expectMatch: "\(" is no regular expression/,
+      /q.check.steps\[4\].send: is 1025 bytes long \(allowed: up to 1024\)/,
+      /r.check.steps: are 17 \(allowed: up to 16\)/,
+    ],
+  ],
+  [
     'check CA without verification',
     proxy('log: true', '{ p: { check: { type: tls, caFile: /nonexistent/ca } } }'),
     [
@@ -641,6 +662,36 @@ t.test('relative paths begin at the file', (t) => {
   writeFileSync(join(folder, 'zone'), '');
   writeFileSync(join(folder, 'c.yaml'), `${text}admin: { tokenFile: token }\n`);
   t.match(loadConfig(join(folder, 'c.yaml')), { errors: [{ path: 'admin.tokenFile', message: /holds no token/ }] });
+  t.end();
+});
+
+t.test('checks in short, and their steps', (t) => {
+  const file = join(t.testdir(), 'v6edge.yaml');
+  const steps =
+    '[{ send: "PING\\r\\n" }, { expect: +PONG }, { sendHex: "00 ff" }, { expectHex: "0A" }, { expectMatch: "^2" }]';
+  const pools = `{ a: { check: readyz }, b: { check: none }, c: { check: { type: readyz, interval: 5s } }, d: { check: { type: readyz, path: /livez } }, e: { check: { steps: ${steps} } }, p: {} }`;
+  writeFileSync(file, proxy('log: true', pools));
+  const loaded = loadConfig(file);
+  if ('errors' in loaded) throw new Error(JSON.stringify(loaded.errors));
+  const checks = loaded.config.proxy.pools.map((pool) => pool.check);
+  t.match(checks, [
+    { type: 'https', method: 'GET', path: '/readyz', expect: [200], verify: 'none', intervalMs: 2000 },
+    { type: 'none' },
+    { type: 'https', path: '/readyz', intervalMs: 5000 },
+    { type: 'https', path: '/livez' },
+    {
+      type: 'tcp',
+      path: '/',
+      steps: [
+        { kind: 'send', bytes: Buffer.from('PING\r\n') },
+        { kind: 'expect', bytes: Buffer.from('+PONG') },
+        { kind: 'send', bytes: Buffer.from([0, 255]) },
+        { kind: 'expect', bytes: Buffer.from([10]) },
+        { kind: 'match', expression: '^2' },
+      ],
+    },
+    { type: 'tcp', steps: [] },
+  ]);
   t.end();
 });
 

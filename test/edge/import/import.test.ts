@@ -136,6 +136,15 @@ t.test('haproxy.cfg', (t) => {
         discover: { aaaa: 'worker3.cluster.test', port: 443 },
       },
       api: { balance: 'roundrobin', check, onMarkedDown: 'keep', discover: { srv: '_api._tcp.cluster.test' } },
+      redis: {
+        balance: 'roundrobin',
+        check: {
+          ...check,
+          steps: [{ send: 'PING\r\n' }, { expect: '+PONG' }, { sendHex: '0a' }, { expectMatch: '^-ERR ' }],
+        },
+        onMarkedDown: 'keep',
+        members: [{ name: 'r1', address: 'fd00:6:6::31', port: 6379 }],
+      },
       wild: {
         balance: 'roundrobin',
         check: { type: 'none' },
@@ -147,6 +156,7 @@ t.test('haproxy.cfg', (t) => {
   });
   const said = whys(notes).join('\n');
   for (const wanted of [
+    /tcp-check expect ! string x: checks know a connect/,
     /tune\.bufsize 32768: not known here/,
     /accept-proxy: accept-proxy believes everyone/,
     /timeout client 5m: timeouts hold for all/,
@@ -159,7 +169,7 @@ t.test('haproxy.cfg', (t) => {
   ]) {
     t.match(said, wanted);
   }
-  t.equal(notes.length, 9, said);
+  t.equal(notes.length, 10, said);
   t.match(notes[0], { place: { file: 'haproxy.cfg', line: 6 } });
   t.end();
 });

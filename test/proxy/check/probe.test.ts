@@ -58,6 +58,7 @@ function target(port: number, more: Partial<CheckTarget> = {}): CheckTarget {
     sni: undefined,
     verify: false,
     ca: undefined,
+    steps: [],
     ...more,
   };
 }

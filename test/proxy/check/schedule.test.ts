@@ -17,6 +17,7 @@ const target: CheckTarget = {
   sni: undefined,
   verify: false,
   ca: undefined,
+  steps: [],
 };
 const good: CheckResult = { ok: true, code: 'L4OK', reason: 'connected', durationMs: 0 };
 
