@@ -41,7 +41,10 @@ const TCP_KEEPIDLE = 4;
 const TCP_KEEPINTVL = 5;
 const TCP_KEEPCNT = 6;
 const TCP_USER_TIMEOUT = 18;
+const TCP_REPAIR = 19;
+const IP_TTL = 2;
 const IP_FREEBIND = 15;
+const IPV6_UNICAST_HOPS = 16;
 const IPV6_V6ONLY = 26;
 const IPV6_FREEBIND = 78;
 const MSG_PEEK = 0x02;
@@ -239,4 +242,23 @@ const lingerZero = Buffer.from(Int32Array.of(1, 0).buffer);
 export function resetTcp(fd: number): void {
   setSocketBytes(fd, SOL_SOCKET, SO_LINGER, lingerZero);
   closeFd(fd);
+}
+
+/**
+ * Closes without a word to the peer, who goes on waiting. In repair mode the kernel sends nothing at all, which takes CAP_NET_ADMIN;
+ * without it a RST leaves that dies at the first router (HAProxy does the same for `silent-drop`). Whatever the peer sends
+ * later is answered by the kernel as for any closed port.
+ */
+export function dropTcp(fd: number): void {
+  if (setSocketInt(fd, IPPROTO_TCP, TCP_REPAIR, 1) < 0) {
+    // One of the two is of the socket's family.
+    setSocketInt(fd, IPPROTO_IP, IP_TTL, 1);
+    setSocketInt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 1);
+    resetTcp(fd);
+  } else closeFd(fd);
+}
+
+/** Changes the backlog of a socket that listens. Returns 0 or -errno. */
+export function setBacklog(fd: number, backlog: number): number {
+  return orErrno(listenCall(fd, backlog));
 }

@@ -2,10 +2,18 @@
 import type { Cidr, InetEndpoint } from '../core/address.ts';
 
 export type WhenEmpty = 'reset' | 'close' | 'wait';
+export type OnLimit = 'reject' | 'silent-drop';
 export type BalanceAlgorithm = 'roundrobin' | 'leastconn' | 'random2' | 'source' | 'first';
 export type ProxyProtocol = 'none' | 'v1' | 'v2';
 /** TLVs that version 2 headers get (HAProxy `proxy-v2-options`). */
-export type ProxyV2Option = 'unique-id' | 'authority' | 'crc32c';
+export type ProxyV2Option = 'unique-id' | 'authority' | 'alpn' | 'crc32c';
+
+/** A field of the operator's in version 2 headers. */
+export interface ProxyV2Tlv {
+  /** 0xE0 to 0xEF, which the specification leaves to them (§2.2.9). */
+  readonly type: number;
+  readonly value: Uint8Array;
+}
 export type CheckType = 'none' | 'tcp' | 'tls' | 'http' | 'https';
 
 /** Milliseconds throughout; HAProxy's words: `timeout connect`, `timeout client-fin`, `timeout server-fin`. */
@@ -27,9 +35,12 @@ export interface ProxyTimeouts {
   readonly hardStopAfterMs: number;
 }
 
-/** Connections that ask for a server name: `sni` is a name in lower case, or `*.` and the end of names. */
+/** TLS clients of a kind: at least one of `sni` and `alpn` is given. */
 export interface RouteConfig {
-  readonly sni: string;
+  /** A name in lower case, or `*.` and the end of names; undefined: any, and none. */
+  readonly sni: string | undefined;
+  /** Protocols of which the client offers one; empty: any, and none. */
+  readonly alpn: readonly string[];
   readonly pool: string;
 }
 
@@ -47,6 +58,10 @@ export interface ListenerConfig {
   readonly rate: { readonly perSource: number; readonly windowMs: number };
   /** Sessions at once of a client address (IPv6: /64); 0 = no limit. */
   readonly maxPerSource: number;
+  /** What who is denied or beyond a limit of its own gets: a reset, or nothing at all. */
+  readonly onLimit: OnLimit;
+  /** Connections the kernel keeps until they are accepted; it caps this at net.core.somaxconn. */
+  readonly backlog: number;
   /** Sessions at once; further clients wait in the kernel's queue. 0 = no limit. */
   readonly maxConnections: number;
   readonly log: boolean;
@@ -115,6 +130,9 @@ export interface PoolConfig {
   readonly name: string;
   readonly proxyProtocol: ProxyProtocol;
   readonly proxyV2Options: readonly ProxyV2Option[];
+  readonly proxyV2Tlvs: readonly ProxyV2Tlv[];
+  /** Version 2 headers are padded to a multiple of this; 0 = they are not. */
+  readonly proxyV2Align: number;
   readonly balance: BalanceAlgorithm;
   readonly check: CheckConfig;
   readonly onMarkedDown: 'close' | 'keep';

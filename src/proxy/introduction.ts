@@ -11,6 +11,7 @@ import {
   tcpHead,
   type V2Head,
   v1Unknown,
+  v2PrefixBytes,
   writeV1,
   writeV2,
 } from './wire/header.ts';
@@ -27,6 +28,7 @@ export interface Introduced {
   readonly destination: AddressSpan | undefined;
   readonly passedOn: PassedOn | undefined;
   readonly serverName: string | undefined;
+  readonly protocols: readonly string[];
   /** As the log has it. */
   readonly uniqueId: string;
 }
@@ -41,11 +43,15 @@ export function writeIntroduction(session: Introduced, pool: PoolSnapshot, bytes
     bytes.copyWithin(end - length, end - maxHeaderBytes, end - maxHeaderBytes + length);
     return length;
   }
-  if (passedOn === undefined && pool.proxyV2Options.length === 0) {
+  if (passedOn === undefined && isPlain(pool)) {
     const length = session.source.family === 4 ? 28 : 52;
     return writeV2(bytes.subarray(end - length), session.source, destinationOf(session));
   }
-  const header = encodeV2(head(session), fields(session, pool), pool.proxyV2Options.includes('crc32c'));
+  const start = head(session);
+  const checksum = pool.proxyV2Options.includes('crc32c');
+  const list = fields(session, pool);
+  const length = v2PrefixBytes + start.block.length + sizeOf(list) + (checksum ? tlvHeaderBytes + 4 : 0);
+  const header = encodeV2(start, [...list, ...padding(length, pool.proxyV2Align)], checksum);
   bytes.set(header, end - header.length);
   return header.length;
 }
@@ -59,17 +65,42 @@ function fields(session: Introduced, pool: PoolSnapshot): Uint8Array[] {
   const passed = session.passedOn?.tlvs ?? nothing;
   const there = new Set(parseTlvs(passed, 0, passed.length)?.map(({ type }) => type));
   const list = [passed];
-  const add = (type: number, text: string) => {
-    if (there.has(type)) return;
-    const field = new Uint8Array(tlvHeaderBytes + text.length);
-    writeTlv(field, 0, type, Buffer.from(text, 'latin1'));
-    list.push(field);
+  const add = (type: number, value: Uint8Array) => {
+    if (!there.has(type)) list.push(field(type, value));
   };
   if (pool.proxyV2Options.includes('authority') && session.serverName !== undefined) {
-    add(Tlv.authority, session.serverName);
+    add(Tlv.authority, Buffer.from(session.serverName, 'latin1'));
   }
-  if (pool.proxyV2Options.includes('unique-id')) add(Tlv.uniqueId, session.uniqueId);
+  // Of several the member chooses one, which nobody knows yet.
+  const [protocol, ...others] = session.protocols;
+  if (pool.proxyV2Options.includes('alpn') && protocol !== undefined && others.length === 0) {
+    add(Tlv.alpn, Buffer.from(protocol, 'latin1'));
+  }
+  if (pool.proxyV2Options.includes('unique-id')) add(Tlv.uniqueId, Buffer.from(session.uniqueId, 'latin1'));
+  for (const { type, value } of pool.proxyV2Tlvs) add(type, value);
   return list;
+}
+
+function isPlain({ proxyV2Options, proxyV2Tlvs, proxyV2Align }: PoolSnapshot): boolean {
+  return proxyV2Options.length === 0 && proxyV2Tlvs.length === 0 && proxyV2Align === 0;
+}
+
+function field(type: number, value: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(tlvHeaderBytes + value.length);
+  writeTlv(bytes, 0, type, value);
+  return bytes;
+}
+
+function sizeOf(list: readonly Uint8Array[]): number {
+  return list.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** A NOOP field that makes a header of `length` bytes a multiple of `align` long, if it is not (§2.2.4: 3 bytes at least). */
+function padding(length: number, align: number): Uint8Array[] {
+  if (align === 0 || length % align === 0) return [];
+  let missing = align - (length % align);
+  while (missing < tlvHeaderBytes) missing += align;
+  return [field(Tlv.noop, new Uint8Array(missing - tlvHeaderBytes))];
 }
 
 function destinationOf(session: Introduced): AddressSpan {

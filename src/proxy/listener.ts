@@ -4,13 +4,19 @@ import { errorCode } from '../core/errors.ts';
 import { EAGAIN, EMFILE, ENFILE } from '../linux/constants.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLEXCLUSIVE, EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
-import { acceptTcp, listenTcp, type SockaddrSlot, setKeepalive, setNoDelay, setUserTimeout } from '../linux/tcp.ts';
+import {
+  acceptTcp,
+  listenTcp,
+  type SockaddrSlot,
+  setBacklog,
+  setKeepalive,
+  setNoDelay,
+  setUserTimeout,
+} from '../linux/tcp.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import { spanOfAddress, spanOfSockaddr } from './span.ts';
 import type { AddressSpan } from './wire/header.ts';
 
-/** Completed connections the kernel keeps until they are accepted; it caps this at net.core.somaxconn. */
-const backlog = 4096;
 /** Connections accepted in a row before others get their turn. */
 const maxBatch = 64;
 /** Accepts of what still waits in the queue of a socket about to be closed. */
@@ -75,6 +81,7 @@ export class Listener implements EventHandler {
 
   /** Takes over new settings; an open socket stays open. */
   update(config: ListenerSnapshot, guard: Guard): void {
+    if (this.isOpen && config.backlog !== this.config.backlog) setBacklog(this.#fd, config.backlog);
     this.config = config;
     const { keepaliveMs, userTimeoutMs } = this.#guard;
     if (guard.keepaliveMs === keepaliveMs && guard.userTimeoutMs === userTimeoutMs) return;
@@ -127,8 +134,11 @@ export class Listener implements EventHandler {
     if (this.isOpen) return true;
     let fd = adopted?.fd ?? -1;
     try {
-      if (adopted === undefined) fd = listenTcp(this.endpoint, { backlog, keepaliveSeconds: 0 });
-      else setNoDelay(fd);
+      if (adopted === undefined) fd = listenTcp(this.endpoint, { backlog: this.config.backlog, keepaliveSeconds: 0 });
+      else {
+        setNoDelay(fd);
+        setBacklog(fd, this.config.backlog);
+      }
       this.#setGuard(fd);
       this.#lent = adopted?.lent === true;
       // Threads that share one socket are not all woken for one connection.

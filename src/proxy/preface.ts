@@ -35,6 +35,7 @@ export interface Newcomer extends Timed {
   destination: AddressSpan | undefined;
   passedOn: PassedOn | undefined;
   serverName: string | undefined;
+  protocols: readonly string[];
   /** False when the session ended for it. */
   watchClient(): boolean;
   /** Why the client may not come in, if so; asked once its address is known. */
@@ -138,9 +139,11 @@ export class Preface {
     }
     const hello = parseClientHello(bytes.subarray(0, count));
     if (hello.kind === 'incomplete' && !newcomer.client.hangUp) return;
-    if (hello.kind === 'hello' && hello.name !== undefined) {
-      newcomer.serverName = hello.name;
-      newcomer.pool = routeFor(newcomer.listener.routes, hello.name) ?? newcomer.pool;
+    if (hello.kind === 'hello') {
+      const { name, protocols } = hello;
+      newcomer.serverName = name;
+      newcomer.protocols = protocols;
+      newcomer.pool = routeFor(newcomer.listener.routes, name, protocols) ?? newcomer.pool;
     }
     newcomer.onPrefaceRead();
   }

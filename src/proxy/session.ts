@@ -17,6 +17,7 @@ import type { AddressSpan } from './wire/header.ts';
 
 /** maxAge is spread by this share up and down, so that sessions of one moment do not end in one. */
 const maxAgeJitter = 0.1;
+const noProtocols: readonly string[] = [];
 
 export class Session extends Timed implements Caller, Newcomer, Introduced, RelayOwner {
   readonly id: number;
@@ -43,6 +44,8 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
   passedOn: PassedOn | undefined;
   /** Of the client's TLS hello, where the listener has routes. */
   serverName: string | undefined;
+  /** What it offers by ALPN. */
+  protocols: readonly string[] = noProtocols;
   /** Among its client's sessions; the engine's own. */
   sourcePlace = -1;
   readonly #listenerBase: number;
@@ -300,7 +303,7 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
       side.release();
       if (side.fd < 0) continue;
       this.host.reactor.forget(side.fd);
-      closeBy(termination, this.listener.whenEmpty, side.fd);
+      closeBy(termination, this.listener, side.fd);
       side.fd = -1;
     }
   }

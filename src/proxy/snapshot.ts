@@ -2,7 +2,14 @@
  * What the control thread tells data threads: plain data, passed by structured clone, replaced as a whole.
  * `slot` numbers index the shared counters (`proxy/counters.ts`) and stay with their listener or member for its life.
  */
-import type { BalanceAlgorithm, ListenerConfig, ProxyProtocol, ProxyTimeouts, ProxyV2Option } from './config.ts';
+import type {
+  BalanceAlgorithm,
+  ListenerConfig,
+  ProxyProtocol,
+  ProxyTimeouts,
+  ProxyV2Option,
+  ProxyV2Tlv,
+} from './config.ts';
 
 /** up and down are the health check's words; drain and maint the operator's. Only `up` gets new sessions. */
 export type MemberState = 'up' | 'down' | 'drain' | 'maint';
@@ -25,6 +32,8 @@ export interface PoolSnapshot {
   readonly name: string;
   readonly proxyProtocol: ProxyProtocol;
   readonly proxyV2Options: readonly ProxyV2Option[];
+  readonly proxyV2Tlvs: readonly ProxyV2Tlv[];
+  readonly proxyV2Align: number;
   readonly balance: BalanceAlgorithm;
   readonly onMarkedDown: 'close' | 'keep';
   readonly keepaliveMs: number;

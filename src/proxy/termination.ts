@@ -1,7 +1,7 @@
 /** Why a session ended: the words in the log, HAProxy's two letters for it, how its sockets are closed, and what is counted. */
 import { closeFd } from '../linux/libc.ts';
-import { resetTcp, unacknowledged } from '../linux/tcp.ts';
-import type { WhenEmpty } from './config.ts';
+import { dropTcp, resetTcp, unacknowledged } from '../linux/tcp.ts';
+import type { OnLimit, WhenEmpty } from './config.ts';
 import { ListenerCounter } from './counters.ts';
 
 export interface Termination {
@@ -15,29 +15,34 @@ export interface Termination {
 
 /**
  * fin: an orderly end. reset: nothing was promised, and no TIME_WAIT is left. cut: the stream is not whole and should not
- * look it. empty: as the listener's `whenEmpty` says.
+ * look it. empty: as the listener's `whenEmpty` says. refuse: as its `onLimit` says.
  */
-type Closing = 'fin' | 'reset' | 'cut' | 'empty';
+type Closing = 'fin' | 'reset' | 'cut' | 'empty' | 'refuse';
 
 function termination(code: string, cause: string, closing: Closing, counter?: number): Termination {
   return { cause, code, closing, counter };
 }
 
 /** Closes a descriptor the way the termination wants it. */
-export function closeBy(termination: Termination, whenEmpty: WhenEmpty, fd: number): void {
+export function closeBy(
+  termination: Termination,
+  { whenEmpty, onLimit }: { readonly whenEmpty: WhenEmpty; readonly onLimit: OnLimit },
+  fd: number,
+): void {
   const { closing } = termination;
   if (closing === 'fin' || (closing === 'empty' && whenEmpty === 'close')) closeFd(fd);
   // A reset would destroy bytes that are still on their way to the peer.
   else if (closing === 'cut' && unacknowledged(fd) > 0) closeFd(fd);
+  else if (closing === 'refuse' && onLimit === 'silent-drop') dropTcp(fd);
   else resetTcp(fd);
 }
 
 /** Every way a session can end. */
 export const Ended = {
   done: termination('--', 'done', 'fin'),
-  denied: termination('PR', 'denied', 'reset', ListenerCounter.denied),
-  rateLimited: termination('PR', 'rate limited', 'reset', ListenerCounter.rateLimited),
-  tooManySessions: termination('PR', 'too many sessions of the client', 'reset', ListenerCounter.rateLimited),
+  denied: termination('PR', 'denied', 'refuse', ListenerCounter.denied),
+  rateLimited: termination('PR', 'rate limited', 'refuse', ListenerCounter.rateLimited),
+  tooManySessions: termination('PR', 'too many sessions of the client', 'refuse', ListenerCounter.rateLimited),
   badProxyHeader: termination('PR', 'bad PROXY header', 'reset', ListenerCounter.headerErrors),
   proxyHeaderTimeout: termination('cR', 'no PROXY header in time', 'reset', ListenerCounter.headerErrors),
   clientAbortedEarly: termination(

@@ -16,6 +16,7 @@ import { closeFd, getSocketInt } from '../../src/linux/libc.ts';
 import { EPOLLERR, EPOLLIN, EPOLLOUT, Reactor } from '../../src/linux/reactor.ts';
 import { decodeSockaddr, encodeSockaddr } from '../../src/linux/sockaddr.ts';
 import * as tcp from '../../src/linux/tcp.ts';
+import { run } from './netns.ts';
 
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
@@ -156,4 +157,16 @@ t.test('unacknowledged counts what the peer has not taken', async (t) => {
   t.ok(tcp.unacknowledged(client) > 0, 'the receiver reads nothing, so the queue stands');
   for (const each of [fd, client, listening]) closeFd(each);
   reactor.close();
+});
+
+t.test('the backlog of a socket that listens can be changed', (t) => {
+  const listening = tcp.listenTcp(parseInetEndpoint('127.0.0.1:0'), options);
+  const port = boundPort(listening);
+  // Send-Q of a listening socket is its backlog (ss(8)).
+  const backlog = () => /^LISTEN\s+0\s+(\d+)/.exec(run('ss', '-Hltn', `sport = :${port}`))?.[1];
+  t.equal(backlog(), '16');
+  t.equal(tcp.setBacklog(listening, 64), 0);
+  t.equal(backlog(), '64');
+  closeFd(listening);
+  t.end();
 });

@@ -46,7 +46,7 @@ interface Fault {
 }
 
 const fromFront = { acceptProxy: true, trusted: [parseCidr('127.0.0.0/8')] };
-const byName = { routes: [{ sni: 'a.example', pool: 'pool' }] };
+const byName = { routes: [{ sni: 'a.example', alpn: [], pool: 'pool' }] };
 const early = { state: 'CC', cause: 'client aborted before a member was connected' };
 const clientAborted = { state: 'CD', cause: 'client aborted' };
 const memberAborted = { state: 'SD', cause: 'member aborted' };

@@ -4,7 +4,7 @@ import t from 'tap';
 import { parseCidr } from '../../src/core/address.ts';
 import { ListenerCounter, listenerCounterBase } from '../../src/proxy/counters.ts';
 import type { PoolSnapshot } from '../../src/proxy/snapshot.ts';
-import { crc32c, parseTlvs } from '../../src/proxy/wire/tlv.ts';
+import { crc32c, parseTlvs, verifyCrc32c } from '../../src/proxy/wire/tlv.ts';
 import { member, outcome, serve, Upstream } from './harness.ts';
 
 t.test('PROXY headers out', async (t) => {
@@ -129,6 +129,50 @@ t.test('what came in goes on', async (t) => {
     proxyV2Options: ['crc32c'],
   });
   t.equal(got.length, long.length + 7 + 4, 'as much as may come in, and a checksum');
+});
+
+t.test('fields of the operator, and padding', async (t) => {
+  const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
+  const signature = '0d0a0d0a000d0a515549540a';
+  const addresses = 'c0000201 c6336402 c738 01bb';
+  const plain = hex(`${signature} 21 11 000c ${addresses}`);
+  const tlvs = [
+    { type: 0xe0, value: Buffer.from('edge-1') },
+    { type: 0xef, value: Buffer.from('00ff', 'hex') },
+  ];
+  const own = 'e0 0006 656467652d31 ef 0002 00ff';
+  const v2 = 'v2' as const;
+  const cases = [
+    ['fields', plain, { proxyV2Tlvs: tlvs }, `${signature} 21 11 001a ${addresses} ${own}`],
+    [
+      'one that came in is not given anew',
+      hex(`${signature} 21 11 0010 ${addresses} e0 0001 41`),
+      { proxyV2Tlvs: tlvs },
+      `${signature} 21 11 0015 ${addresses} e0 0001 41 ef 0002 00ff`,
+    ],
+    ['padding', plain, { proxyV2Align: 32 }, `${signature} 21 11 0010 ${addresses} 04 0001 00`],
+    ['no padding', plain, { proxyV2Align: 28 }, `${signature} 21 11 000c ${addresses}`],
+    // 28 + 2 is less than a field takes.
+    [
+      'less than a field',
+      plain,
+      { proxyV2Align: 30 },
+      `${signature} 21 11 002c ${addresses} 04 001d ${'00'.repeat(29)}`,
+    ],
+  ] as const;
+  for (const [name, input, more, expected] of cases) {
+    const got = await passed(input, { proxyProtocol: v2, ...more });
+    t.equal(got.toString('hex'), hex(expected).toString('hex'), name);
+  }
+  const checked = await passed(plain, { proxyProtocol: v2, proxyV2Align: 64, proxyV2Options: ['crc32c'] });
+  t.equal(checked.length, 64, 'the checksum counts');
+  const fields = parseTlvs(checked, 28, checked.length)!;
+  t.strictSame(
+    fields.map(({ type }) => type),
+    [4, 3],
+    'and is the last',
+  );
+  t.ok(verifyCrc32c(checked, fields[1]!.from));
 });
 
 t.test('fields of our own: the id in the log, and a checksum over all', async (t) => {

@@ -98,8 +98,8 @@ async function routing(t: Test, clock?: FakeClock) {
   });
   const port = await freePort();
   const routes = [
-    { sni: '*.example.org', pool: 'wild' },
-    { sni: 'api.example.org', pool: 'api' },
+    { sni: '*.example.org', alpn: [], pool: 'wild' },
+    { sni: 'api.example.org', alpn: [], pool: 'api' },
   ];
   harness.engine.apply(
     snapshot(
@@ -193,11 +193,20 @@ t.test('a real TLS session goes through untouched, and its name to the member', 
   await once(front, 'listening');
   t.teardown(() => front.close());
   const { port } = await serve(t, [member('m1', (front.address() as net.AddressInfo).port)], {
-    listener: { routes: [{ sni: '*.example.org', pool: 'pool' }] },
-    pool: { proxyProtocol: 'v2', proxyV2Options: ['authority'] },
+    listener: { routes: [{ sni: '*.example.org', alpn: [], pool: 'pool' }] },
+    pool: { proxyProtocol: 'v2', proxyV2Options: ['authority', 'alpn'] },
   });
-  const client = connectTls({ port, host: '127.0.0.1', servername: 'www.example.org', rejectUnauthorized: false });
-  const { data } = await outcome(client);
+  const ask = (ALPNProtocols: string[]) => {
+    const more = { servername: 'www.example.org', rejectUnauthorized: false, ALPNProtocols };
+    return outcome(connectTls({ port, host: '127.0.0.1', ...more }));
+  };
+  const types = () => parseTlvs(header!, 28, header!.length)!.map(({ type }) => type);
+  await ask(['http/1.1']);
+  t.strictSame(types(), [Tlv.authority, Tlv.alpn]);
+  const alpn = parseTlvs(header!, 28, header!.length)![1]!;
+  t.equal(header!.toString('latin1', alpn.from, alpn.to), 'http/1.1');
+  const { data } = await ask(['h2', 'http/1.1']);
+  t.strictSame(types(), [Tlv.authority], 'which of two it will be is not known');
   t.equal(data.toString(), 'hello www.example.org');
   const [field] = parseTlvs(header!, 28, header!.length)!;
   t.equal(field!.type, Tlv.authority);

@@ -131,3 +131,26 @@ t.test('a client with too many sessions is reset, and may come back when one end
   await once(again, 'data');
   again.destroy();
 });
+
+t.test('with silent-drop it is told nothing', async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  t.teardown(() => upstream.close());
+  const { harness, port } = await serve(t, [member('m1', upstream.port)], {
+    listener: { maxPerSource: 1, onLimit: 'silent-drop' },
+  });
+  const first = net.connect(port, '127.0.0.1');
+  await once(first, 'data');
+  const second = net.connect(port, '127.0.0.1');
+  let told = false;
+  second
+    .on('error', () => {})
+    .on('data', () => {})
+    .on('close', () => (told = true));
+  t.match(await harness.session(), { cause: 'too many sessions of the client', state: 'PR' });
+  // Over loopback a reset would have come with the call that closed the socket. Only root drops without one.
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(told, process.getuid?.() !== 0);
+  t.equal(harness.engine.sessions().length, 1, 'and nothing is kept of it');
+  first.destroy();
+  second.destroy();
+});

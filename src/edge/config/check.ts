@@ -125,7 +125,11 @@ function bounded(bytes: Buffer): Buffer {
   return bytes;
 }
 
-function readHex(value: string): Buffer {
+/**
+ * Bytes written in hex, with or without spaces.
+ * @throws {ValueError}
+ */
+export function readHex(value: string): Buffer {
   const digits = value.replaceAll(/\s/g, '');
   if (!/^(?:[0-9a-f]{2})+$/i.test(digits)) throw new ValueError(`${show(value)} is no hex: two digits for each byte`);
   return bounded(Buffer.from(digits, 'hex'));

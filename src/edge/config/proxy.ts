@@ -2,14 +2,26 @@
 import { z } from 'zod';
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
 import { ValueError } from '../../core/errors.ts';
-import type { DiscoverConfig, ListenerConfig, MemberConfig, PoolConfig, ProxyTimeouts } from '../../proxy/config.ts';
-import { check, maxSteps } from './check.ts';
+import type {
+  DiscoverConfig,
+  ListenerConfig,
+  MemberConfig,
+  PoolConfig,
+  ProxyTimeouts,
+  ProxyV2Tlv,
+  RouteConfig,
+} from '../../proxy/config.ts';
+import { customTlvs } from '../../proxy/wire/tlv.ts';
+import { check, maxSteps, readHex } from './check.ts';
 import { readDomainName } from './domain-name.ts';
 import { choice, cidr, flag, inetEndpoint, integer, list, milliseconds, parsed, section, text } from './fields.ts';
 import type { Located, Report } from './types.ts';
 
 /** Names stand in URLs, metric labels and columns. */
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+/** All own fields of a header together: beside everything else it may hold it has a few KiB. */
+const maxTlvBytes = 512;
 
 const port = () => integer(1, 65535);
 
@@ -56,11 +68,16 @@ const timeouts = section({
 
 /** One entry of a listener's `routes`. */
 const route = section({
-  sni: parsed({ kind: 'server name' }, readServerPattern).describe(
-    'a name, or `*.example.org` for every name below example.org; the best fit counts, not the order',
-  ),
+  sni: parsed({ kind: 'server name' }, readServerPattern)
+    .optional()
+    .describe('a name, or `*.example.org` for every name below example.org; the best fit counts, not the order'),
+  alpn: list(parsed({ kind: 'protocol' }, readProtocol))
+    .prefault([])
+    .describe(
+      'clients that offer one of these protocols (RFC 7301): `acme-tls/1`, `h2`, `postgresql`; alone or beside `sni`',
+    ),
   pool: text('pool name').describe('a key of `proxy.pools`'),
-});
+}).transform((r): RouteConfig => ({ ...r, sni: r.sni }));
 
 /** One entry of `proxy.listeners`. */
 export const listener = section({
@@ -69,7 +86,7 @@ export const listener = section({
   pool: text('pool name').describe('a key of `proxy.pools`'),
   routes: list(route)
     .prefault([])
-    .describe('pools by the server name in TLS clients’ hello (SNI); TLS is not terminated'),
+    .describe('pools by the server name (SNI) or protocols (ALPN) in TLS clients’ hello; TLS is not terminated'),
   whenEmpty: choice(['reset', 'close', 'wait'])
     .prefault('reset')
     .describe('what a client gets when no member is up: a RST, a FIN, or patience for `queue.timeout`'),
@@ -92,6 +109,14 @@ export const listener = section({
   maxConnections: integer(0, 10_000_000)
     .prefault(0)
     .describe('sessions at once; further clients wait in the kernel’s queue; 0 = no limit'),
+  onLimit: choice(['reject', 'silent-drop'])
+    .prefault('reject')
+    .describe(
+      'what clients get that `allow` and `deny` turn away or that are over `rate` or `maxPerSource`: a RST, or no answer, so that they wait (`silent-drop`)',
+    ),
+  backlog: integer(1, 65_535)
+    .prefault(4096)
+    .describe('connections that the kernel keeps until they are accepted; it caps this at `net.core.somaxconn`'),
   log: flag().prefault(true).describe('one line for each session'),
   logStart: flag()
     .prefault(false)
@@ -139,16 +164,33 @@ const discover = section({
   .optional()
   .describe('members that DNS names, from our own zones or by forwarding');
 
+/** One entry of `proxyV2Tlvs`. */
+const tlv = section({
+  type: integer(customTlvs.min, customTlvs.max).describe('0xE0 to 0xEF, which are free for own use'),
+  value: text().optional().describe('text, UTF-8'),
+  hex: parsed({ kind: 'hex' }, readHex).optional().describe('bytes, in place of `value`'),
+}).transform((t, ctx): ProxyV2Tlv => {
+  if ((t.value === undefined) === (t.hex === undefined))
+    return issue(ctx, t, 'exactly one of value and hex says what it holds');
+  return { type: t.type, value: Uint8Array.from(t.hex ?? Buffer.from(t.value!)) };
+});
+
 /** One value of `proxy.pools`; its key is its name. */
 export const pool = section({
   proxyProtocol: choice(['none', 'v1', 'v2'])
     .prefault('none')
     .describe('PROXY protocol header sent to members, with the client’s address'),
-  proxyV2Options: list(choice(['unique-id', 'authority', 'crc32c']))
+  proxyV2Options: list(choice(['unique-id', 'authority', 'alpn', 'crc32c']))
     .prefault([])
     .describe(
-      'TLVs in v2 headers: the session’s id as the log has it, the server name that `routes` read, a checksum (`proxy-v2-options`)',
+      'TLVs in v2 headers: the session’s id as the log has it, the server name that `routes` read, the protocol they read if the client offers just one, a checksum (`proxy-v2-options`)',
     ),
+  proxyV2Tlvs: list(tlv)
+    .prefault([])
+    .describe(`TLVs of your own in v2 headers, ${maxTlvBytes} bytes together (\`set-proxy-v2-tlv-fmt\`)`),
+  proxyV2Align: integer(0, 256)
+    .prefault(0)
+    .describe('v2 headers are padded with a NOOP TLV to a multiple of so many bytes; 0 = they are not'),
   balance: choice(['roundrobin', 'leastconn', 'random2', 'source', 'first'])
     .prefault('leastconn')
     .describe('who gets a new session; `source` hashes the client’s address, `first` fills members in their order'),
@@ -208,9 +250,18 @@ export function checkProxy(
     if (names.has(value.name)) report([...path, 'name'], `a listener "${value.name}" stands above already`);
     names.add(value.name);
     const patterns = new Set<string>();
-    for (const [i, { sni }] of value.routes.entries()) {
-      if (patterns.has(sni)) report([...path, 'routes', i, 'sni'], `a route for "${sni}" stands above already`);
-      patterns.add(sni);
+    for (const [i, { sni, alpn }] of value.routes.entries()) {
+      const at = [...path, 'routes', i];
+      if (sni === undefined && alpn.length === 0) report(at, 'fits every client: give `sni`, `alpn` or both');
+      // Two that ask for different protocols of one name are two.
+      for (const protocol of alpn.length === 0 ? [undefined] : alpn) {
+        const what = [...(sni === undefined ? [] : [`"${sni}"`]), ...(protocol === undefined ? [] : [protocol])].join(
+          ' with ',
+        );
+        if (patterns.has(what))
+          report(sni === undefined ? at : [...at, 'sni'], `a route for ${what} stands above already`);
+        patterns.add(what);
+      }
     }
     if (value.acceptProxy && value.trusted.length === 0) {
       report(
@@ -222,9 +273,7 @@ export function checkProxy(
   for (const { path, value } of pools) {
     const name = String(path.at(-1));
     if (!namePattern.test(name)) report(path, badName(name));
-    if (value.proxyV2Options.length > 0 && value.proxyProtocol !== 'v2') {
-      report([...path, 'proxyV2Options'], 'needs `proxyProtocol: v2`: other headers have no room for them');
-    }
+    checkFields(path, value, report);
     if (value.check.caFile !== undefined && value.check.verify === 'none') {
       report([...path, 'check', 'caFile'], 'needs `verify: required`: without it nothing is verified');
     }
@@ -243,6 +292,24 @@ export function checkProxy(
       const place = formatEndpoint({ kind: 'inet', address: parseAddress(member.address), port: member.port });
       if (places.has(place)) report([...path, 'members', i, 'address'], `a member at ${place} stands above already`);
       places.add(place);
+    }
+  }
+}
+
+/** What version 2 headers carry. */
+function checkFields(path: Located<unknown>['path'], pool: Omit<PoolConfig, 'name'>, report: Report): void {
+  const { proxyProtocol, proxyV2Options, proxyV2Tlvs, proxyV2Align } = pool;
+  const wanted = { proxyV2Options: proxyV2Options.length, proxyV2Tlvs: proxyV2Tlvs.length, proxyV2Align };
+  for (const [key, count] of Object.entries(wanted)) {
+    if (count > 0 && proxyProtocol !== 'v2') {
+      report([...path, key], 'needs `proxyProtocol: v2`: other headers have no room for them');
+    }
+  }
+  const bytes = proxyV2Tlvs.reduce((sum, { value }) => sum + value.length, 0);
+  if (bytes > maxTlvBytes) report([...path, 'proxyV2Tlvs'], `hold ${bytes} bytes (allowed: up to ${maxTlvBytes})`);
+  for (const [i, { type }] of proxyV2Tlvs.entries()) {
+    if (proxyV2Tlvs.findIndex((other) => other.type === type) < i) {
+      report([...path, 'proxyV2Tlvs', i, 'type'], `a field of type 0x${type.toString(16)} stands above already`);
     }
   }
 }
@@ -266,6 +333,12 @@ function readServerPattern(value: string): string {
   const name = readDomainName(value.replace(/^\*\./, '')).replace(/\.$/, '');
   if (name.includes('*')) throw new ValueError(`"${value}" is no pattern: a * stands alone, as the first label`);
   return (value.startsWith('*.') ? `*.${name}` : name).toLowerCase();
+}
+
+/** RFC 7301 §3.1: 1 to 255 bytes, in practice printable. */
+function readProtocol(value: string): string {
+  if (!/^[\x21-\x7e]{1,255}$/.test(value)) throw new ValueError(`"${value}" is no protocol name`);
+  return value;
 }
 
 function issue(ctx: z.core.$RefinementCtx, input: unknown, message: string): never {

@@ -1,5 +1,6 @@
 /**
- * The server name in a TLS ClientHello (RFC 8446 §4.1.2 and §5.1, RFC 6066 §3), read without a word to the client.
+ * The server name and the protocols in a TLS ClientHello (RFC 8446 §4.1.2 and §5.1, RFC 6066 §3, RFC 7301 §3.1), read without a
+ * word to the client.
  *
  * The input is what a connection has brought so far, from its first byte; nothing is kept between calls. A hello may be cut
  * anywhere: into segments (with a post-quantum key share it is longer than one) and into records.
@@ -8,8 +9,11 @@
 /** What the beginning of a connection says of the server that is wanted. */
 export type ClientHello =
   | { readonly kind: 'incomplete' }
-  /** `name` in lower case; undefined when the hello has none that is a host name. */
-  | { readonly kind: 'hello'; readonly name: string | undefined }
+  /**
+   * `name` in lower case; undefined when the hello has none that is a host name. `protocols` as the client offers them by ALPN, each
+   * byte a character.
+   */
+  | { readonly kind: 'hello'; readonly name: string | undefined; readonly protocols: readonly string[] }
   /** No TLS, or TLS that no server would take. */
   | { readonly kind: 'invalid'; readonly reason: string };
 
@@ -25,15 +29,18 @@ const maxFragmentBytes = 2 ** 14;
 const contentHandshake = 22;
 const handshakeClientHello = 1;
 const extensionServerName = 0;
+const extensionAlpn = 16;
+/** Protocols that are looked at: clients offer two or three. */
+const maxProtocols = 16;
 const nameTypeHost = 0;
 const randomBytes = 32;
 /** RFC 1035 §2.3.4, less the root label that a host name leaves out. */
 const maxNameBytes = 253;
 
 const incomplete: ClientHello = { kind: 'incomplete' };
-const nameless: ClientHello = { kind: 'hello', name: undefined };
+const nameless: ClientHello = { kind: 'hello', name: undefined, protocols: [] };
 
-function invalid(reason: string): ClientHello {
+function invalid(reason: string): Extract<ClientHello, { kind: 'invalid' }> {
   return { kind: 'invalid', reason };
 }
 
@@ -79,19 +86,30 @@ function readHello(hello: Buffer): ClientHello {
     return invalid('a ClientHello whose extensions do not fill it');
   }
   at += 2;
+  let name: string | undefined;
+  let protocols: readonly string[] = [];
   while (at < hello.length) {
     if (at + 4 > hello.length) return invalid('a cut extension');
     const type = hello.readUInt16BE(at);
     const end = at + 4 + hello.readUInt16BE(at + 2);
     if (end > hello.length) return invalid('an extension beyond the end');
-    if (type === extensionServerName) return readServerName(hello.subarray(at + 4, end));
+    const value = hello.subarray(at + 4, end);
+    if (type === extensionServerName) {
+      const read = readServerName(value);
+      if (typeof read === 'object') return read;
+      name = read;
+    } else if (type === extensionAlpn) {
+      const read = readProtocols(value);
+      if ('kind' in read) return read;
+      protocols = read;
+    }
     at = end;
   }
-  return nameless;
+  return { kind: 'hello', name, protocols };
 }
 
 /** RFC 6066 §3: a list with, in practice, one name; "MUST NOT contain more than one name of the same name_type". */
-function readServerName(list: Buffer): ClientHello {
+function readServerName(list: Buffer): string | undefined | ClientHello {
   if (list.length < 2 || 2 + list.readUInt16BE(0) !== list.length)
     return invalid('a server name list of a wrong length');
   let at = 2;
@@ -100,10 +118,24 @@ function readServerName(list: Buffer): ClientHello {
     const type = list[at];
     const end = at + 3 + list.readUInt16BE(at + 1);
     if (end > list.length) return invalid('a server name beyond its list');
-    if (type === nameTypeHost) return { kind: 'hello', name: hostName(list.toString('latin1', at + 3, end)) };
+    if (type === nameTypeHost) return hostName(list.toString('latin1', at + 3, end));
     at = end;
   }
-  return nameless;
+  return undefined;
+}
+
+/** RFC 7301 §3.1: a list of names of 1 to 255 bytes; "Empty strings MUST NOT be included". */
+function readProtocols(list: Buffer): string[] | Extract<ClientHello, { kind: 'invalid' }> {
+  if (list.length < 2 || 2 + list.readUInt16BE(0) !== list.length) return invalid('a protocol list of a wrong length');
+  const protocols: string[] = [];
+  let at = 2;
+  while (at < list.length) {
+    const end = at + 1 + list[at]!;
+    if (list[at] === 0 || end > list.length) return invalid('a protocol beyond its list, or an empty one');
+    if (protocols.length < maxProtocols) protocols.push(list.toString('latin1', at + 1, end));
+    at = end;
+  }
+  return protocols;
 }
 
 /** The name as routes are written: lower case, no dot at the end; undefined for what is no host name. */

@@ -24,6 +24,9 @@ export const v2Signature: Uint8Array = Uint8Array.of(
   0x0a,
 );
 
+/** What stands before the addresses of a version 2 header: signature, version and command, family, length. */
+export const v2PrefixBytes = 16;
+
 /** What the longest header of ours takes: a version 1 line of 107 bytes. */
 export const maxHeaderBytes = 107;
 
@@ -79,12 +82,12 @@ export function tcpHead(source: AddressSpan, destination: AddressSpan): V2Head {
  */
 export function encodeV2(head: V2Head, tlvs: readonly Uint8Array[], checksum: boolean): Buffer {
   const crcBytes = tlvHeaderBytes + 4;
-  const start = Buffer.alloc(16);
+  const start = Buffer.alloc(v2PrefixBytes);
   start.set(v2Signature, 0);
   start[12] = head.local ? commandLocal : commandProxy;
   start[13] = head.transport;
   const header = Buffer.concat([start, head.block, ...tlvs, Buffer.alloc(checksum ? crcBytes : 0)]);
-  header.writeUInt16BE(header.length - 16, 14);
+  header.writeUInt16BE(header.length - v2PrefixBytes, 14);
   if (checksum) {
     const at = header.length - crcBytes;
     writeTlv(header, at, Tlv.crc32c, new Uint8Array(4));

@@ -4,12 +4,15 @@
  */
 
 /** Types that this program writes or treats apart; all others pass through. */
-export const Tlv = { authority: 0x02, crc32c: 0x03, noop: 0x04, uniqueId: 0x05 } as const;
+export const Tlv = { alpn: 0x01, authority: 0x02, crc32c: 0x03, noop: 0x04, uniqueId: 0x05 } as const;
 
 /** Type, and two bytes of length. */
 export const tlvHeaderBytes = 1 + 2;
 /** §2.2.7: "The value must not exceed 128 bytes". */
 export const maxUniqueIdBytes = 128;
+
+/** §2.2.9: PP2_TYPE_MIN_CUSTOM to PP2_TYPE_MAX_CUSTOM, for who writes and reads the header to agree on. */
+export const customTlvs = { min: 0xe0, max: 0xef } as const;
 
 /** One field: where its value lies. */
 export interface TlvSpan {

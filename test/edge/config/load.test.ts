@@ -96,6 +96,29 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     [/routes\[0\].sni: "\*\.\*\.test" is no pattern/],
   ],
   [
+    'routes for all, and twice the same protocol',
+    proxy('routes: [{ pool: p }, { alpn: [h2, h3], pool: p }, { alpn: [h3], pool: p }, { alpn: ["a b"], pool: p }]'),
+    [
+      /routes\[0\]: fits every client: give `sni`, `alpn` or both/,
+      /routes\[2\]: a route for h3 stands above already/,
+      /routes\[3\].alpn\[0\]: "a b" is no protocol name/,
+    ],
+  ],
+  [
+    'own fields: of no type of theirs, twice, without content, too large, in no header',
+    proxy(
+      '',
+      `{ p: { proxyProtocol: v2, proxyV2Tlvs: [{ type: 0xDF, value: a }, { type: 0xE0 }] }, q: { proxyV2Align: 8 }, r: { proxyProtocol: v2, proxyV2Tlvs: [{ type: 0xE0, value: ${'x'.repeat(513)} }, { type: 0xE0, hex: "00" }] } }`,
+    ),
+    [
+      /p.proxyV2Tlvs\[0\].type: 223 is no whole number in range/,
+      /p.proxyV2Tlvs\[1\]: exactly one of value and hex/,
+      /q.proxyV2Align: needs `proxyProtocol: v2`/,
+      /r.proxyV2Tlvs: hold 514 bytes \(allowed: up to 512\)/,
+      /r.proxyV2Tlvs\[1\].type: a field of type 0xe0 stands above already/,
+    ],
+  ],
+  [
     'fields for a header that has none',
     proxy('', '{ p: { proxyProtocol: v1, proxyV2Options: [crc32c] } }'),
     [/proxy.pools.p.proxyV2Options: needs `proxyProtocol: v2`/],

@@ -95,6 +95,10 @@ const bad: [name: string, input: Buffer][] = [
   ['a server name list of a wrong length', hello('0000 0004 0003 00 00')],
   ['a server name beyond its list', hello('0000 0005 0003 00 0001')],
   ['a cut server name', hello('0000 0004 0002 00 00')],
+  ['a protocol list of a wrong length', hello('0010 0005 0002 02 6832')],
+  ['a cut protocol list', hello('0010 0001 00')],
+  ['a protocol beyond its list', hello('0010 0005 0003 03 6832')],
+  ['an empty protocol', hello('0010 0003 0001 00')],
 ];
 
 for (const [name, input] of bad) {
@@ -118,13 +122,30 @@ const good: [name: string, input: Buffer, server: string | undefined][] = [
 
 for (const [name, input, server] of good) {
   t.test(`valid: ${name}`, async (t) => {
-    t.strictSame(parseClientHello(input), { kind: 'hello', name: server });
+    t.strictSame(parseClientHello(input), { kind: 'hello', name: server, protocols: [] });
     t.strictSame(parseClientHello(Buffer.concat([input, hex('14 0303 0001 01 17 0303 0001 00')])), {
       kind: 'hello',
       name: server,
+      protocols: [],
     });
   });
 }
+
+t.test('protocols, before the name or after it', async (t) => {
+  const alpn = '0010 000e 000c 02 6832 08 687474702f312e31';
+  for (const extensions of [`${alpn} ${serverName('a.example')}`, `${serverName('a.example')} ${alpn}`]) {
+    t.strictSame(parseClientHello(hello(extensions)), {
+      kind: 'hello',
+      name: 'a.example',
+      protocols: ['h2', 'http/1.1'],
+    });
+  }
+  t.strictSame(parseClientHello(hello(alpn)), { kind: 'hello', name: undefined, protocols: ['h2', 'http/1.1'] });
+  t.strictSame(parseClientHello(hello('0010 0002 0000')), { kind: 'hello', name: undefined, protocols: [] });
+  const many = Array.from({ length: 40 }, (_, i) => `01 ${(65 + i).toString(16)}`).join('');
+  const read = parseClientHello(hello(`0010 0052 0050 ${many}`));
+  t.match(read, { kind: 'hello', protocols: { length: 16 } }, 'no more than anybody offers');
+});
 
 t.test('cut at every byte', async (t) => {
   for (const whole of [tls13, tls12Nameless, large, inRecords(large, 100), inRecords(tls13, 20)]) {
@@ -139,7 +160,11 @@ t.test('cut at every byte', async (t) => {
 t.test('cut into records of any size', async (t) => {
   for (const whole of [tls13, large]) {
     for (let size = Math.ceil((whole.length - 5) / 16); size < whole.length; size++) {
-      t.strictSame(parseClientHello(inRecords(whole, size)), { kind: 'hello', name: 'api.example.org' }, `${size}`);
+      t.strictSame(
+        parseClientHello(inRecords(whole, size)),
+        { kind: 'hello', name: 'api.example.org', protocols: [] },
+        `${size}`,
+      );
     }
   }
 });
