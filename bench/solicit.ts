@@ -33,7 +33,10 @@ const next = (): void => {
   do send();
   while (even !== undefined && sent < total && performance.now() - start >= sent * gapMs);
   if (sent < total) {
-    setTimeout(next, even === undefined ? gapMs * (0.5 + Math.random()) : start + sent * gapMs - performance.now());
+    setTimeout(
+      next,
+      even === undefined ? gapMs * (0.5 + Math.random()) : Math.max(0, start + sent * gapMs - performance.now()),
+    );
     return;
   }
   socket.close();

@@ -11,15 +11,8 @@ import { type Address, equalAddress, formatAddress, isUnspecified } from '../cor
 import type { Timer } from '../core/clock.ts';
 import { errnoName } from '../linux/errors.ts';
 import type { Icmp6Sender } from '../linux/icmp6.ts';
-import type { InterfaceAddress, Link } from '../linux/netlink.ts';
-import {
-  buildAdvertisement,
-  type Circumstances,
-  encodePackets,
-  finalAdvertisement,
-  hasDeadlines,
-  isEachPrefix,
-} from './advertisement.ts';
+import type { Link } from '../linux/netlink.ts';
+import { encodePackets } from './advertisement.ts';
 import { adviceFor } from './advice.ts';
 import { asConfig } from './as-config.ts';
 import type { RaInterfaceConfig } from './config.ts';
@@ -35,11 +28,12 @@ import type { RaContext } from './context.ts';
 import { RaCounter, RaGauge } from './counters.ts';
 import { Farewell } from './farewell.ts';
 import { KernelSettings } from './kernel-settings.ts';
-import type { InterfaceMemory, RaMemory } from './memory.ts';
+import type { RaMemory } from './memory.ts';
 import { Replies } from './replies.ts';
 import { RouterWatch } from './router-watch.ts';
 import { MulticastSchedule } from './schedule.ts';
 import { lookAt, stateReasons } from './sight.ts';
+import { type DnsState, Speech } from './speech.ts';
 import {
   advertisementJson,
   optionJson,
@@ -50,9 +44,6 @@ import {
 import { type Outlet, Transmitter } from './transmitter.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
-/** What of DNS advertisements follow. */
-export type DnsState = Omit<Circumstances, 'wall'>;
-
 export class RaInterface {
   readonly name: string;
   readonly #context: RaContext;
@@ -60,8 +51,7 @@ export class RaInterface {
   readonly #schedule: MulticastSchedule;
   readonly #replies: Replies;
   readonly #routers: RouterWatch;
-  readonly #memory: RaMemory;
-  readonly #remembered: InterfaceMemory;
+  readonly #speech: Speech;
   readonly #farewell = new Farewell();
   readonly #transmitter: Transmitter;
   readonly #kernel: KernelSettings;
@@ -76,17 +66,12 @@ export class RaInterface {
     otherAdvertisements: 0,
   };
   #config: RaInterfaceConfig;
-  #hasDeadlines: boolean;
   #state: RaState = 'missing';
   #told = false;
   #link: Link | undefined;
-  #addresses: readonly InterfaceAddress[] = [];
   #dns: DnsState = { dnsServes: true, nat64: [] };
   #source: Address | undefined;
   #joined: number | undefined;
-  /** What we say; beside it goes what is to be taken back. */
-  #advertisement: RouterAdvertisement | undefined;
-  #encoded: readonly Uint8Array[] = [];
   #retryMs = retryMinMs;
   #lastSolicitation: { readonly at: number; readonly from: Address } | undefined;
   #ceased: (() => void) | undefined;
@@ -97,13 +82,11 @@ export class RaInterface {
     this.#context = { ...context, log: context.log.child({ interface: config.interface }) };
     this.#socket = socket;
     this.#transmitter = new Transmitter(this.#context, socket, this.#counters);
-    this.#memory = memory;
-    this.#remembered = memory.of(this.name);
+    this.#speech = new Speech(this.#context, memory, config);
     this.#kernel = new KernelSettings(this.#context, memory, this.name);
     this.#replies = new Replies(context.clock, (to) => this.#reply(to));
     this.#routers = new RouterWatch(this.#context, this.name);
     this.#config = config;
-    this.#hasDeadlines = hasDeadlines(config);
     this.#schedule = new MulticastSchedule(context.clock, context.random, config.interval, () => this.#sendPeriodic());
   }
 
@@ -136,7 +119,7 @@ export class RaInterface {
     }
     const begins = this.#source === undefined || !equalAddress(this.#source, sight.source);
     this.#source = sight.source;
-    const changed = this.#rebuild(sight.link, sight.addresses);
+    const changed = this.#speech.build({ link: sight.link, addresses: sight.addresses, dns: this.#dns });
     if (begins) {
       this.#farewell.begin(sight.link.index, sight.source);
       this.#join(sight.link.index);
@@ -149,7 +132,7 @@ export class RaInterface {
   configure(config: RaInterfaceConfig): void {
     const changed = JSON.stringify(config) !== JSON.stringify(this.#config);
     this.#config = config;
-    this.#hasDeadlines = hasDeadlines(config);
+    this.#speech.config = config;
     this.#schedule.interval = config.interval;
     if (!this.#sendsUnsolicited) this.#schedule.stop();
     this.look();
@@ -172,7 +155,7 @@ export class RaInterface {
   heard(source: Address, advertisement: RouterAdvertisement): void {
     if (this.#source !== undefined && equalAddress(source, this.#source)) return;
     this.#count('otherAdvertisements', RaCounter.otherAdvertisements);
-    this.#routers.hear(source, advertisement, this.#advertisement);
+    this.#routers.hear(source, advertisement, this.#speech.advertisement);
   }
 
   /**
@@ -183,22 +166,12 @@ export class RaInterface {
    */
   async cease(deprecateAll: boolean, graceMs: number, meanwhile?: Promise<unknown>): Promise<void> {
     this.#kernel.end();
-    if (this.#state !== 'advertising' || this.#advertisement === undefined) {
+    if (this.#state !== 'advertising') {
       this.stop();
       return;
     }
     const { clock } = this.#context;
-    const marked = this.#config.prefixes.filter((prefix) => prefix.deprecateOnStop);
-    const own = this.#current()!;
-    this.#advertisement = finalAdvertisement(own, (prefix) =>
-      deprecateAll
-        ? true
-        : marked.some(
-            (one) =>
-              isEachPrefix(one.prefix) ||
-              (equalAddress(one.prefix.base, prefix.base) && one.prefix.length === prefix.length),
-          ),
-    );
+    this.#speech.end(deprecateAll);
     this.#schedule.stop();
     this.#replies.cancel();
     this.#enter('ceasing');
@@ -234,7 +207,7 @@ export class RaInterface {
 
   status(): RaInterfaceStatus {
     const iso = (at: number): string => new Date(at).toISOString();
-    const current = this.#current();
+    const current = this.#speech.current();
     const { last, lastError } = this.#transmitter;
     const asked = this.#lastSolicitation;
     return {
@@ -249,8 +222,7 @@ export class RaInterface {
       lastError,
       advertisement: current === undefined ? undefined : advertisementJson(current),
       asConfig: current === undefined ? undefined : asConfig(current),
-      withdrawn:
-        current === undefined ? [] : this.#remembered.told.withdrawn(this.#context.clock.wall()).map(optionJson),
+      withdrawn: current === undefined ? [] : this.#speech.withdrawn().map(optionJson),
       counters: { ...this.#counters },
       routers: this.#routers.list().map((router) => ({
         source: formatAddress(router.source),
@@ -264,36 +236,6 @@ export class RaInterface {
 
   get #sendsUnsolicited(): boolean {
     return !this.#config.unicastOnly || this.#config.clients.length > 0;
-  }
-
-  /** Builds anew; returns whether what we say has changed. What vanished is withdrawn. */
-  #rebuild(link: Link, addresses: readonly InterfaceAddress[]): boolean {
-    const advertisement = buildAdvertisement(this.#config, link, addresses, this.#dns);
-    this.#advertisement = advertisement;
-    this.#addresses = addresses;
-    if (this.#remembered.told.say(advertisement.options, this.#context.clock.wall())) this.#memory.changed();
-    const before = this.#encoded;
-    this.#encoded = encodePackets(advertisement, link.mtu);
-    return (
-      before.length !== this.#encoded.length ||
-      before.some((packet, i) => Buffer.compare(packet, this.#encoded[i]!) !== 0)
-    );
-  }
-
-  /** What goes out at this moment. */
-  #packets(): readonly Uint8Array[] {
-    const withdrawn = this.#remembered.told.withdrawn(this.#context.clock.wall());
-    // The usual case, for which nodes should not wait.
-    if (withdrawn.length === 0 && this.#state === 'advertising' && !this.#hasDeadlines) return this.#encoded;
-    const own = this.#current()!;
-    return encodePackets({ ...own, options: [...own.options, ...withdrawn] }, this.#link!.mtu);
-  }
-
-  /** What we say at this moment: lifetimes that end at a set time are shorter each time. */
-  #current(): RouterAdvertisement | undefined {
-    if (this.#state !== 'advertising' || !this.#hasDeadlines) return this.#advertisement;
-    const wall = this.#context.clock.wall();
-    return buildAdvertisement(this.#config, this.#link!, this.#addresses, { wall, ...this.#dns });
   }
 
   #enter(state: RaState): void {
@@ -320,8 +262,7 @@ export class RaInterface {
     if (this.#joined !== undefined) this.#socket.leave(ALL_ROUTERS, this.#joined);
     this.#joined = undefined;
     this.#source = undefined;
-    this.#advertisement = undefined;
-    this.#encoded = [];
+    this.#speech.clear();
   }
 
   #join(ifindex: number): void {
@@ -383,7 +324,7 @@ export class RaInterface {
         this.#transmitter.sendForeign(packets, to, { ifindex: index, source: last.source });
       }
     }
-    this.#farewell.spoke(index, this.#source!, this.#advertisement!);
+    this.#farewell.spoke(index, this.#source!, this.#speech.advertisement!);
   }
 
   /** To all nodes, or to each client where only those are served. */
@@ -394,7 +335,7 @@ export class RaInterface {
   }
 
   #transmit(destination: Address): boolean {
-    return this.#transmitter.send(this.#packets(), destination, this.#outlet);
+    return this.#transmitter.send(this.#speech.packets(), destination, this.#outlet);
   }
 
   get #outlet(): Outlet {
