@@ -43,7 +43,7 @@ function haproxyConfig(port: number, splice: boolean, sessions: number): string 
   nbthread 1
   maxconn ${sessions}
   maxpipes 64
-  log /dev/stdout format raw daemon
+  log stdout format raw daemon
 defaults
   mode tcp
   log global

@@ -1,26 +1,13 @@
 /**
- * The log: JSON lines (or, when asked, lines for people) on standard output, one instance a thread.
- *
- * Lines gather in memory and leave in the background, so that a slow reader of the log never holds traffic up; beyond a
- * bound they are dropped and counted. Writes of several threads stay apart because the kernel takes each whole: up to
- * PIPE_BUF bytes into a pipe (pipe(7)), one socket buffer into the journal's stream socket.
+ * The log: JSON lines (or, when asked, lines for people) on standard output, one instance a thread. Most lines are plain fields,
+ * which `JSON.stringify` writes in a fifth of the time that pino takes; pino writes those that need more.
  */
 import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import type { LogFields, Logger } from '../core/logger.ts';
 import type { LogConfig } from './config/types.ts';
-
-/** PIPE_BUF on Linux. */
-const pipeWriteBytes = 4096;
-const otherWriteBytes = 16_384;
-/** Gathered before a write; less waits for `flushAfterMs`. */
-const gatherBytes = 2048;
-const flushAfterMs = 100;
-/** How long the end of a thread waits for a reader of the log. */
-const drainMs = 500;
-/** Lines kept for a reader that does not read. */
-const maxBufferedBytes = 1024 * 1024;
+import { LogWriter } from './log-writer.ts';
 
 /** Fields whose value is never written. (pino's `redact` would do it at any depth, for 6 µs a line.) */
 const hiders = Object.fromEntries(['secret', 'token', 'authorization'].map((name) => [name, () => '[hidden]']));
@@ -52,7 +39,6 @@ export interface LogOptions {
 /** Opens the log of this thread. It flushes itself when the thread exits. */
 export async function openLog(config: LogConfig, options: LogOptions = {}): Promise<LogSink> {
   const fd = options.fd ?? 1;
-  let dropped = 0;
   const settings: pino.LoggerOptions = {
     level: config.level,
     base: options.fields ?? null,
@@ -72,56 +58,29 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
     });
     return { log: new PinoLogger(pino(settings, stream)), dropped: () => 0, flush: () => {}, drain: async () => {} };
   }
-  const destination = pino.destination({
-    fd,
-    sync: false,
-    minLength: gatherBytes,
-    maxWrite: fstatSync(fd).isFIFO() ? pipeWriteBytes : otherWriteBytes,
-    maxLength: maxBufferedBytes,
-  });
-  // A timer only while something waits: one that runs all the time would wake an idle thread ten times a second.
-  let waits = false;
+  const writer = new LogWriter(fd);
   const journal = isJournal(fd);
   const stream = {
     // pino says in `lastLevel` what the line to be written is.
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 30,
     write(line: string) {
-      destination.write(journal ? `${journalPrefix[this.lastLevel] ?? ''}${line}` : line);
-      if (waits) return;
-      waits = true;
-      setTimeout(() => {
-        waits = false;
-        destination.flush();
-      }, flushAfterMs).unref();
+      writer.write(journal ? `${journalPrefix[this.lastLevel] ?? ''}${line}` : line);
     },
   };
-  destination.on('drop', () => {
-    dropped++;
-  });
-  // A reader that went away (EPIPE) is no reason to stop serving.
-  destination.on('error', () => {
-    dropped++;
-  });
-  const flush = () => {
-    try {
-      destination.flushSync();
-    } catch {
-      dropped++;
-    }
-  };
-  const drain = async () => {
-    await new Promise<void>((resolve) => {
-      const late = setTimeout(resolve, drainMs);
-      destination.flush(() => {
-        clearTimeout(late);
-        resolve();
-      });
-    });
-    flush();
-  };
+  const flush = () => writer.flush();
   process.once('exit', flush);
-  return { log: new PinoLogger(pino(settings, stream)), dropped: () => dropped, flush, drain };
+  const plain: PlainLines = {
+    begin: `${journal ? journalPrefix[30] : ''}{"level":"info"`,
+    timestamp: settings.timestamp as () => string,
+    write: (line) => writer.write(line),
+  };
+  return {
+    log: new PinoLogger(pino(settings, stream), plain, inner(options.fields ?? {})),
+    dropped: () => writer.dropped,
+    flush,
+    drain: () => writer.drain(),
+  };
 }
 
 /** Whether a descriptor is the stream that systemd made to the journal (systemd.exec(5), JOURNAL_STREAM: device:inode). */
@@ -145,20 +104,39 @@ function timestamps(): () => string {
   };
 }
 
+/** How lines of level info whose fields are plain are written without pino, as pino writes them. */
+interface PlainLines {
+  readonly begin: string;
+  readonly timestamp: () => string;
+  write(line: string): void;
+}
+
+/** Fields as they stand within a line. */
+function inner(fields: LogFields): string {
+  const text = JSON.stringify(fields);
+  return text === '{}' ? '' : `,${text.slice(1, -1)}`;
+}
+
 class PinoLogger implements Logger {
   readonly debugEnabled: boolean;
   readonly #pino: pino.Logger;
+  readonly #plain: PlainLines | undefined;
+  readonly #bindings: string;
 
-  constructor(instance: pino.Logger) {
-    this.#pino = instance;
+  constructor(instance: pino.Logger, plain?: PlainLines, bindings = '') {
     this.debugEnabled = instance.isLevelEnabled('debug');
+    this.#pino = instance;
+    this.#plain = instance.isLevelEnabled('info') ? plain : undefined;
+    this.#bindings = bindings;
   }
 
   debug(fields: LogFields, message: string): void {
     if (this.debugEnabled) this.#pino.debug(fields, message);
   }
   info(fields: LogFields, message: string): void {
-    this.#pino.info(fields, message);
+    if (this.#plain === undefined || !isPlain(fields) || !this.#writePlain(this.#plain, fields, message)) {
+      this.#pino.info(fields, message);
+    }
   }
   warn(fields: LogFields, message: string): void {
     this.#pino.warn(fields, message);
@@ -167,6 +145,30 @@ class PinoLogger implements Logger {
     this.#pino.error(fields, message);
   }
   child(fields: LogFields): Logger {
-    return new PinoLogger(this.#pino.child(fields));
+    const plain = isPlain(fields) ? this.#plain : undefined;
+    const bindings = plain === undefined ? '' : this.#bindings + inner(fields);
+    return new PinoLogger(this.#pino.child(fields), plain, bindings);
   }
+
+  /** False when JSON has no form for the fields. */
+  #writePlain({ begin, timestamp, write }: PlainLines, fields: LogFields, message: string): boolean {
+    let text: string;
+    try {
+      text = inner(fields);
+    } catch {
+      return false;
+    }
+    write(`${begin}${timestamp()}${this.#bindings}${text},"msg":${JSON.stringify(message)}}\n`);
+    return true;
+  }
+}
+
+/** Whether none of the fields is one that pino writes in a way of its own. */
+function isPlain(fields: LogFields): boolean {
+  return (
+    fields.err === undefined &&
+    fields.secret === undefined &&
+    fields.token === undefined &&
+    fields.authorization === undefined
+  );
 }

@@ -54,6 +54,45 @@ t.test('secrets are hidden', async (t) => {
   t.match(read(), /"secret":"\[hidden\]"/);
 });
 
+t.test('fields that JSON has no form for are written all the same', async (t) => {
+  const { fd, read } = file(t, 'odd');
+  const sink = await openLog({ level: 'info', format: 'json' }, { fd, fields: { thread: 'data-1' } });
+  const circle: Record<string, unknown> = { name: 'a "b"\n€' };
+  circle.self = circle;
+  sink.log.info({ circle }, 'circle');
+  sink.log.info({ big: 2n ** 60n }, 'big');
+  sink.log.info({ nothing: undefined, none: Number.NaN, text: 'a "b"\n€' }, 'said "so"');
+  sink.log.child({ err: new Error('no') }).info({}, 'child');
+  sink.log.info({}, '');
+  sink.flush();
+  const lines = read()
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.match(lines, [
+    { level: 'info', thread: 'data-1', circle: { name: 'a "b"\n€' }, msg: 'circle' },
+    { big: 2 ** 60, msg: 'big' },
+    { thread: 'data-1', none: null, text: 'a "b"\n€', msg: 'said "so"' },
+    { err: { message: 'no' }, msg: 'child' },
+    { thread: 'data-1', msg: '' },
+  ]);
+  t.notOk('nothing' in lines[2]);
+});
+
+t.test('lines of any length keep their order', async (t) => {
+  const { fd, read } = file(t, 'long');
+  const sink = await openLog({ level: 'info', format: 'json' }, { fd });
+  const texts = Array.from({ length: 40 }, (_, i) => `${i} ${'é'.repeat((i * 997) % 20_000)}`);
+  for (const text of texts) sink.log.info({ text }, 'line');
+  await sink.drain();
+  const lines = read()
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).text);
+  t.strictSame(lines, texts);
+  t.equal(sink.dropped(), 0);
+});
+
 t.test('pretty lines are for people', async (t) => {
   const { fd, read } = file(t, 'pretty');
   const sink = await openLog({ level: 'info', format: 'pretty' }, { fd });
@@ -104,8 +143,8 @@ t.test('drain waits for a line that a background write has in hand', (t) => {
     'queued.mjs',
     `import { pbkdf2 } from 'node:crypto';
      const { log, drain } = await openLog({ level: 'info', format: 'json' });
-     pbkdf2('a', 'b', 100_000, 64, 'sha512', () => {});
-     log.info({ text: 'x'.repeat(3000) }, 'last words');
+     pbkdf2('a', 'b', 10_000, 64, 'sha512', () => {});
+     log.info({ text: 'x'.repeat(5000) }, 'last words');
      if (workerData === 'drain') await drain();
      process.exit(0);`,
   );
@@ -114,7 +153,10 @@ t.test('drain waits for a line that a background write has in hand', (t) => {
       `queued-${workerData}.mjs`,
       `new Worker(${JSON.stringify(logger)}, { workerData: '${workerData}' });`,
     );
-    const { stdout } = spawnSync(process.execPath, [parent], {
+    // Into a named pipe no write is made at once (RWF_NOWAIT), so the background makes it.
+    const fifo = join(folder, `queued-${workerData}`);
+    execFileSync('mkfifo', [fifo]);
+    const stdout = execFileSync('sh', ['-c', 'cat "$2" & "$0" "$1" >"$2"; wait', process.execPath, parent, fifo], {
       encoding: 'utf8',
       env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
     });
@@ -147,6 +189,40 @@ t.test('lines of threads that write to one pipe stay whole', (t) => {
     .split('\n')
     .map((line) => JSON.parse(line));
   t.equal(lines.length, 4000);
+  t.end();
+});
+
+t.test('a reader that is late misses nothing that there was room for', (t) => {
+  const go = join(folder, 'go');
+  execFileSync('mkfifo', [go]);
+  const logger = script(
+    'early.mjs',
+    `import { writeFileSync } from 'node:fs';
+     const { log, drain, dropped } = await openLog({ level: 'info', format: 'json' });
+     const text = 'x'.repeat(150);
+     for (let i = 0; i < 2000; i++) {
+       log.info({ i, text }, 'line');
+       if (i % 10 === 0) await new Promise(setImmediate);
+     }
+     writeFileSync(${JSON.stringify(go)}, '');
+     await drain();
+     for (let i = 2000; i < 2100; i++) log.info({ i, dropped: dropped() }, 'line');
+     await drain();`,
+  );
+  // The pipe is full long before anybody reads; the reader begins when the last line is written.
+  const out = execFileSync('sh', ['-c', '"$0" "$1" | { cat "$2"; cat; }', process.execPath, logger, go], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 24,
+  });
+  const lines = out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.strictSame(
+    lines.map(({ i }) => i),
+    Array.from({ length: 2100 }, (_, i) => i),
+  );
+  t.equal(lines.at(-1).dropped, 0);
   t.end();
 });
 
