@@ -7,7 +7,7 @@ import type { BenchOptions } from './options.ts';
 import type { Cores, Server } from './process.ts';
 import { type ClosedWork, closedWorks, runClosed } from './proxy/closed.ts';
 import { idleWork, runIdle } from './proxy/idle.ts';
-import { pacedWorks, runPaced } from './proxy/latency.ts';
+import { pacedWorks, runPaced, sustainedRate } from './proxy/latency.ts';
 import { compilePrograms, findPeers, type ProxyBench, startOrigins, startPeer } from './proxy/peers.ts';
 import { median, type Results } from './table.ts';
 
@@ -51,7 +51,9 @@ async function benchWorking(bench: ProxyBench): Promise<void> {
     for (const work of closed) peaks.set(work.name, await runAll(bench, work, servers, bench.runs));
     for (const work of paced) {
       const peakOf = closedWorks.find(({ name }) => name === work.peakOf)!;
-      const rate = Math.round((peaks.get(work.peakOf) ?? (await runAll(bench, peakOf, servers, 0))) / 2);
+      const half = (peaks.get(work.peakOf) ?? (await runAll(bench, peakOf, servers, 0))) / 2;
+      // The last of the peers is the relay in C.
+      const rate = await sustainedRate(bench, work, bench.peers.at(-1)!, half);
       bench.say(`${work.name}: ${rate}/s`);
       for (let run = 0; run <= bench.runs; run++) {
         await runPaced(bench, work, bench.peers, rate, run > 0);

@@ -45,7 +45,7 @@ export function writeIntroduction(session: Introduced, pool: PoolSnapshot, bytes
   }
   if (passedOn === undefined && isPlain(pool)) {
     const length = session.source.family === 4 ? 28 : 52;
-    return writeV2(bytes.subarray(end - length), session.source, destinationOf(session));
+    return writeV2(bytes, session.source, destinationOf(session), end - length);
   }
   const start = head(session);
   const checksum = pool.proxyV2Options.includes('crc32c');
@@ -107,5 +107,5 @@ function destinationOf(session: Introduced): AddressSpan {
   if (session.destination !== undefined) return session.destination;
   // A client that reset has no name any more; its header is of no use to anybody then.
   if (localAddress(session.client.fd, local) < 0) return session.source;
-  return spanOfSockaddr(Uint8Array.from(local.bytes));
+  return spanOfSockaddr(local.copy());
 }

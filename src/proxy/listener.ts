@@ -205,7 +205,7 @@ export class Listener implements EventHandler {
     if (!owner.mayAccept(this)) return false;
     const fd = acceptTcp(this.#fd, owner.peer);
     if (fd >= 0) {
-      owner.onAccepted(this, fd, spanOfSockaddr(Uint8Array.from(owner.peer.bytes)));
+      owner.onAccepted(this, fd, spanOfSockaddr(owner.peer.copy()));
       return true;
     }
     if (fd === -EAGAIN) return false;

@@ -45,20 +45,20 @@ export interface AddressSpan {
 
 /**
  * Writes a version 2 PROXY header for a TCP connection; both addresses are of one family. Returns its length.
- * @param out at least 52 bytes
+ * @param out at least 52 bytes from `start` on
  */
-export function writeV2(out: Uint8Array, source: AddressSpan, destination: AddressSpan): number {
-  out.set(v2Signature, 0);
+export function writeV2(out: Uint8Array, source: AddressSpan, destination: AddressSpan, start = 0): number {
+  out.set(v2Signature, start);
   const family = source.family;
   const width = family === 4 ? 4 : 16;
-  out[12] = commandProxy;
-  out[13] = family === 4 ? streamOverInet : streamOverInet6;
-  out[14] = 0;
-  out[15] = 2 * width + 4;
-  let at = copySpan(out, 16, source, width);
+  out[start + 12] = commandProxy;
+  out[start + 13] = family === 4 ? streamOverInet : streamOverInet6;
+  out[start + 14] = 0;
+  out[start + 15] = 2 * width + 4;
+  let at = copySpan(out, start + 16, source, width);
   at = copySpan(out, at, destination, width);
   at = writePort(out, at, source.port);
-  return writePort(out, at, destination.port);
+  return writePort(out, at, destination.port) - start;
 }
 
 /** What stands in a version 2 header before its fields. */
