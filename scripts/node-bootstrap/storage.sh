@@ -23,16 +23,14 @@ server() {
     run env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nfs-kernel-server
   fi
   # Version 4 alone: one port, 2049, and no portmapper.
-  write_file "$NFS_CONF" <<'CONF'
-# Written by storage.sh.
+  local config='# Written by storage.sh.
 [nfsd]
 vers3=n
 vers4=y
 vers4.0=n
 vers4.1=y
-vers4.2=y
-CONF
-  local restart=$WRITTEN
+vers4.2=y'
+  write_file "$NFS_CONF" <<<"$config"
   if [ -z "$DRY_RUN" ]; then mkdir -p "$ROOT$NFS_SHARE"; else echo "would make: $NFS_SHARE"; fi
   # no_root_squash: the driver makes each volume's folder as root of the node it runs on.
   write_file "$EXPORTS" <<CONF
@@ -40,7 +38,7 @@ CONF
 $NFS_SHARE $PRIVATE_SUBNET(rw,sync,no_subtree_check,no_root_squash)
 CONF
   run systemctl enable --now nfs-server.service
-  if [ "$restart" = changed ]; then run systemctl restart nfs-server.service; fi
+  once nfs-restart "$config" run systemctl restart nfs-server.service
   run exportfs -ra
   log "$NFS_SHARE is exported to $PRIVATE_SUBNET. Next, on a control plane: storage.sh cluster"
 }

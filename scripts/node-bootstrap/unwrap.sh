@@ -45,7 +45,7 @@ remove_unwrap() {
     return
   fi
   run systemctl disable --now v6edge.service
-  remove "$CONFIG"
+  remove "$CONFIG" "$STATE_DIR/steps/unwrap"
   log 'v6edge is stopped. On the edge, take port and proxyProtocol of the pool back as they were.'
 }
 
@@ -56,15 +56,13 @@ install_unwrap() {
   ours_to_write || usage_error "$CONFIG is there and not written by this script" \
     'This host does something else with v6edge: add the listener of manifests/unwrap/v6edge.yaml to it by hand.'
   install_package
-  render "$BOOTSTRAP/manifests/unwrap/v6edge.yaml" | write_file "$CONFIG"
+  local config
+  config=$(render "$BOOTSTRAP/manifests/unwrap/v6edge.yaml")
+  write_file "$CONFIG" <<<"$config"
   run v6edge check --config "$ROOT$CONFIG"
-  if [ "$WRITTEN" = changed ]; then
-    run systemctl enable v6edge.service
-    # Its sockets outlive a restart, so that nobody is turned away.
-    run systemctl restart v6edge.service
-  else
-    run systemctl enable --now v6edge.service
-  fi
+  # Its sockets outlive a restart, so that nobody is turned away.
+  once unwrap "$config" run systemctl restart v6edge.service
+  run systemctl enable --now v6edge.service
   cat <<END
 On the edge, in the pool of the masters:
 
