@@ -87,6 +87,8 @@ print_material() {
 
 send_material() {
   local url="http://[$EDGE_ADDRESS]:$JOIN_PORT/join/material" header
+  # The listener that gave this node its settings, wherever that is.
+  if [[ $REPORT_URL = */join/report ]]; then url=${REPORT_URL%report}material; fi
   if [ -n "$DRY_RUN" ]; then
     if [ -n "$NODE_SECRET" ]; then echo "would send what further nodes join with: PUT $url"; else echo 'would print what further nodes join with'; fi
     return

@@ -1,6 +1,6 @@
 # worker.sh: kubeadm join, with a kubeadm that leaves what the real one leaves (cluster-stubs.bash).
 load helpers
-load cluster-stubs
+load cluster/cluster-stubs
 
 setup() {
   fake_node

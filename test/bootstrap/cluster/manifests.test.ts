@@ -6,10 +6,10 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { exec } from '../lab/process.ts';
+import { exec } from '../../lab/process.ts';
 import { at, documents, type KubernetesObject, manifests, render, templates } from './rendered.ts';
 
-const checkout = join(import.meta.dirname, '../..');
+const checkout = join(import.meta.dirname, '../../..');
 
 // `apiVersion kind` of what we apply: the package that brings its schema and type.
 const models: Readonly<Record<string, string>> = {

@@ -1,6 +1,6 @@
 # control-plane.sh: kubeadm init and join, with a kubeadm that leaves what the real one leaves (cluster-stubs.bash).
 load helpers
-load cluster-stubs
+load cluster/cluster-stubs
 
 setup() {
   fake_node
@@ -112,6 +112,13 @@ grep_config() { grep -qF -- "$1" "$FAKE/config.yaml" || { cat "$FAKE/config.yaml
   grep -qx "CERTIFICATE_KEY=$(printf 'e%.0s' {1..64})" "$FAKE/sent"
   grep -qx "CA_CERT_HASHES=$hash" "$FAKE/sent"
   not_called '^kubeadm init --config'
+}
+
+@test "it is sent to the listener that this node has its settings from" {
+  join_settings ROLE=control-plane NODE_NAME=cp1 CLUSTER_INIT=yes KUBEADM_TOKEN= CA_CERT_HASHES= NODE_SECRET=$secret 'REPORT_URL=http://[fd00:6:6::1]:9000/join/report'
+  script control-plane.sh
+  succeeds
+  called_like '^curl .*-X PUT .*http://\[fd00:6:6::1\]:9000/join/material$'
 }
 
 @test "without a secret of the edge's the material is printed" {

@@ -3,9 +3,9 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { describe, exec } from '../lab/process.ts';
+import { describe, exec } from '../../lab/process.ts';
 
-export const scripts = join(import.meta.dirname, '../../scripts/node-bootstrap');
+export const scripts = join(import.meta.dirname, '../../../scripts/node-bootstrap');
 export const manifests = join(scripts, 'manifests');
 
 /** Paths of all templates, relative to the folder. */

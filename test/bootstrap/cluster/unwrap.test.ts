@@ -8,14 +8,14 @@ import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { DaemonHome, logged } from '../edge/daemon-process.ts';
-import { describe, exec, mustExec, waitFor } from '../lab/process.ts';
-import { eventually, inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
+import { DaemonHome, logged } from '../../edge/daemon-process.ts';
+import { describe, exec, mustExec, waitFor } from '../../lab/process.ts';
+import { eventually, inNamespace, ip, PeerNamespace } from '../../linux/netns.ts';
 import { render } from './rendered.ts';
 
 const [edgeAddress, node, stranger] = ['fd42:6ed9:e001:1::1', 'fd42:6ed9:e001:1::11', 'fd42:6ed9:e001:1::66'];
 const [edge6, client6, edge4, client4] = ['2001:db8::1', '2001:db8::9', '192.0.2.10', '192.0.2.9'];
-const program = join(import.meta.dirname, '../../bin/v6edge');
+const program = join(import.meta.dirname, '../../../bin/v6edge');
 
 /** The two networks: private between node and edge, public where edge and clients are. */
 async function network(t: Test): Promise<PeerNamespace> {
