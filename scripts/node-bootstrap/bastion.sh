@@ -18,7 +18,7 @@
 #   --env FILE          the cluster's settings (/etc/v6edge-node/edge.env)
 
 # shellcheck source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh" || exit
 
 transfer() {
   local arguments=(+noall +answer +onesoa +time=5 +tries=2 "@$EDGE_ADDRESS" "$ZONE" AXFR) answer

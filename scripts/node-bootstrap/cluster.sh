@@ -19,7 +19,7 @@
 # Placeholders are variables that only render reads.
 # shellcheck disable=SC2034
 # shellcheck source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh" || exit
 # shellcheck source=manifests.sh
 . "$BOOTSTRAP/manifests.sh"
 

@@ -40,7 +40,7 @@ die() {
 usage_error() { DIE_CODE=2 die "$@"; }
 
 # The comment at the head of the script is its --help.
-usage() { sed -n '2,$ { /^#/!q; s/^# \{0,1\}//; p }' "$0"; }
+usage() { sed -n '2,$ { /^#/!q; /^# shellcheck /q; s/^# \{0,1\}//; p }' "$0"; }
 
 on_error() {
   local code=$?

@@ -11,7 +11,7 @@
 #   --env FILE      the cluster's settings (/etc/v6edge-node/edge.env)
 
 # shellcheck source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh" || exit
 # shellcheck source=manifests.sh
 . "$BOOTSTRAP/manifests.sh"
 

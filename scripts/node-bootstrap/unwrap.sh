@@ -14,7 +14,7 @@
 #   --env FILE       the cluster's settings (/etc/v6edge-node/edge.env)
 
 # shellcheck source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh" || exit
 
 CONFIG=/etc/v6edge/v6edge.yaml
 MARK='# Written by unwrap.sh'

@@ -11,7 +11,7 @@
 #   --join FILE     this node's settings and secrets (/etc/v6edge-node/join.env)
 
 # shellcheck source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh" || exit
 # shellcheck source=kubeadm-steps.sh
 . "$BOOTSTRAP/kubeadm-steps.sh"
 
