@@ -37,16 +37,14 @@ report() {
     warn "the edge was not told ($REPORT_URL does not answer); that changes nothing here"
 }
 
-# The settings' places for good; what was given by name stays where it is.
+# The settings' places for good; what was given by name stays where it is, and what was for joining alone in it.
 keep_settings() {
   if [ "$ENV_FILE" != "$ROOT$CONFIG_DIR/edge.env" ]; then write_file "$CONFIG_DIR/edge.env" <"$ENV_FILE"; fi
-  if [ "$JOIN_FILE" != "$ROOT$CONFIG_DIR/join.env" ]; then write_file "$CONFIG_DIR/join.env" 0600 <"$JOIN_FILE"; fi
+  if [ "$JOIN_FILE" != "$ROOT$CONFIG_DIR/join.env" ]; then keep_identity; fi
 }
 
-# What was for joining alone; the node's own secret stays, with which a control plane sends the edge what others join with.
-forget_secrets() {
-  sed -E 's/^(KUBEADM_TOKEN|CERTIFICATE_KEY)=.*/\1=/' "$ROOT$CONFIG_DIR/join.env" | write_file "$CONFIG_DIR/join.env" 0600
-}
+# join.env without the secrets of joining; the node's own stays, with which a control plane sends the edge what others join with.
+keep_identity() { sed -E 's/^(KUBEADM_TOKEN|CERTIFICATE_KEY)=.*/\1=/' "$JOIN_FILE" | write_file "$CONFIG_DIR/join.env" 0600; }
 
 # What a step goes by: the same again is passed over when it has succeeded. Secrets change from try to try, and change nothing.
 input_of() {
@@ -90,7 +88,7 @@ main() {
   done
   if [ -n "$DRY_RUN" ]; then return; fi
   report 'done'
-  forget_secrets
+  keep_identity
   log "$NODE_FQDN is a $ROLE of $CLUSTER_NAME"
 }
 main "$@"

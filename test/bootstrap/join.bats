@@ -82,6 +82,9 @@ steps() { sed -n 's/^step //p' "$CALLS" | tr '\n' ' '; }
   has /etc/v6edge-node/join.env KUBEADM_TOKEN=
   has /etc/v6edge-node/join.env NODE_SECRET=node-secret-1
   ! grep -r abcdef.0123 "$ROOT"
+  script join.sh --env "$FAKE/bundle/edge.env" --join "$FAKE/bundle/join.env"
+  succeeds
+  does_not_say changed:
 }
 
 @test "an edge that does not listen to reports stops nothing" {
