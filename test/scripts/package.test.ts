@@ -58,7 +58,7 @@ t.test('it has everything, owned by root, writable by nobody else', async (t) =>
     ['usr/lib/v6edge/bin/v6edge', '-rwxr-xr-x'],
     ['usr/lib/v6edge/app/main.js', '-rw-r--r--'],
     ['usr/lib/v6edge/app/worker.js', '-rw-r--r--'],
-    ['usr/lib/v6edge/node-bootstrap/lib.sh', '-rw-r--r--'],
+    ['usr/lib/v6edge/node-bootstrap/join.sh', '-rw-r--r--'],
     ['usr/lib/systemd/system/v6edge.service', '-rw-r--r--'],
     ['usr/lib/systemd/system/v6edge.socket', '-rw-r--r--'],
     ['usr/lib/sysusers.d/v6edge.conf', '-rw-r--r--'],

@@ -171,7 +171,7 @@ export function completeJoin(
     fault(['cluster', 'serviceSubnet'], 'its length is to be 108 to 120');
   }
   const scripts = resolve(folder, parsed.scripts ?? packagedScripts());
-  if (!existsSync(joinPath(scripts, 'lib.sh'))) {
+  if (!existsSync(joinPath(scripts, 'join.sh'))) {
     fault(parsed.scripts === undefined ? [] : ['scripts'], `there are no node scripts in ${scripts}`);
   } else checkSettings(cluster.settings, scripts, fault);
   if (!good || zone === undefined) return undefined;

@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { joinEnv } from '../../../src/edge/join/bundle.ts';
 import { edgeEnv, formatEnv, otherSettings } from '../../../src/edge/join/env-file.ts';
+import { parseMaterial } from '../../../src/edge/join/material.ts';
+import { describe, exec } from '../../lab/process.ts';
 import { joinConfig, storedNode } from './stage.ts';
 
 const scripts = join(import.meta.dirname, '../../../scripts/node-bootstrap');
@@ -71,6 +73,36 @@ t.test('settings of a cluster', (t) => {
     PTR: 'edge',
   });
   t.end();
+});
+
+t.test('the scripts take what we write', async (t) => {
+  const dir = t.testdir({});
+  const material = parseMaterial(
+    `BOOTSTRAP_TOKEN=abcdef.0123456789abcdef\nCA_CERT_HASHES=sha256:${'0a'.repeat(32)}\n`,
+    'api',
+    0,
+  );
+  const parts = {
+    node: storedNode('w1'),
+    zone: 'cluster.test',
+    material,
+    reportUrl: 'http://[fd00:6:6::1]:8654/join/report',
+    secret: 'a_b-c',
+  };
+  const config = joinConfig(
+    '  cluster: { sans: [api.example.org, "2001:db8:1::1"], repositories: { mirrors: ["docker.io=mirror.example.net/docker"] } }',
+  );
+  writeFileSync(join(dir, 'edge.env'), formatEnv(edgeEnv(config)));
+  writeFileSync(join(dir, 'join.env'), formatEnv(joinEnv(parts)));
+  const read =
+    '. "$1/lib.sh"; load_settings; load_join; echo "$NODE_FQDN $ROLE $PRIVATE_SUBNET $EXTRA_SANS $KUBEADM_TOKEN $DNS_KEY_NAME"';
+  const env = { ENV_FILE: join(dir, 'edge.env'), JOIN_FILE: join(dir, 'join.env') };
+  const result = await exec(['bash', '-c', read, 'test', scripts], { env });
+  t.equal(result.code, 0, describe(result));
+  t.equal(
+    result.stdout.trim(),
+    'w1.cluster.test worker fd00:6:6::/64 api.example.org 2001:db8:1::1 abcdef.0123456789abcdef w1.cluster.test',
+  );
 });
 
 t.test('the key of a control plane’s certificates is for control planes alone', (t) => {
