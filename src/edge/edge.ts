@@ -54,6 +54,7 @@ import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
 import type { Sockets } from './sockets.ts';
+import { Stories } from './stories.ts';
 import { DataThreads } from './threads.ts';
 
 /** How often what data threads say of themselves (sockets, upstreams) is asked for. */
@@ -87,6 +88,8 @@ export class Edge {
   readonly discovery: Discovery;
   readonly join: Join;
   readonly events: EventStream;
+  /** What follows from changes of zones. */
+  readonly stories: Stories;
   /** What is heard of nodes, for the doctor. */
   readonly nodes: NodeLedger;
   readonly dnsSettings: DnsSettingsMaker;
@@ -117,6 +120,17 @@ export class Edge {
     this.dnsSettings = new DnsSettingsMaker(this.threadCount, this.counters, cryptoRandom.fill(new Uint8Array(16)));
     this.events = new EventStream(this.clock);
     this.nodes = new NodeLedger(this.clock);
+    this.stories = new Stories({
+      clock: this.clock,
+      log: log.child({ module: 'edge' }),
+      stream: this.events,
+      sessionsOf: (pool, member) => {
+        const members = this.#proxySnapshot?.pools.find(({ name }) => name === pool)?.members;
+        const slot = members?.find(({ name }) => name === member)?.slot;
+        return slot === undefined ? 0 : this.counters.gauge(memberGaugeBase(slot));
+      },
+      advertisements: () => JSON.stringify(this.ra.status().map((one) => [one.state, one.advertisement])),
+    });
     this.#hooks = new Hooks({ clock: this.clock, log: log.child({ module: 'hooks' }), stream: this.events });
     this.#hooks.apply(config.hooks);
     this.#network = new NetworkMonitor({
@@ -131,10 +145,10 @@ export class Edge {
       counters: this.dnsControlCounters,
       stateDir: config.stateDir,
       publish: (publication) => {
-        this.discovery.zoneChanged(publication);
+        this.discovery.zoneChanged(publication, this.stories.published(publication));
         return this.threads.publish(publication);
       },
-      emit: (event) => this.events.emit(zoneEvent(event)),
+      emit: (event) => this.stories.zoneEvent(zoneEvent(event)),
       saw: (sighting) => this.nodes.updated(sighting),
     });
     this.proxy = new ProxyControl({
@@ -143,7 +157,7 @@ export class Edge {
       log: log.child({ module: 'proxy' }),
       publish: (snapshot) => this.#publishProxy(snapshot),
       keep: new StateFile(join(config.stateDir, 'proxy.json')),
-      emit: (event) => this.events.emit(event),
+      emit: (event) => this.stories.memberEvent(event),
       memberSlots: {
         capacity: memberSlots,
         busy: (slot) => this.counters.gauge(memberGaugeBase(slot)) > 0,
@@ -171,7 +185,8 @@ export class Edge {
       clock: this.clock,
       log: log.child({ module: 'discovery' }),
       dns: this.dns,
-      proxy: this.proxy,
+      setDiscovered: (members, change, cause) =>
+        this.stories.discovered(change, cause, () => this.proxy.setDiscovered(change.pool, members)),
       upstreams: () => this.#config.dns?.forward?.upstreams ?? [],
       ca: () => this.#config.dns?.forward?.ca,
     });
@@ -304,6 +319,7 @@ export class Edge {
     // A real stop tells the nodes first, so that they turn elsewhere while sessions end; a restart serves them to the last.
     const farewell = options.final ? stopAdvertising() : undefined;
     this.discovery.stop();
+    this.stories.stop();
     this.proxy.stop();
     await this.join.stop();
     await this.#step('data threads', () => this.threads.stop(lastMs, options.handOver));

@@ -4,9 +4,10 @@
  */
 import type { Clock } from '../core/clock.ts';
 import type { ZoneEvent } from '../dns/control.ts';
-import type { MemberEvent, MemberWarning } from '../proxy/control.ts';
+import type { MemberEvent, MemberRemoved, MemberWarning } from '../proxy/control.ts';
 import type { RaEvent } from '../ra/context.ts';
 import type { JoinEvent } from './join/events.ts';
+import type { DiscoveryEvent, StoryEvent } from './story-text.ts';
 
 /** A configuration was read again. */
 export interface ReloadEvent {
@@ -23,12 +24,24 @@ type ZoneEdgeEvent = {
 }[ZoneEvent['type']];
 
 /** What is told, beside its number and time. */
-export type EdgeEvent = MemberEvent | MemberWarning | ZoneEdgeEvent | RaEvent | JoinEvent | ReloadEvent;
+export type EdgeEvent =
+  | MemberEvent
+  | MemberWarning
+  | MemberRemoved
+  | DiscoveryEvent
+  | StoryEvent
+  | ZoneEdgeEvent
+  | RaEvent
+  | JoinEvent
+  | ReloadEvent;
 
 /** Each kind once: the compiler sees to it that none is missing. */
 const kinds: Readonly<Record<EdgeEvent['kind'], true>> = {
   member: true,
   'member-warning': true,
+  'member-removed': true,
+  discovery: true,
+  story: true,
   'zone-updated': true,
   'zone-transferred': true,
   'zone-expired': true,
@@ -50,6 +63,8 @@ export interface NumberedEvent {
   readonly id: number;
   /** Wall-clock milliseconds. */
   readonly at: number;
+  /** `zone/serial` of the change of a zone that it follows from, or is; undefined: of none that is known. */
+  readonly cause: string | undefined;
   readonly event: EdgeEvent;
 }
 
@@ -75,8 +90,8 @@ export class EventStream {
     return this.#readers.size;
   }
 
-  emit(event: EdgeEvent): void {
-    const numbered = { id: ++this.#id, at: this.#clock.wall(), event };
+  emit(event: EdgeEvent, cause?: string): void {
+    const numbered = { id: ++this.#id, at: this.#clock.wall(), cause, event };
     this.#recent.push(numbered);
     if (this.#recent.length > kept) this.#recent.shift();
     for (const reader of [...this.#readers]) reader(numbered);

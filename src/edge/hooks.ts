@@ -91,13 +91,13 @@ class Hook {
     const { clock, post } = this.#context;
     const next = this.#waiting[0];
     if (next === undefined) return;
-    const { id, at, event } = next;
+    const { id, at, cause, event } = next;
     const sending = new AbortController();
     this.#sending = sending;
     const timeout = clock.after(this.config.timeoutMs, () => sending.abort(new Error('no answer in time')));
     let failure: string | undefined;
     try {
-      await post(this.config.url, JSON.stringify({ ...event, id, at, host: hostname() }), sending.signal);
+      await post(this.config.url, JSON.stringify({ ...event, id, at, cause, host: hostname() }), sending.signal);
     } catch (error) {
       failure = errorMessage(error);
     }

@@ -14,13 +14,27 @@ import { checkMember, checkWeight, memberKey, sameServer } from './control/membe
 import { type Keep, Memory, type RemovedMember, type Saved, type SavedMember } from './control/memory.ts';
 import { newMembers, type Pool, poolSnapshot, poolStatus } from './control/pool.ts';
 import { SlotAllocator, type SlotUse } from './control/slots.ts';
-import type { AdminState, MemberEvent, MemberStatus, MemberWarning, PoolStatus } from './control/status.ts';
+import type {
+  AdminState,
+  MemberEvent,
+  MemberRemoved,
+  MemberStatus,
+  MemberWarning,
+  PoolStatus,
+} from './control/status.ts';
 import { Taken } from './control/taken.ts';
 import { listenerSlots, memberSlots } from './counters.ts';
 import { ProxyError } from './errors.ts';
 import type { ProxySnapshot } from './snapshot.ts';
 
-export type { AdminState, MemberEvent, MemberStatus, MemberWarning, PoolStatus } from './control/status.ts';
+export type {
+  AdminState,
+  MemberEvent,
+  MemberRemoved,
+  MemberStatus,
+  MemberWarning,
+  PoolStatus,
+} from './control/status.ts';
 
 /** How often a member that is being removed is looked at for sessions left. */
 const leavePollMs = 1000;
@@ -31,7 +45,7 @@ export interface ProxyControlContext {
   readonly random: Random;
   readonly log: Logger;
   readonly publish: (snapshot: ProxySnapshot) => void;
-  readonly emit: (event: MemberEvent | MemberWarning) => void;
+  readonly emit: (event: MemberEvent | MemberWarning | MemberRemoved) => void;
   /** Use of the slots in the shared counters; without `busy` members to remove go at once, sessions or not. */
   readonly memberSlots?: SlotUse;
   readonly listenerSlots?: SlotUse;
@@ -321,6 +335,8 @@ export class ProxyControl {
     pool.members.delete(member.config.name);
     this.#memberSlots.free(member.slot);
     this.#dirty = true;
+    const { clock, emit } = this.#context;
+    emit({ kind: 'member-removed', pool: pool.config.name, member: member.config.name, at: clock.wall() });
     return `${pool.config.name}/${member.config.name}`;
   }
 

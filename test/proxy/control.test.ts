@@ -109,6 +109,7 @@ function setUp(more: Partial<ProxyControlContext> = {}) {
   const log = new MemoryLogger();
   const snapshots: ProxySnapshot[] = [];
   const events: (MemberEvent | MemberWarning)[] = [];
+  const removed: string[] = [];
   const healthy = new Map<string, boolean>();
   const targets: CheckTarget[] = [];
   const control = new ProxyControl({
@@ -116,7 +117,10 @@ function setUp(more: Partial<ProxyControlContext> = {}) {
     log,
     random: new SeededRandom(1),
     publish: (snapshot) => snapshots.push(structuredClone(snapshot)),
-    emit: (event) => events.push(event),
+    emit: (event) => {
+      if (event.kind !== 'member-removed') events.push(event);
+      else removed.push(`${event.pool}/${event.member}`);
+    },
     probe: (target, _clock, done) => {
       targets.push(target);
       const ok = healthy.get(target.address) ?? true;
@@ -135,7 +139,7 @@ function setUp(more: Partial<ProxyControlContext> = {}) {
     log.lines
       .filter((line) => line.level !== 'debug')
       .map((line) => `${line.level} ${line.fields.member} ${line.message}: ${line.fields.reason}`);
-  return { clock, log, snapshots, events, healthy, targets, control, last, members, states, told };
+  return { clock, log, snapshots, events, removed, healthy, targets, control, last, members, states, told };
 }
 
 t.test('the first snapshot is there at once; one check decides about each member', (t) => {

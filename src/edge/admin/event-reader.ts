@@ -34,6 +34,6 @@ export function eventBody(stream: EventStream, lastId: number | undefined): Read
 }
 
 /** One event; JSON has no line breaks. */
-export function serverSentEvent({ id, at, event }: NumberedEvent): string {
-  return `id: ${id}\nevent: ${event.kind}\ndata: ${toJson({ ...event, at })}\n\n`;
+export function serverSentEvent({ id, at, cause, event }: NumberedEvent): string {
+  return `id: ${id}\nevent: ${event.kind}\ndata: ${toJson({ ...event, at, cause })}\n\n`;
 }

@@ -11,6 +11,7 @@ import { readUint16 } from '../../dns/wire/bytes.ts';
 import { isSubdomainKey, type NameKey, nameKey, nameToText } from '../../dns/wire/name.ts';
 import { TYPE } from '../../dns/wire/types.ts';
 import type { DiscoverConfig, MemberConfig, PoolConfig } from '../../proxy/config.ts';
+import type { PoolChange } from '../story-text.ts';
 import { type Answer, LookupError } from './lookup.ts';
 import { addressOf, discoveredMembers, maxDiscovered, type ServicePoint } from './members.ts';
 
@@ -26,8 +27,13 @@ export interface DiscoveryContext {
   readonly log: Logger;
   /** @throws {LookupError} */
   readonly lookup: (name: string, type: number) => Promise<Answer>;
-  /** Takes over the members of a pool, in place of those given before. @throws {Error} if it cannot */
-  readonly setDiscovered: (pool: string, members: readonly MemberConfig[]) => void;
+  /**
+   * Takes over the members of a pool, in place of those given before.
+   * @param change which of them are new, and which are gone
+   * @param cause of the change of a zone that made us look, if one did
+   * @throws {Error} if it cannot
+   */
+  readonly setDiscovered: (members: readonly MemberConfig[], change: PoolChange, cause: string | undefined) => void;
 }
 
 /** How discovery stands for one pool, for the admin API. */
@@ -73,10 +79,10 @@ export class Discovery {
     }
   }
 
-  /** A zone of ours changed: whoever rests on what changed looks again. */
-  zoneChanged(publication: ZonePublication): void {
+  /** A zone of ours changed: whoever rests on what changed looks again. @param cause what is told with what follows from it */
+  zoneChanged(publication: ZonePublication, cause?: string): void {
     const changed = changedNames(publication);
-    for (const follower of this.#followers.values()) if (follower.restsOn(changed)) follower.look();
+    for (const follower of this.#followers.values()) if (follower.restsOn(changed)) follower.look(cause);
   }
 
   status(): DiscoveryStatus[] {
@@ -102,6 +108,8 @@ class Follower {
   #looking = false;
   #again = false;
   #stopped = false;
+  /** Of the look that is asked for. */
+  #cause: string | undefined;
   #timer: Timer | undefined;
   #failures = 0;
   #error: string | undefined;
@@ -142,8 +150,9 @@ class Follower {
   }
 
   /** Looks now; while a look is under way, again after it. */
-  look(): void {
+  look(cause?: string): void {
     this.#timer?.cancel();
+    this.#cause = cause ?? this.#cause;
     this.#again = true;
     if (!this.#looking) void this.#run();
   }
@@ -167,6 +176,8 @@ class Follower {
   /** Returns when to look again; undefined: when the zone says so. */
   async #lookOnce(): Promise<number | undefined> {
     const look: Look = { ttlMs: Number.POSITIVE_INFINITY, own: new Set(), failure: undefined };
+    const cause = this.#cause;
+    this.#cause = undefined;
     let points: readonly ServicePoint[];
     try {
       points = await this.#find(look);
@@ -178,7 +189,7 @@ class Follower {
     if (this.#stopped) return undefined;
     this.#own = look.own;
     try {
-      this.#apply(points);
+      this.#apply(points, cause);
     } catch (error) {
       return this.#failed(error);
     }
@@ -242,15 +253,15 @@ class Follower {
     return rdata;
   }
 
-  #apply(points: readonly ServicePoint[]): void {
+  #apply(points: readonly ServicePoint[], cause?: string): void {
     const before = [...this.#names.values()];
     const members = discoveredMembers(this.#pool, points, this.#names);
     const after = members.map(({ name }) => name);
     const added = after.filter((name) => !before.includes(name));
     const gone = before.filter((name) => !after.includes(name));
     if (added.length > 0 || gone.length > 0)
-      this.#context.log.info({ ...this.#fields(), added, gone }, 'discovery changes the pool');
-    this.#context.setDiscovered(this.#pool.name, members);
+      this.#context.log.info({ ...this.#fields(), added, gone, cause }, 'discovery changes the pool');
+    this.#context.setDiscovered(members, { pool: this.#pool.name, name: this.#discover.name, added, gone }, cause);
     this.#points = points;
   }
 

@@ -8,8 +8,7 @@ import { cryptoRandom } from '../../core/random.ts';
 import type { UpstreamConfig } from '../../dns/config.ts';
 import type { DnsControl } from '../../dns/control.ts';
 import { isSubdomainKey, nameFromText, nameKey } from '../../dns/wire/name.ts';
-import type { ProxyControl } from '../../proxy/control.ts';
-import { Discovery } from './discovery.ts';
+import { Discovery, type DiscoveryContext } from './discovery.ts';
 import { type Ask, LookupError, lookup } from './lookup.ts';
 import { askServers } from './stub-resolver.ts';
 
@@ -17,7 +16,7 @@ export interface DiscoveryEngines {
   readonly clock: Clock;
   readonly log: Logger;
   readonly dns: DnsControl;
-  readonly proxy: ProxyControl;
+  readonly setDiscovered: DiscoveryContext['setDiscovered'];
   /** The configured upstreams; with none the system's own servers are asked. */
   readonly upstreams: () => readonly UpstreamConfig[];
   /** What those by TLS are known by. */
@@ -27,7 +26,7 @@ export interface DiscoveryEngines {
 const self = { kind: 'inet', address: parseAddress('::1'), port: 0 } as const;
 
 /** Discovery for a daemon. */
-export function createDiscovery({ clock, log, dns, proxy, upstreams, ca }: DiscoveryEngines): Discovery {
+export function createDiscovery({ clock, log, dns, setDiscovered, upstreams, ca }: DiscoveryEngines): Discovery {
   const askOwn: Ask = async (query) => {
     const [reply] = await dns.handle({ message: query, client: self, local: self, transport: 'tcp' });
     if (reply === undefined) throw new LookupError('our own zones gave no answer');
@@ -47,7 +46,7 @@ export function createDiscovery({ clock, log, dns, proxy, upstreams, ca }: Disco
     clock,
     log,
     lookup: (name, type) => lookup(context, name, type),
-    setDiscovered: (pool, members) => proxy.setDiscovered(pool, members),
+    setDiscovered,
   });
 }
 

@@ -61,3 +61,12 @@ export interface MemberWarning {
   /** Wall-clock milliseconds. */
   readonly at: number;
 }
+
+/** A member is no more in its pool: it was taken out, and has no session left unless it went by force. */
+export interface MemberRemoved {
+  readonly kind: 'member-removed';
+  readonly pool: string;
+  readonly member: string;
+  /** Wall-clock milliseconds. */
+  readonly at: number;
+}

@@ -48,7 +48,8 @@ async function daemon(t: Test) {
       `admin: { listen: ["unix:${home.socket}", "127.0.0.1:${apiPort}"], tokenFile: admin.token }`,
       `proxy: { listeners: [{ name: web, bind: ["127.0.0.1:${port}"], pool: web }],`,
       '  pools: { web: { check: { type: tcp, interval: 500ms, rise: 1, fall: 1 }, members: [',
-      `    { name: here, address: 127.0.0.1, port: ${memberPort} }, { name: gone, address: 127.0.0.1, port: ${nobody} }] } } }`,
+      `    { name: here, address: 127.0.0.1, port: ${memberPort} }, { name: gone, address: 127.0.0.1, port: ${nobody} }] },`,
+      `    moved: { check: { type: none }, discover: { aaaa: m.a.test, port: ${memberPort} } } } }`,
       `dns: { listen: ["127.0.0.1:${dnsPort}"], allow: [127.0.0.0/8], forward: { upstreams: ["127.0.0.1:${nobody}"] },`,
       '  zones: [{ name: a.test, ns: [edge.a.test], file: a.test.zone }] }',
     ].join('\n'),
@@ -72,7 +73,7 @@ async function open(t: Test, url: string, options: Parameters<Browser['newContex
     if (!request.url().startsWith(url)) faults.push(`request to ${request.url()}`);
   });
   await page.goto(url);
-  await page.locator('#pools-body table').waitFor();
+  await page.locator('#pools-body table').first().waitFor();
   return { page, faults };
 }
 
@@ -97,7 +98,7 @@ t.test('what it shows, and what its buttons do', async (t) => {
   await row('gone').locator('.badge:has-text("down")').waitFor();
   await row('here').locator('.badge:has-text("up")').waitFor();
   t.match(await row('gone').textContent(), /L4CON/, 'why it is down');
-  t.match(await page.locator('#pools-body caption').textContent(), /web: 1 of 2 up/);
+  t.match(await page.locator('#pools-body caption').first().textContent(), /web: 1 of 2 up/);
   t.match(await page.locator('#dns-body').textContent(), /127\.0\.0\.1:\d+/, 'the upstream');
   t.match(await page.locator('#health').textContent(), /ready, up/);
   t.equal(await page.locator('#charts canvas').count(), 4);
@@ -113,6 +114,14 @@ t.test('what it shows, and what its buttons do', async (t) => {
   await home.api('PUT', '/v1/zones/a.test/records/n24x.a.test/AAAA', {}, put);
   await page.locator('#zone-records td:has-text("fd00::beef")').waitFor();
   await page.locator('#events-list li:has-text("zone a.test")').first().waitFor();
+
+  // What follows from an update is one line, which opens.
+  await home.api('PUT', '/v1/zones/a.test/records/m.a.test/AAAA', {}, { ttl: 60, data: ['::1'] });
+  const story = page.locator('#events-list details.story').first();
+  await story.locator('summary:has-text("pool moved: +--1 → advertisements unchanged")').waitFor();
+  t.equal(await story.locator('ol li').first().isVisible(), false, 'folded');
+  await story.locator('summary').press('Enter');
+  await story.locator('li:has-text("moved/--1: unknown → up")').waitFor();
 
   // A button asks for the token, refuses a wrong one, and does its work with the right one.
   const drain = row('here').getByRole('button', { name: 'Drain: here of web' });

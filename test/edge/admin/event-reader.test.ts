@@ -129,7 +129,7 @@ t.test('readers are counted', async (t) => {
 
 t.test('an event in text', (t) => {
   t.equal(
-    serverSentEvent({ id: 7, at: 5, event: reload('x') }),
+    serverSentEvent({ id: 7, at: 5, cause: undefined, event: reload('x') }),
     'id: 7\nevent: reload\ndata: {"kind":"reload","errors":["x"],"overridden":[],"changed":[],"at":5}\n\n',
   );
   t.end();

@@ -35,7 +35,7 @@ function setUp() {
       const ttlMs = own.length > 0 ? undefined : (ttls.get(key) ?? 60) * 1000;
       return { rdata: texts.map((text) => rdataFromText(type, text)), ttlMs, own };
     },
-    setDiscovered: (name, members) => {
+    setDiscovered: (members, { pool: name }) => {
       if (broken) throw new Error('no room');
       given.set(
         name,

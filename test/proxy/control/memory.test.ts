@@ -66,7 +66,9 @@ function start(
     log,
     random: new SeededRandom(1),
     publish: () => undefined,
-    emit: (event) => events.push(event),
+    emit: (event) => {
+      if (event.kind !== 'member-removed') events.push(event);
+    },
     memberSlots: { capacity: 20, busy: (slot) => busy.includes(slot) },
     probe: (target, _, done) => {
       const ok = !dead.includes(target.address);

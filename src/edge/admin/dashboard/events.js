@@ -4,22 +4,52 @@ import { byId, h } from './dom.js';
 
 const kept = 200;
 
+/**
+ * Events of one cause stand under one another, folded into one line once there is more than one of them.
+ * @type {Map<string, { item: HTMLElement, line: HTMLElement, list?: HTMLElement, summary?: HTMLElement }>}
+ */
+const stories = new Map();
+
 /** @param {() => void} onEvent called after each, so that what it changed is shown at once */
 export function followEvents(onEvent) {
   const list = byId('events-list');
   void readEvents('/v1/events', ({ kind, data }) => {
-    const at = new Date(data.at);
-    list.prepend(
-      h(
-        'li',
-        {},
-        h('time', { datetime: at.toISOString() }, at.toLocaleTimeString()),
-        h('span', { class: toneOf(data) }, inWords(kind, data)),
-      ),
-    );
+    if (!join(kind, data)) {
+      const line = lineOf(kind, data);
+      const item = h('li', {}, line);
+      list.prepend(item);
+      if (data.cause) stories.set(data.cause, { item, line });
+    }
     while (list.childElementCount > kept) list.lastElementChild?.remove();
+    for (const [cause, { item }] of stories) if (!item.isConnected) stories.delete(cause);
     onEvent();
   });
+}
+
+/** @param {string} kind @param {any} data */
+function lineOf(kind, data) {
+  const at = new Date(data.at);
+  return h(
+    'span',
+    { class: 'event' },
+    h('time', { datetime: at.toISOString() }, at.toLocaleTimeString()),
+    h('span', { class: toneOf(data) }, inWords(kind, data)),
+  );
+}
+
+/** Puts an event to the others of its story. False: it has none yet. @param {string} kind @param {any} data */
+function join(kind, data) {
+  const story = data.cause ? stories.get(data.cause) : undefined;
+  if (story === undefined) return false;
+  if (story.list === undefined) {
+    story.list = h('ol', {}, h('li', {}, story.line.cloneNode(true)));
+    story.summary = h('summary', {}, story.line);
+    story.item.replaceChildren(h('details', { class: 'story' }, story.summary, story.list));
+  }
+  // The story's own event says all of it in one line.
+  if (kind === 'story') story.summary?.replaceChildren(lineOf(kind, data));
+  else story.list.append(h('li', {}, lineOf(kind, data)));
+  return true;
 }
 
 /** @param {any} data */
@@ -39,10 +69,16 @@ function inWords(kind, data) {
       return `zone ${data.zone}: serial ${data.serial}, by ${data.method.toUpperCase()} from ${data.primary}`;
     case 'zone-expired':
       return `zone ${data.zone} has expired: no primary has confirmed it`;
+    case 'story':
+      return data.text;
+    case 'discovery':
+      return `pool ${data.pool}: ${[...data.added.map((/** @type {string} */ each) => `+${each}`), ...data.gone.map((/** @type {string} */ each) => `−${each}`)].join(' ')}`;
+    case 'member-removed':
+      return `${data.pool}/${data.member} is gone`;
     case 'reload':
       return data.errors.length > 0 ? `reload refused: ${data.errors.join('; ')}` : 'configuration reloaded';
     default: {
-      const { at: _at, kind: _kind, ...rest } = data;
+      const { at: _at, kind: _kind, cause: _cause, ...rest } = data;
       return `${kind}: ${Object.entries(rest)
         .filter(([, value]) => value !== undefined && value !== null)
         .map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`)
