@@ -74,7 +74,7 @@ nodes() {
     }' | while read -r owner address; do
     [[ $owner = *".$ZONE." ]] || continue
     owner=${owner%".$ZONE."}
-    if check_label "$owner" >/dev/null && in_prefix "$address" "$PRIVATE_SUBNET" &&
+    if check_label "$owner" && in_prefix "$address" "$PRIVATE_SUBNET" &&
       [ "$(expand_ipv6 "$address")" != "$(expand_ipv6 "$EDGE_ADDRESS")" ]; then
       printf '%s %s\n' "$owner" "$address"
     fi

@@ -120,7 +120,7 @@ check_routes() {
 
 check_name() {
   local name=${NODE_NAME:-$(hostname -s)}
-  if ! check_label "$name" >/dev/null || [ "$name" = localhost ]; then
+  if ! check_label "$name" || [ "$name" = localhost ]; then
     problem "\"$name\" cannot be a node's name (lower-case letters, digits, hyphens): hostnamectl set-hostname NAME, or NODE_NAME in join.env"
   elif [ "$name.$ZONE" = "$EDGE_NAME" ]; then
     problem "\"$name\" is the edge's own name in $ZONE: give this node another"

@@ -71,7 +71,7 @@ report_problems() {
 matches() { [[ $1 =~ ^($2)$ ]] || return 1; }
 LABEL='[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
 
-# Each says on standard output what is wanted, and fails, if the value is not that.
+# Each sets EXPECTED to what is wanted, and fails, if the value is not that.
 check_label() { matches "$1" "$LABEL" || expected 'lower-case letters, digits and hyphens, 63 at most'; }
 check_domain() { [ ${#1} -le 253 ] && matches "$1" "$LABEL(\.$LABEL)+" || expected 'a lower-case domain name such as cluster.test'; }
 check_address() { is_ipv6 "$1" || expected 'an IPv6 address such as fd00:6:6::1'; }
@@ -90,14 +90,14 @@ check_choice() {
 check_hosts() {
   local host
   for host in $1; do
-    is_ipv6 "$host" || is_ipv4 "$host" || check_domain "${host#\*.}" >/dev/null ||
+    is_ipv6 "$host" || is_ipv4 "$host" || check_domain "${host#\*.}" ||
       {
         expected 'host names and addresses with spaces between'
         return
       }
   done
 }
-check_host() { is_ipv6 "$1" || check_domain "$1" >/dev/null || expected 'a host name or an IPv6 address'; }
+check_host() { is_ipv6 "$1" || check_domain "$1" || expected 'a host name or an IPv6 address'; }
 check_email() { matches "$1" '[A-Za-z0-9._+-]+@[a-z0-9.-]+\.[a-z]+' || expected 'a mail address'; }
 check_url() { matches "$1" 'https?://[][A-Za-z0-9._:-]+(/[][A-Za-z0-9._:/{}~+-]*)?' || expected 'an http or https URL'; }
 check_fingerprint() { matches "$1" '[0-9A-F]{40}|[0-9A-F]{64}' || expected '40 or 64 upper-case hexadecimal digits'; }
@@ -105,7 +105,7 @@ check_image() { matches "$1" '[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]+)?|\[[0-9a-f:]
 check_mirrors() {
   local one
   for one in $1; do
-    [[ $one = *=* ]] && check_image "${one%%=*}" >/dev/null && check_image "${one#*=}" >/dev/null ||
+    [[ $one = *=* ]] && check_image "${one%%=*}" && check_image "${one#*=}" ||
       {
         expected 'registry=mirror with spaces between'
         return
@@ -139,7 +139,7 @@ check_hashes() {
 check_hex64() { matches "$1" '[0-9a-f]{64}' || expected '64 hexadecimal digits'; }
 check_word() { matches "$1" '[A-Za-z0-9._~+/=-]+' || expected 'letters, digits and . _ ~ + / = -'; }
 expected() {
-  echo "$1"
+  EXPECTED=$1
   return 1
 }
 
@@ -171,7 +171,7 @@ read_settings() {
     name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
     value=${value%"${value##*[![:space:]]}"}
     if [[ $value =~ ^\"(.*)\"$ || $value =~ ^\'(.*)\'$ ]]; then value=${BASH_REMATCH[1]}; fi
-    if ! grep -q "^$name " <<<"$table"; then
+    if [[ $table != *$'\n'"$name "* ]]; then
       problem "${file##*/}:$number: unknown setting $name; edge.env.example and join.env.example have all there are"
     elif [[ $seen = *" $name "* ]]; then
       problem "${file##*/}:$number: $name stands there twice"
@@ -180,7 +180,7 @@ read_settings() {
       declare -g "$name=$value"
     fi
   done <"$file"
-  local wanted words
+  local words
   while read -r name check default; do
     if [ -z "$name" ]; then continue; fi
     if [ -z "${!name}" ]; then
@@ -192,11 +192,11 @@ read_settings() {
       continue
     fi
     IFS=: read -ra words <<<"$check"
-    if ! wanted=$("check_${words[0]}" "${!name}" "${words[@]:1}"); then
+    if ! "check_${words[0]}" "${!name}" "${words[@]:1}"; then
       # Secrets do not belong on a screen.
       case $name in
-        *SECRET | *TOKEN | CERTIFICATE_KEY) problem "${file##*/}: $name has to be ${wanted%%$'\n'*}" ;;
-        *) problem "${file##*/}: $name is \"${!name}\"; it has to be ${wanted%%$'\n'*}" ;;
+        *SECRET | *TOKEN | CERTIFICATE_KEY) problem "${file##*/}: $name has to be $EXPECTED" ;;
+        *) problem "${file##*/}: $name is \"${!name}\"; it has to be $EXPECTED" ;;
       esac
     fi
   done <<<"$table"
@@ -257,7 +257,7 @@ load_join() {
 node_name() {
   NODE_NAME=${NODE_NAME:-$(hostname -s)}
   NODE_NAME=${NODE_NAME,,}
-  check_label "$NODE_NAME" >/dev/null || usage_error "\"$NODE_NAME\" cannot be a node's name" \
+  check_label "$NODE_NAME" || usage_error "\"$NODE_NAME\" cannot be a node's name" \
     'Lower-case letters, digits and hyphens, 63 at most: hostnamectl set-hostname NAME, or NODE_NAME in join.env.'
   NODE_FQDN=$NODE_NAME.$ZONE
 }
