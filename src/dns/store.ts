@@ -58,7 +58,9 @@ export interface StoreOptions {
 /** What is in the log, and perhaps not yet in the tables. */
 interface Pending {
   readonly sequence: number;
-  readonly commits: readonly ZoneCommit[];
+  readonly payload: Uint8Array;
+  /** The same, once somebody has asked for it: thousands of small objects that stay for a second cost more than to read them anew. */
+  commits: readonly ZoneCommit[] | undefined;
 }
 
 /** The zones on disk. One process has them open at a time. */
@@ -238,7 +240,7 @@ export class ZoneStore {
       }
       if (!wal.hasRoom(payload.length, this.#applied)) await this.flush();
       const sequence = await wal.append(payload);
-      this.#pending.push({ sequence, commits: commits.map(withOwnLeases) });
+      this.#pending.push({ sequence, payload, commits: undefined });
       this.#applySoon();
     } finally {
       this.#writing = false;
@@ -282,7 +284,7 @@ export class ZoneStore {
       while (this.#applied < until) {
         const slice = this.#pending.slice(0, SLICE);
         const { sequence } = slice.at(-1)!;
-        const commits = slice.flatMap((one) => one.commits);
+        const commits = slice.flatMap(commitsOf);
         await this.#tables.write(commits, { session: this.#wal!.session, sequence });
         this.#pending = this.#pending.slice(slice.length);
         this.#applied = sequence;
@@ -315,7 +317,8 @@ export class ZoneStore {
     const applied = this.#tables.mark?.sequence ?? 0;
     return this.#pending
       .filter(({ sequence }) => sequence > applied)
-      .flatMap(({ commits }) => commits.filter((commit) => commit.zone === zone));
+      .flatMap(commitsOf)
+      .filter((commit) => commit.zone === zone);
   }
 
   #assertFlushed(zone: NameKey): void {
@@ -379,10 +382,9 @@ export class ZoneStore {
   }
 }
 
-/** Sets of leases change when time goes on; what is in the log does not. */
-function withOwnLeases(commit: ZoneCommit): ZoneCommit {
-  if (commit.leases === undefined || commit.leases.length === 0) return commit;
-  return { ...commit, leases: commit.leases.map(({ owner, type, leases }) => ({ owner, type, leases: [...leases] })) };
+function commitsOf(pending: Pending): readonly ZoneCommit[] {
+  pending.commits ??= decodeCommits(pending.payload);
+  return pending.commits;
 }
 
 /** Whether the log can have a commit: one that leads from a serial to another, or changes no records. */
