@@ -106,11 +106,13 @@ export function parseMessage(bytes: Uint8Array): ParsedMessage {
   return edns === undefined ? message : { ...message, edns };
 }
 
+/** Its buffer and tables cost more to make than most messages. */
+const writer = new MessageWriter();
+
 /** Writes a whole message; what does not fit into `limit` octets is left out by whole RRsets with TC set (RFC 2181 §9). */
 export function encodeMessage(message: Message, limit = 65535): Uint8Array {
   const { edns } = message;
-  const writer = new MessageWriter(new Uint8Array(Math.min(limit, plainLength(message))));
-  writer.begin(limit);
+  writer.begin(Math.min(limit, plainLength(message)));
   if (edns !== undefined) writer.reserve(ednsLength(edns));
   for (const question of message.questions) writer.question(question.name, question.type, question.class);
   const complete =
