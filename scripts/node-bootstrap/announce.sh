@@ -57,13 +57,11 @@ memberships() {
   done
 }
 
-# wanted NAME? MEMBER?: the records there are to be.
+# wanted MEMBER?: the records there are to be.
 wanted() {
-  if [ "$1" = yes ]; then
-    echo "$NODE_FQDN. AAAA $NODE_ADDRESS"
-    if [ "$PTR" = node ]; then echo "$(reverse_name "$NODE_ADDRESS"). PTR $NODE_FQDN."; fi
-  fi
-  if [ "$2" = yes ]; then memberships; fi
+  echo "$NODE_FQDN. AAAA $NODE_ADDRESS"
+  if [ "$PTR" = node ]; then echo "$(reverse_name "$NODE_ADDRESS"). PTR $NODE_FQDN."; fi
+  if [ "$1" = yes ]; then memberships; fi
 }
 
 # updates WANTED: words for nsupdate: one message for the zone, whole or not at all, and one for the reverse zone if we write it. What was
@@ -177,17 +175,21 @@ announce() {
   need_private_address
   if [ "$MODE" = refresh ] && [ -e "$(left_file)" ]; then member=no; fi
   if [ "$MODE" = enter ] && [ -z "$DRY_RUN" ]; then rm -f "$(left_file)"; fi
-  send "$(wanted yes "$member")"
+  send "$(wanted "$member")"
   if [ "$MODE" != print ] && [ -z "$DRY_RUN" ]; then log "announced $NODE_FQDN $NODE_ADDRESS$([ "$member" = yes ] || echo ', in no pool')"; fi
 }
 
 leave() {
-  local name=yes
-  # No address any more: the name is left as it is, and the memberships go all the same.
+  local records
   NODE_ADDRESS=$(private_address || true)
-  if [ -z "$NODE_ADDRESS" ]; then name=no; fi
+  if [ -n "$NODE_ADDRESS" ]; then
+    records=$(wanted no)
+  else
+    # No address any more: the name is left as it is, and the memberships go all the same.
+    records=$(sed -n '/ \(AAAA\|PTR\) /p' "$(announced_file)" 2>/dev/null || true)
+  fi
   if [ -z "$DRY_RUN" ]; then write_state "$(left_file)" </dev/null; fi
-  send "$(wanted "$name" no)"
+  send "$records"
   log "$NODE_FQDN has left its pools"
 }
 

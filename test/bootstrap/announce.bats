@@ -147,6 +147,17 @@ send
 END
 }
 
+@test "leaving with no address left: what is remembered of the name is kept" {
+  key_there
+  settings PTR=node "$SERVICES"
+  script announce.sh --enter
+  IP_ADDRESS= script announce.sh --leave
+  succeeds
+  [ "$(cut -d ' ' -f 2 "$ROOT/var/lib/v6edge-announce/announced" | tr '\n' ' ')" = 'AAAA PTR ' ]
+  IP_ADDRESS=fd00:6:6::22 script announce.sh --enter
+  grep -q '^update delete 1.2.0.*ip6.arpa. PTR worker1.cluster.test.$' "$FAKE_SENT"
+}
+
 @test "withdrawn: everything goes, units and key too; again it does no harm" {
   script announce.sh
   forget_calls
