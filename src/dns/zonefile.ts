@@ -25,13 +25,22 @@ export interface ZoneFileFault {
   readonly message: string;
 }
 
-/** All that is wrong with a zone file. */
-export class ZoneFileError extends V6edgeError {
-  readonly faults: readonly ZoneFileFault[];
+/** Faults of a file that are told one by one: the wrong file has as many as it has lines. */
+const MAX_TOLD = 50;
 
-  constructor(faults: readonly ZoneFileFault[]) {
-    super('V6_ZONE_FILE', faults.map(faultText).join('\n'));
+/** What is wrong with a zone file. */
+export class ZoneFileError extends V6edgeError {
+  /** The first of them. */
+  readonly faults: readonly ZoneFileFault[];
+  /** How many more there are. */
+  readonly more: number;
+
+  constructor(all: readonly ZoneFileFault[]) {
+    const faults = all.slice(0, MAX_TOLD);
+    const more = all.length - faults.length;
+    super('V6_ZONE_FILE', [...faults.map(faultText), ...(more > 0 ? [`and ${more} more`] : [])].join('\n'));
     this.faults = faults;
+    this.more = more;
   }
 }
 
@@ -56,7 +65,7 @@ const besideCname: ReadonlySet<number> = new Set([TYPE.CNAME, TYPE.SIG, TYPE.KEY
 
 /**
  * Reads a zone file. Equal records are taken once, an RRset whose records differ in TTL gets the lowest (RFC 2181 §5.2).
- * @throws {ZoneFileError} with every fault found
+ * @throws {ZoneFileError}
  */
 export function readZoneFile(text: string, options: ZoneFileOptions): OwnedRRset[] {
   const reader = new ZoneFileReader(options);

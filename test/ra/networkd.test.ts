@@ -4,14 +4,14 @@
  *
  * V6EDGE_TEST_RELEASE=trixie npx tap --timeout=200 test/ra/networkd.test.ts has the systemd of Debian 13 (257) judge.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { Container } from '../e2e/container.ts';
 import { DaemonHome } from '../edge/daemon-process.ts';
 import { waitFor } from '../lab/process.ts';
 import { inNamespace, ip, run } from '../linux/netns.ts';
+import { Capture } from './capture.ts';
 
 const network = `[Match]
 Name=prv0
@@ -206,50 +206,4 @@ if (inNamespace(t, import.meta.filename)) {
     await askForNeighbour();
     t.match(await routes(), /^default/m, 'a router that says that it is one loses nothing');
   });
-}
-
-/** Lifetimes of one advertisement, seconds; NaN where the option is absent. */
-interface Lifetimes {
-  readonly prefix: number;
-  readonly route: number;
-  readonly dns: number;
-  readonly search: number;
-}
-
-/** What leaves eth1. */
-class Capture {
-  readonly #child: ChildProcess;
-  readonly #file: string;
-
-  private constructor(child: ChildProcess, file: string) {
-    this.#child = child;
-    this.#file = file;
-  }
-
-  static async start(t: Test): Promise<Capture> {
-    const file = join(t.testdir({}), 'sent.pcap');
-    const options = ['-i', 'eth1', '--immediate-mode', '-U', '-w', file, 'icmp6 and ip6[40] == 134'];
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'tcpdump', ...options], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    t.teardown(() => child.kill('SIGKILL'));
-    await new Promise<void>((resolve) =>
-      child.stderr!.on('data', (text: Buffer) => text.includes('listening on') && resolve()),
-    );
-    return new Capture(child, file);
-  }
-
-  /** Ends it. */
-  async lifetimes(): Promise<Lifetimes[]> {
-    const closed = new Promise((resolve) => this.#child.on('close', resolve));
-    this.#child.kill('SIGINT');
-    await closed;
-    const names = ['prefix.valid_lifetime', 'route_lifetime', 'rdnss.lifetime', 'dnssl.lifetime'];
-    const fields = names.flatMap((name) => ['-e', `icmpv6.opt.${name}`]);
-    const text = run('tshark', '-r', this.#file, '-T', 'fields', ...fields).trimEnd();
-    return text.split('\n').map((line) => {
-      const [prefix, route, dns, search] = line.split('\t').map((field) => (field === '' ? Number.NaN : Number(field)));
-      return { prefix: prefix!, route: route!, dns: dns!, search: search! };
-    });
-  }
 }

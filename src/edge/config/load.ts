@@ -161,7 +161,7 @@ function readKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
   return keys;
 }
 
-/** Every fault of the file is a problem of its own. */
+/** The first faults of the file are a problem each. */
 function checkZoneFile(file: string, zone: ZoneConfig, path: KeyPath, report: Report): void {
   attempt(path, report, () => {
     const text = readWhole(file, maxZoneFileBytes);
@@ -171,6 +171,7 @@ function checkZoneFile(file: string, zone: ZoneConfig, path: KeyPath, report: Re
     } catch (error) {
       if (!(error instanceof ZoneFileError)) throw error;
       for (const fault of error.faults) report(path, `${fault.file ?? file}:${fault.line}: ${fault.message}`);
+      if (error.more > 0) report(path, `${file}: and ${error.more} more`);
     }
   });
 }
