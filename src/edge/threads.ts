@@ -5,7 +5,6 @@
  * ticket is answered once by each thread that lived when it was sent; a thread that ends answers all its tickets.
  */
 import { extname } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterTable } from '../core/counters.ts';
@@ -22,11 +21,6 @@ import type { PassedSocket } from './sockets.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */
 const steadyMs = 10_000;
-/**
- * Room for new objects in a data thread, which V8 begins with a quarter of: under load it then collects four times as seldom, each time
- * for the same fraction of a millisecond, which is what the slowest clients wait for.
- */
-const youngMiB = 4;
 const longestPauseMs = 5_000;
 /** How long a thread may take to answer; one that is late is left out of the answer, not waited for. */
 const answerMs = 1_000;
@@ -231,7 +225,6 @@ export class DataThreads {
     };
     // As this file: TypeScript in a checkout, JavaScript in the bundle.
     const program = this.#context.program ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
-    setFlagsFromString(`--min-semi-space-size=${youngMiB}`);
     const worker = new Worker(program, { workerData: start, name: `data-${index}` });
     const thread: DataThread = {
       index,
