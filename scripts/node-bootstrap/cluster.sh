@@ -112,7 +112,7 @@ kuard() {
   ARCHITECTURE=amd64
   if [ "$(uname -m)" = aarch64 ]; then ARCHITECTURE=arm64; fi
   place_and_apply kuard.yaml
-  log "kuard: https://$KUARD_HOST/ (staging's certificate is one that no browser trusts)"
+  done_log "kuard: https://$KUARD_HOST/ (staging's certificate is one that no browser trusts)"
 }
 
 # need_setting NAME WHAT

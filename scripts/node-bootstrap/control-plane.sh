@@ -138,17 +138,17 @@ if [ -n "$FLAG_SEND_MATERIAL" ]; then
   exit 0
 fi
 if settled control-plane; then exit 0; fi
-kubeadm_needs
+kubeadm_needs kubeadm kubelet kubectl openssl
 if [ "$CLUSTER_INIT" = yes ] || [ -n "$FLAG_INIT" ]; then
   BOOTSTRAP_TOKEN=
   init_cluster
   admin_access
-  log "$NODE_NAME is the first control plane of $CLUSTER_NAME. Next, here: cluster.sh"
+  done_log "$NODE_NAME is the first control plane of $CLUSTER_NAME. Next, here: cluster.sh"
   if [ -z "$BOOTSTRAP_TOKEN" ]; then fresh_material; fi
   send_material
 else
   join_needs KUBEADM_TOKEN CA_CERT_HASHES CERTIFICATE_KEY
   join_cluster join-control-plane.yaml
   admin_access
-  log "$NODE_NAME is a control plane of $CLUSTER_NAME: kubectl get nodes"
+  done_log "$NODE_NAME is a control plane of $CLUSTER_NAME: kubectl get nodes"
 fi

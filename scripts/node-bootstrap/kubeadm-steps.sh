@@ -49,10 +49,10 @@ settled() {
   return 1
 }
 
-# What has to be there before kubeadm is worth starting. All of it is said at once.
+# kubeadm_needs PROGRAM…: these, and what else has to be there before kubeadm is worth starting. All of it is said at once.
 kubeadm_needs() {
   local program wanted=() forwarding
-  for program in kubeadm kubelet kubectl openssl; do
+  for program in "$@"; do
     if ! have "$program"; then wanted+=("there is no $program: run kubernetes.sh"); fi
   done
   if [ ! -S "$ROOT/var/run/crio/crio.sock" ] && [ ! -S "$ROOT/run/crio/crio.sock" ]; then

@@ -13,8 +13,8 @@
 # shellcheck source=packages.sh
 . "$BOOTSTRAP/packages.sh"
 
-# Beside them: packet filters for kube-proxy and Calico, connection tracking, NFS mounts of volumes, nsupdate.
-TOOLS=(iptables nftables conntrack nfs-common bind9-dnsutils)
+# Beside them: packet filters for kube-proxy and Calico, connection tracking, NFS mounts of volumes, nsupdate, and openssl for the CA's hash.
+TOOLS=(iptables nftables conntrack nfs-common bind9-dnsutils openssl)
 
 # The kubelet does not start while there is swap (failSwapOn).
 swap_off() {

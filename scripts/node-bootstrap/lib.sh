@@ -26,6 +26,8 @@ CHANGES=0
 export PATH=$PATH:/usr/sbin:/sbin
 
 log() { printf '%s: %s\n' "$PROGRAM" "$*"; }
+# What was done; nothing was in a trial.
+done_log() { if [ -z "$DRY_RUN" ]; then log "$@"; fi; }
 warn() { printf '%s: warning: %s\n' "$PROGRAM" "$*" >&2; }
 
 # die WHAT [WHAT TO DO…]: says both, and ends with code 1, or 2 for wrong options and settings (usage_error).

@@ -40,7 +40,7 @@ CONF
   run systemctl enable --now nfs-server.service
   once nfs-restart "$config" run systemctl restart nfs-server.service
   run exportfs -ra
-  log "$NFS_SHARE is exported to $PRIVATE_SUBNET. Next, on a control plane: storage.sh cluster"
+  done_log "$NFS_SHARE is exported to $PRIVATE_SUBNET. Next, on a control plane: storage.sh cluster"
 }
 
 cluster() {

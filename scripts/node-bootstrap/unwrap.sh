@@ -12,6 +12,7 @@
 #   --remove         stop it and take its configuration away; the package stays
 #   --dry-run, -n    print what would be done, and the configuration
 #   --env FILE       the cluster's settings (/etc/v6edge-node/edge.env)
+#   --join FILE      this node's settings, for its name (/etc/v6edge-node/join.env); may be missing
 
 # shellcheck source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh" || exit
@@ -46,7 +47,7 @@ remove_unwrap() {
   fi
   run systemctl disable --now v6edge.service
   remove "$CONFIG" "$STATE_DIR/steps/unwrap"
-  log 'v6edge is stopped. On the edge, take port and proxyProtocol of the pool back as they were.'
+  done_log 'v6edge is stopped. On the edge, take port and proxyProtocol of the pool back as they were.'
 }
 
 install_unwrap() {
@@ -68,10 +69,11 @@ On the edge, in the pool of the masters:
 
   proxyProtocol: v2
   check: { type: https, path: /readyz, host: kubernetes.default }
-  members:
+  members: # and the other control planes
     - { name: $NODE_NAME, address: "$NODE_ADDRESS", port: $UNWRAP_PORT }
 
-or, where masters announce themselves, in edge.env of every master (announce.sh then does it):
+or, where control planes announce themselves, in edge.env of each, followed by announce.sh (with v6edge node token: in
+join.services.controlPlane of the edge):
 
   SRV_CONTROL_PLANE="_kube-api._tcp:$UNWRAP_PORT"
 
@@ -85,5 +87,5 @@ load_settings
 need_root
 lock
 NODE_NAME=
-node_name
+if [ -f "${JOIN_FILE:-$ROOT$CONFIG_DIR/join.env}" ]; then load_join; else node_name; fi
 if [ -n "$FLAG_REMOVE" ]; then remove_unwrap; else install_unwrap; fi

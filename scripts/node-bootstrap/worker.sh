@@ -25,8 +25,8 @@ lock
 if settled worker; then exit 0; fi
 need_interfaces
 need_private_address
-kubeadm_needs
+kubeadm_needs kubeadm kubelet kubectl
 join_needs KUBEADM_TOKEN CA_CERT_HASHES
 kubeadm_values
 join_cluster join-worker.yaml
-log "$NODE_NAME is a worker of $CLUSTER_NAME. It is Ready when Calico runs on it: kubectl get nodes"
+done_log "$NODE_NAME is a worker of $CLUSTER_NAME. It is Ready when Calico runs on it: kubectl get nodes"

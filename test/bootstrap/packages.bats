@@ -34,7 +34,7 @@ crio_socket() {
   [ -s "$ROOT/etc/apt/keyrings/kubernetes.asc" ]
   called_like 'apt-get .*install kubelet kubeadm kubectl$'
   for package in kubelet kubeadm kubectl; do called "apt-mark hold $package"; done
-  called_like 'apt-get .*install iptables nftables conntrack nfs-common bind9-dnsutils$'
+  called_like 'apt-get .*install iptables nftables conntrack nfs-common bind9-dnsutils openssl$'
   called 'swapoff -a'
   called 'systemctl mask swapfile.swap'
   has /etc/fstab '# off for Kubernetes: /swapfile none swap sw 0 0'
