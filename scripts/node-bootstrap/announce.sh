@@ -176,7 +176,7 @@ announce() {
   if [ "$MODE" = refresh ] && [ -e "$(left_file)" ]; then member=no; fi
   if [ "$MODE" = enter ] && [ -z "$DRY_RUN" ]; then rm -f "$(left_file)"; fi
   send "$(wanted "$member")"
-  if [ "$MODE" != print ] && [ -z "$DRY_RUN" ]; then log "announced $NODE_FQDN $NODE_ADDRESS$([ "$member" = yes ] || echo ', in no pool')"; fi
+  if [ "$MODE" != print ]; then done_log "announced $NODE_FQDN $NODE_ADDRESS$([ "$member" = yes ] || echo ', in no pool')"; fi
 }
 
 leave() {
@@ -190,7 +190,7 @@ leave() {
   fi
   if [ -z "$DRY_RUN" ]; then write_state "$(left_file)" </dev/null; fi
   send "$records"
-  log "$NODE_FQDN has left its pools"
+  done_log "$NODE_FQDN has left its pools"
 }
 
 withdraw() {
@@ -204,7 +204,7 @@ withdraw() {
   send ''
   remove /etc/networkd-dispatcher/routable.d/50-v6edge-announce "$ANNOUNCE_STATE" "/var/lib/private/${ANNOUNCE_STATE##*/}" "$DNS_KEY_FILE"
   run systemctl daemon-reload
-  log "$NODE_FQDN is withdrawn"
+  done_log "$NODE_FQDN is withdrawn"
 }
 
 main() {

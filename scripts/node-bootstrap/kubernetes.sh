@@ -41,6 +41,6 @@ main() {
   install_packages "${TOOLS[@]}"
   # It waits for kubeadm's configuration, and starts with it.
   run systemctl enable kubelet
-  log "kubelet, kubeadm and kubectl $KUBERNETES_MINOR are there, and held"
+  done_log "kubelet, kubeadm and kubectl $KUBERNETES_MINOR are there, and held"
 }
 main "$@"

@@ -196,6 +196,6 @@ main() {
   public_interface
   firewall
   verify
-  log 'the network is as it is to be'
+  done_log 'the network is as it is to be'
 }
 main "$@"

@@ -68,6 +68,6 @@ main() {
   run systemctl enable --now crio
   if [ -n "$restart" ]; then run systemctl restart crio; fi
   FAILURE_HINT='systemctl status crio; journalctl -u crio -n 50' retry 6 test -S "$ROOT${SOCKET#unix://}"
-  log "CRI-O $KUBERNETES_MINOR is there"
+  done_log "CRI-O $KUBERNETES_MINOR is there"
 }
 main "$@"

@@ -179,6 +179,7 @@ location = "q.example"'
   says 'would fetch: https://pkgs.k8s.io/core:/stable:/v1.36/deb/Release.key'
   says 'install kubelet kubeadm kubectl'
   says 'would run: apt-mark hold kubelet'
+  does_not_say 'are there, and held'
   script runtime.sh --dry-run
   succeeds
   says '| cgroup_manager = "systemd"'
