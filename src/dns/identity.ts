@@ -1,17 +1,27 @@
-/** What the server says of itself in class CHAOS (RFC 4892): nothing, unless it is configured to. */
+/** What the server says of itself in class CHAOS (RFC 4892) and by NSID (RFC 5001): nothing, unless it is configured to. */
 import type { IdentityConfig } from './config.ts';
+import { NO_NSID } from './query-view.ts';
 import { MessageWriter } from './wire/message.ts';
 import { type NameKey, nameFromText, nameKey, nameKeyAt } from './wire/name.ts';
 import { CLASS, FLAG, RCODE, SECTION, TYPE } from './wire/types.ts';
 
 const MAX_MESSAGE = 1024;
 const QUESTION_TAIL = 4;
+/** With it, an error whose question is as long as can be still fits 512 octets. */
+const MAX_NSID = 160;
 
 export class Identity {
   readonly #writer = new MessageWriter(new Uint8Array(MAX_MESSAGE));
   #texts: ReadonlyMap<NameKey, string> = new Map();
+  #nsid = NO_NSID;
+
+  /** What NSID says, the first 160 octets of `id`; empty: nothing. */
+  get nsid(): Uint8Array {
+    return this.#nsid;
+  }
 
   apply({ version, id }: IdentityConfig): void {
+    this.#nsid = Buffer.from(id, 'utf8').subarray(0, MAX_NSID);
     const texts = [
       ['version.bind', version],
       ['version.server', version],

@@ -14,6 +14,10 @@ export const HEADER_LENGTH = 12;
 export const OPT_LENGTH = 1 + 2 + 2 + 4 + 2;
 
 /** A view of one message; the fields hold until the next `read`. */
+const NSID_OPTION = 3;
+/** No name is told. */
+export const NO_NSID: Uint8Array = new Uint8Array(0);
+
 export class QueryView {
   readonly bytes: Buffer;
   readonly words: Uint32Array;
@@ -36,6 +40,10 @@ export class QueryView {
   /** Where the COOKIE option's data is (RFC 7873 §4), and how long; 0 without one. */
   cookie = 0;
   cookieLength = 0;
+  /** Whether the client wants to know which server it is (NSID, RFC 5001 §2.1). */
+  wantsNsid = false;
+  /** What it is told then; set by whoever writes the reply. */
+  nsid = NO_NSID;
   /** The server cookie of the reply, if it has one. */
   readonly serverCookie = new Uint8Array(SERVER_COOKIE);
   readonly #query = new Query();
@@ -54,6 +62,7 @@ export class QueryView {
     this.end = end;
     this.extendedError = EDE.NONE;
     this.cookie = this.cookieLength = 0;
+    this.wantsNsid = false;
     // QUERY, not a response; one question, no answer, no authority, at most one additional record.
     if (
       length < HEADER_LENGTH + 5 ||
@@ -147,6 +156,7 @@ export class QueryView {
   #readUnusual(): number {
     const query = this.#query;
     this.cookie = this.cookieLength = 0;
+    this.wantsNsid = false;
     const verdict = query.read(this.message());
     if (verdict === VERDICT.DROP) return verdict;
     this.questionLength = query.questionEnd > 0 ? query.questionEnd - HEADER_LENGTH : 0;
@@ -160,8 +170,8 @@ export class QueryView {
   }
 
   /**
-   * Whether options fill the OPT record exactly, and it the message. What they say is ignored (RFC 6891 §6.1.2), but for the
-   * first cookie, which must be sound.
+   * Whether options fill the OPT record exactly, and it the message. What they say is ignored (RFC 6891 §6.1.2), but for NSID
+   * and the first cookie, which must be sound.
    */
   #soundOptions(from: number, length: number): boolean {
     const end = from + length;
@@ -173,6 +183,7 @@ export class QueryView {
         this.cookie = at + 4;
         this.cookieLength = size;
       }
+      if (this.bytes[at + 1] === NSID_OPTION && this.bytes[at] === 0) this.wantsNsid = true;
       at += 4 + size;
     }
     return at === end;

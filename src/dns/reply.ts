@@ -10,6 +10,7 @@ const RD_BYTE = FLAG.RD >> 8;
 const EXTENDED_ERROR = 15;
 const EXTENDED_ERROR_LENGTH = 2 + 2 + 2;
 const COOKIE_LENGTH = 2 + 2 + CLIENT_COOKIE + SERVER_COOKIE;
+const NSID_OPTION = 3;
 
 /** Writes a reply that is a response code and nothing more, with `flags` beside QR and what the query asks to be echoed. */
 export function writeRcode(view: QueryView, rcode: number, flags: number, out: Uint8Array, at: number): number {
@@ -60,9 +61,9 @@ export function addressTo(view: QueryView, out: Uint8Array, at: number, length: 
 /** The room a reply has beside what `addressTo` appends. */
 export function roomFor(view: QueryView, limit: number): number {
   if (!view.edns) return limit;
-  return (
-    limit - OPT_LENGTH - (view.extendedError < 0 ? 0 : EXTENDED_ERROR_LENGTH) - (view.cookie === 0 ? 0 : COOKIE_LENGTH)
-  );
+  const extendedError = view.extendedError < 0 ? 0 : EXTENDED_ERROR_LENGTH;
+  const cookie = view.cookie === 0 ? 0 : COOKIE_LENGTH;
+  return limit - OPT_LENGTH - extendedError - cookie - (tellsNsid(view) ? 4 + view.nsid.length : 0);
 }
 
 /**
@@ -85,7 +86,7 @@ function appendOpt(view: QueryView, out: Uint8Array, at: number, length: number,
   const additional = ((out[at + 10]! << 8) | out[at + 11]!) + 1;
   out[at + 10] = additional >> 8;
   out[at + 11] = additional;
-  if (view.extendedError < 0 && view.cookie === 0) return length + OPT_LENGTH;
+  if (view.extendedError < 0 && view.cookie === 0 && !view.wantsNsid) return length + OPT_LENGTH;
   let end = opt + OPT_LENGTH;
   if (view.cookie !== 0) end = writeCookie(view, out, end);
   if (view.extendedError >= 0) {
@@ -93,8 +94,18 @@ function appendOpt(view: QueryView, out: Uint8Array, at: number, length: number,
     out[end++] = view.extendedError >> 8;
     out[end++] = view.extendedError;
   }
+  if (tellsNsid(view)) {
+    end = writeOptionHeader(out, end, NSID_OPTION, view.nsid.length);
+    for (const octet of view.nsid) out[end++] = octet;
+  }
+  // Fewer than 256: cookie, extended error and NSID take 198 at most.
   out[opt + 10] = end - opt - OPT_LENGTH;
   return end - at;
+}
+
+/** RFC 5001 §2.2: only who asks is told, if there is anything to tell. */
+function tellsNsid(view: QueryView): boolean {
+  return view.wantsNsid && view.nsid.length > 0;
 }
 
 /** RFC 7873 §5.2.3: the client's cookie comes back, and ours with it. */

@@ -22,7 +22,7 @@ import { type Origin, Outstanding } from './origin.ts';
 import type { OwnCookies } from './own-cookies.ts';
 import { Pending } from './pending.ts';
 import type { AnswerSource, QueryLog } from './query-log.ts';
-import { HEADER_LENGTH, QueryView } from './query-view.ts';
+import { HEADER_LENGTH, NO_NSID, QueryView } from './query-view.ts';
 import { addressTo, failureMessage, roomFor, writeRcode, writeTruncated } from './reply.ts';
 import { FORWARDED_WAIT, OTHER_ZONES, zoneCounter } from './slot-counters.ts';
 import type { Handoff } from './snapshot.ts';
@@ -118,6 +118,7 @@ export class Responder {
   ): number {
     const { counters, cache, filter, queryLog } = this.#context;
     const verdict = view.read(start, length);
+    if (view.wantsNsid) view.nsid = allowed ? this.#context.identity.nsid : NO_NSID;
     if (filter.limitsClients && !filter.admits(nowMs)) return this.#tooMuch(view, verdict, origin, out, at);
     const known = view.cookie !== 0 && this.#bakeCookie(view, origin.client().address.bytes);
     const udp = origin.transport === 'udp';
@@ -171,6 +172,7 @@ export class Responder {
     const out = this.#scratch;
     view.bytes.set(pending.message, 0);
     view.read(0, pending.message.length);
+    view.nsid = this.#context.identity.nsid;
     if (pending.cookie !== undefined) view.serverCookie.set(pending.cookie);
     const limit = pending.transport === 'udp' ? view.udpLimit : MAX_MESSAGE;
     let length: number;

@@ -378,6 +378,47 @@ t.test('version and identity: what is configured, to who may ask', async (t) => 
   t.equal((await bench.ask('id.server', chaos)).rcode, RCODE.REFUSED, 'nor to others');
 });
 
+t.test(
+  'NSID (RFC 5001): to who asks for it and may ask, beside cookie and error, of zones and of upstreams',
+  async (t) => {
+    const upstream = await FakeUpstream.start(t, ({ message }) =>
+      reply(message, { answers: [aaaa(askedName(message), 1)] }),
+    );
+    const identity = { version: '', id: 'edge-1' };
+    const bench = await Bench.start(t, { upstreams: [upstream.config], settings: { identity } });
+    bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1)]));
+    const nsid = { code: 3, data: new Uint8Array(0) };
+    const cookie = { code: 10, data: Buffer.from('0102030405060708', 'hex') };
+    const told = async (name: string, ...options: { code: number; data: Uint8Array }[]) => {
+      const { edns } = await bench.ask(name, { edns: { udpSize: 1232, options } });
+      return edns?.options.map(({ code, data }) => [code, code === 3 ? Buffer.from(data).toString() : data.length]);
+    };
+    const id = [3, 'edge-1'];
+    t.strictSame(await told('a.own.test', nsid), [id], 'zone');
+    t.strictSame(await told('none.own.test', nsid), [id], 'a name that is not there');
+    t.strictSame(await told('a.own.test'), [], 'who does not ask');
+    t.strictSame(await told('a.own.test', { ...nsid, data: Buffer.from('x') }), [id], 'what it sends is ignored');
+    t.strictSame(await told('a.own.test', cookie, nsid), [[10, 24], id]);
+    t.strictSame(await told('www.world.test', nsid), [id], 'forwarded');
+    t.strictSame(await told('www.world.test', nsid), [id], 'cached');
+    t.match(await dig(bench, '+nsid', 'a.own.test', 'AAAA'), /NSID: .*\("edge-1"\)/);
+    const long = 'é'.repeat(127);
+    bench.engine.apply(settings({ settings: { identity: { version: '', id: long } } }));
+    t.strictSame(
+      await told('a.own.test', cookie, nsid),
+      [
+        [10, 24],
+        [3, 'é'.repeat(80)],
+      ],
+      'cut',
+    );
+    bench.engine.apply(settings({ settings: { identity, allow: [] } }));
+    t.notMatch(await told('a.own.test', nsid), [id], 'not to others');
+    bench.engine.apply(settings({ settings: { identity: { version: '', id: '' } } }));
+    t.strictSame(await told('a.own.test', nsid), [], 'not configured');
+  },
+);
+
 t.test('what is counted: by type, by zone, by upstream, and how long it took', async (t) => {
   const upstream = await FakeUpstream.start(t, ({ message }) =>
     reply(message, { answers: [aaaa(askedName(message), 1)] }),

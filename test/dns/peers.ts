@@ -13,7 +13,13 @@ import { dnsGauges } from '../../src/dns/counters.ts';
 import { DnsEngine } from '../../src/dns/engine.ts';
 import { dnsCounterCount } from '../../src/dns/slot-counters.ts';
 import type { DnsSettings, Handoff, ZoneData } from '../../src/dns/snapshot.ts';
-import { encodeMessage, type Message, parseMessage, type ResourceRecord } from '../../src/dns/wire/message.ts';
+import {
+  type EdnsOption,
+  encodeMessage,
+  type Message,
+  parseMessage,
+  type ResourceRecord,
+} from '../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
@@ -23,7 +29,12 @@ export interface AskOptions {
   readonly class?: number;
   readonly flags?: number;
   readonly id?: number;
-  readonly edns?: { readonly udpSize: number; readonly do?: boolean; readonly version?: number };
+  readonly edns?: {
+    readonly udpSize: number;
+    readonly do?: boolean;
+    readonly version?: number;
+    readonly options?: readonly EdnsOption[];
+  };
 }
 
 /** A query as bytes. */
@@ -40,8 +51,11 @@ export function query(name: string, options: AskOptions = {}): Uint8Array {
     additional: [],
   };
   if (edns === undefined) return encodeMessage(message);
-  const { udpSize, do: dnssecOk = false, version = 0 } = edns;
-  return encodeMessage({ ...message, edns: { udpSize, do: dnssecOk, version, extendedRcode: 0, options: [] } });
+  const { udpSize, do: dnssecOk = false, version = 0, options: ednsOptions = [] } = edns;
+  return encodeMessage({
+    ...message,
+    edns: { udpSize, do: dnssecOk, version, extendedRcode: 0, options: [...ednsOptions] },
+  });
 }
 
 export function aaaa(name: string, last: number, ttl = 300): ResourceRecord {

@@ -305,7 +305,9 @@ export const dns = section({
     .describe('a structured line a query, at level info'),
   identity: section({
     version: oneString().prefault('').describe('what version.bind and version.server say; empty = REFUSED'),
-    id: oneString().prefault('').describe('what hostname.bind and id.server say (RFC 4892); empty = REFUSED'),
+    id: oneString()
+      .prefault('')
+      .describe('what hostname.bind, id.server (RFC 4892) and NSID (RFC 5001) say; empty = REFUSED'),
   })
     .prefault({})
     .describe('what this server says of itself to who may ask'),
