@@ -12,24 +12,23 @@ import type { CounterStripe } from '../core/counters.ts';
 import { ValueError, WireError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
-import type { DnsConfig, TsigKey, ZoneConfig } from './config.ts';
+import type { DnsConfig, ZoneConfig } from './config.ts';
 import { tsigCounter, updateCounter } from './control-counters.ts';
 import { ControlQueries } from './control-queries.ts';
 import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
 import { answerUpdate } from './control-updates.ts';
-import { type DynamicKey, usableKeys } from './dynamic-keys.ts';
+import { type DynamicKey, Keys } from './dynamic-keys.ts';
 import type { LeasedRecord } from './lease-grant.ts';
 import type { Lease } from './leases.ts';
 import { Notifier } from './notify.ts';
 import { Overlay } from './overlay.ts';
-import { UpdatePolicy } from './policy.ts';
 import { Secondaries } from './secondary/secondaries.ts';
 import type { Contact, SecondaryZone } from './secondary/secondary-zone.ts';
 import { type AskPrimary, primaryAsker } from './secondary/transfer-client.ts';
 import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData } from './snapshot.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
-import { Keyring, type TsigOutcome, verifyRequest } from './tsig.ts';
+import { type TsigOutcome, verifyRequest } from './tsig.ts';
 import { finishChanges } from './update.ts';
 import { replaceRRset, withdrawRRset } from './update-apply.ts';
 import { type Message, type ParsedMessage, parseMessage } from './wire/message.ts';
@@ -78,10 +77,7 @@ export class DnsControl {
   readonly #packing = new ZonePacking((zone) => this.#share(zone));
   #store: ZoneStore | undefined;
   #writer: ZoneWriter | undefined;
-  #keys = new Keyring([]);
-  #configuredKeys: readonly TsigKey[] = [];
-  #dynamic: readonly DynamicKey[] = [];
-  readonly #lastUpdates = new Map<string, number>();
+  readonly #keys = new Keys();
   /** Set while a configuration is being taken over. */
   #gate: Promise<void> | undefined;
   #served = new Map<NameKey, Served>();
@@ -164,10 +160,9 @@ export class DnsControl {
     const untold: Zone[] = [];
     /** What secondary zones do once the configuration holds. */
     const follow: (() => void)[] = [];
-    const usable = usableKeys(this.#dynamic, config.keys);
     for (const zoneConfig of config.zones) {
       const key = nameKey(nameFromText(zoneConfig.name));
-      const policy = policyOf(zoneConfig, usable);
+      const policy = this.#keys.policyOf(zoneConfig);
       const transferKey = config.keys.find(({ name }) => name === zoneConfig.transfer.key);
       const old = this.#served.get(key);
       if (zoneConfig.secondary !== undefined) {
@@ -208,9 +203,10 @@ export class DnsControl {
       const old = before.get(key);
       if (entry.secondary !== undefined && entry.secondary === old?.secondary) entry.zone = old.zone;
     }
-    this.#configuredKeys = config.keys;
-    this.#keys = new Keyring([...config.keys, ...usable.map(({ key }) => key)]);
+    this.#keys.configure(config.keys);
     this.#served = served;
+    // Which dynamic keys there are may have changed since the policies were made, and does with the configured keys.
+    this.#applyPolicies();
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
     this.#queries.apply({ served, zones: this.#zones, store: this.#store!, recursion: config.forward !== undefined });
     for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
@@ -223,17 +219,14 @@ export class DnsControl {
   /**
    * Replaces the keys that come and go, with their rules; at once, or with the next start. A zone that is not ours, or a key that
    * is configured as well, has none of them.
-   * @throws {ValueError} if a rule cannot be; nothing has changed then
    */
   setDynamicKeys(dynamic: readonly DynamicKey[]): void {
-    const usable = usableKeys(dynamic, this.#configuredKeys);
-    const policies = [...this.#served.values()].map((served) => [served, policyOf(served.config, usable)] as const);
-    this.#dynamic = dynamic;
-    this.#keys = new Keyring([...this.#configuredKeys, ...usable.map(({ key }) => key)]);
-    for (const [served, policy] of policies) served.policy = policy;
-    for (const name of this.#lastUpdates.keys()) {
-      if (!dynamic.some(({ key }) => key.name === name)) this.#lastUpdates.delete(name);
-    }
+    this.#keys.set(dynamic);
+    this.#applyPolicies();
+  }
+
+  #applyPolicies(): void {
+    for (const served of this.#served.values()) served.policy = this.#keys.policyOf(served.config);
   }
 
   /** A zone was packed: the data threads leave their own copies of what changed. */
@@ -263,7 +256,7 @@ export class DnsControl {
   async handle(request: HandoffRequest, send?: SendReplies): Promise<readonly Uint8Array[]> {
     const { message } = request;
     if (message.length < 12 || (message[2]! & 0x80) !== 0) return [];
-    const outcome = verifyRequest(message, this.#keys, this.#context.clock);
+    const outcome = verifyRequest(message, this.#keys.ring, this.#context.clock);
     const opcode = (message[2]! >> 3) & 15;
     if (opcode === OPCODE.UPDATE) {
       const replies = await this.#secondaries.forwardUpdate(request, outcome, this.#served);
@@ -287,7 +280,9 @@ export class DnsControl {
         const context = { log: this.#log, writer: this.#writer!, saw: this.#context.saw };
         const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
         this.#context.counters?.add(updateCounter(rcode));
-        if (rcode === RCODE.NOERROR && outcome.kind === 'verified') this.#noteUpdate(outcome.key.name);
+        if (rcode === RCODE.NOERROR && outcome.kind === 'verified') {
+          this.#keys.noteUpdate(outcome.key.name, this.#context.clock.wall());
+        }
         return [sign(replyTo(message, parsed, rcode, options))];
       }
       case OPCODE.QUERY:
@@ -297,10 +292,6 @@ export class DnsControl {
       default:
         return [sign(replyTo(message, parsed, RCODE.NOTIMP))];
     }
-  }
-
-  #noteUpdate(key: string): void {
-    if (this.#dynamic.some((each) => each.key.name === key)) this.#lastUpdates.set(key, this.#context.clock.wall());
   }
 
   /** All zones, in the order of the configuration. */
@@ -407,7 +398,7 @@ export class DnsControl {
 
   /** When a dynamic key last made an update that was good, wall-clock milliseconds; undefined: not since the start. */
   lastUpdateBy(key: string): number | undefined {
-    return this.#lastUpdates.get(key);
+    return this.#keys.lastUpdateBy(key);
   }
 
   async #edit(
@@ -506,12 +497,6 @@ export class DnsControl {
     if (served === undefined) throw new ValueError(`there is no zone "${name}"`);
     return served;
   }
-}
-
-/** The zone's rules, and those that dynamic keys have in it. */
-function policyOf({ name, update }: ZoneConfig, dynamic: readonly DynamicKey[]): UpdatePolicy {
-  const own = dynamic.map(({ key, rules }) => [nameKey(nameFromText(key.name)), rules.get(name) ?? []] as const);
-  return new UpdatePolicy(nameKey(nameFromText(name)), update, new Map(own));
 }
 
 /** The text by which a change of `transfer.notify` is noticed. */

@@ -132,7 +132,15 @@ class Listener {
     this.#server.setTimeout(idleTimeoutMs, (socket) => socket.destroy());
     this.#server.on('connection', (socket) => this.#admit(socket));
     this.#server.on('drop', () => this.#context.counters.add(CONNECTIONS_REFUSED));
-    this.#server.on('checkContinue', (request, response) => this.#answer(request, response));
+    this.#server.on('checkContinue', (request, response) => {
+      response.writeContinue();
+      this.#answer(request, response);
+    });
+    // Of accepting, once it listens: one connection is lost, the others go on.
+    this.#server.on('error', (error) => {
+      if (this.#server.listening)
+        this.#context.log.warn({ endpoint: this.name, reason: errorMessage(error) }, 'a node could not connect');
+    });
     this.#server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket));
     this.tried = this.#listen();
   }
