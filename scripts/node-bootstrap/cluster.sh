@@ -28,7 +28,7 @@ calico() {
   log "Calico $CALICO_VERSION"
   fetch calico/calico-vxlan.yaml CALICO_SHA256 \
     "https://raw.githubusercontent.com/projectcalico/calico/$CALICO_VERSION/manifests/calico-vxlan.yaml"
-  for file in kustomization drop-kube-controllers config-ipv6 node-ipv6 ippool; do place "calico/$file.yaml"; done
+  for file in kustomization config-ipv6 node-ipv6 ippool; do place "calico/$file.yaml"; done
   apply -k "$ROOT$MANIFEST_DIR/calico"
   run "${KUBECTL[@]}" wait --for=condition=Established --timeout=60s crd/ippools.crd.projectcalico.org
   apply -f "$ROOT$MANIFEST_DIR/calico/ippool.yaml"

@@ -103,7 +103,7 @@ send_material() {
   # shellcheck disable=SC2064
   trap "rm -f '$header'" EXIT
   printf 'Authorization: Bearer %s\n' "$NODE_SECRET" >"$header"
-  if material | curl -fsSg --max-time 20 --retry 4 --retry-connrefused -X PUT -H "@$header" -H 'Content-Type: text/plain' \
+  if material | curl -fsSg -o /dev/null --max-time 20 --retry 4 --retry-connrefused -X PUT -H "@$header" -H 'Content-Type: text/plain' \
     --data-binary @- "$url"; then
     log 'the edge has what further nodes join with, for two hours'
     return
