@@ -9,7 +9,14 @@ import { typeFromText, typeToText } from '../dns/wire/types.ts';
 import { writeZoneFile } from '../dns/zonefile.ts';
 import type { MemberConfig } from '../proxy/config.ts';
 import type { AdminState, MemberStatus } from '../proxy/control.ts';
-import { ListenerCounter, MemberCounter, memberCounterBase, memberGaugeBase, ProxyGauge } from '../proxy/counters.ts';
+import {
+  ListenerCounter,
+  MemberCounter,
+  MemberTcp,
+  memberCounterBase,
+  memberGaugeBase,
+  ProxyGauge,
+} from '../proxy/counters.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type {
   AdminSource,
@@ -27,6 +34,8 @@ import type {
   ReloadReport,
   SessionFilter,
   SessionReport,
+  SourceFilter,
+  SourceReport,
   StatusReport,
   ZoneChangeReport,
   ZoneReport,
@@ -290,6 +299,18 @@ export class EdgeSource implements AdminSource {
       .slice(0, filter.limit);
   }
 
+  sources({ listener, refused, offset, limit }: SourceFilter): SourceReport[] {
+    const names = new Map(this.#edge.proxySnapshot?.listeners.map(({ slot, name }) => [slot, name]));
+    return this.#edge.threads
+      .sources()
+      .flatMap(({ slot, ...figures }) => {
+        const name = names.get(slot);
+        return name === undefined ? [] : [{ listener: name, ...figures }];
+      })
+      .filter((each) => (listener ?? each.listener) === each.listener && (!refused || each.refused > 0))
+      .slice(offset, offset + limit);
+  }
+
   closeSession(id: string): Promise<boolean> {
     return this.#edge.threads.closeSession(id);
   }
@@ -344,12 +365,19 @@ export class EdgeSource implements AdminSource {
   #member(status: MemberStatus): MemberReport {
     const { counters } = this.#edge;
     const base = memberCounterBase(status.slot);
+    const read = (counter: number) => counters.counter(base + counter);
+    const samples = read(MemberTcp.samples);
     return {
       ...status,
       active: counters.gauge(memberGaugeBase(status.slot)),
-      totals: Object.fromEntries(
-        Object.entries(MemberCounter).map(([name, offset]) => [name, counters.counter(base + offset)]),
-      ),
+      totals: Object.fromEntries(Object.entries(MemberCounter).map(([name, offset]) => [name, read(offset)])),
+      tcp: {
+        samples,
+        rttMs: samples === 0 ? undefined : Math.round((read(MemberTcp.rttSeconds) / samples) * 1e5) / 100,
+        segments: read(MemberTcp.segments),
+        retransmits: read(MemberTcp.retransmits),
+        lost: read(MemberTcp.lost),
+      },
     };
   }
 

@@ -15,7 +15,7 @@ import type { ClientSighting } from '../dns/client-ledger.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff, SendReplies } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
-import { newSourceTable, releaseSources } from '../proxy/sources.ts';
+import { listSources, newSourceTable, releaseSources, type SourceStatus } from '../proxy/sources.ts';
 import type { Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
 import type { PassedSocket } from './sockets.ts';
 
@@ -157,6 +157,11 @@ export class DataThreads {
   /** Live sessions, by thread. */
   async sessions(query: SessionQuery): Promise<ThreadSessions[]> {
     return (await this.#ask((ticket) => ({ kind: 'sessions', ticket, ...query }))) as ThreadSessions[];
+  }
+
+  /** What the proxy knows of each client, where a listener limits them. */
+  sources(): SourceStatus[] {
+    return listSources(this.#sources, this.#context.clock.wall());
   }
 
   /** Closes one session. False when no thread has one of that id. */

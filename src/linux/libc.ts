@@ -91,6 +91,13 @@ export function setSocketBytes(fd: number, level: number, name: number, value: U
   return orErrno(setsockoptCall(fd, level, name, value, value.length));
 }
 
+/** getsockopt(2) of a structure into `value`. Returns the bytes the kernel wrote, or -errno. */
+export function getSocketBytes(fd: number, level: number, name: number, value: Uint8Array): number {
+  intLength.writeInt32LE(value.length, 0);
+  const result = orErrno(getsockoptCall(fd, level, name, value, intLength));
+  return result < 0 ? result : intLength.readInt32LE(0);
+}
+
 /** getsockopt(2) of an int; NaN when the call fails. */
 export function getSocketInt(fd: number, level: number, name: number): number {
   intLength.writeInt32LE(4, 0);

@@ -32,6 +32,8 @@ export class Member implements Candidate {
   reportedAt = Number.NEGATIVE_INFINITY;
   /** When it was last reported that it may not read PROXY headers. */
   suspectedAt = Number.NEGATIVE_INFINITY;
+  /** When the kernel was last asked how a connection to it fared. */
+  sampledAt = Number.NEGATIVE_INFINITY;
   readonly #gauge: number;
   readonly #counters: CounterStripe;
 

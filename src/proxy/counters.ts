@@ -84,6 +84,9 @@ export const MemberCounter = {
   resets: 6,
 } as const;
 
+/** Further offsets there: how connections fared, of those that were looked at as they ended. */
+export const MemberTcp = { samples: 7, rttSeconds: 8, segments: 9, retransmits: 10, lost: 11 } as const;
+
 export const memberCounterSpecs: readonly MetricSpec[] = [
   { name: 'v6edge_proxy_member_sessions_total', help: 'Sessions connected to the member.' },
   {
@@ -106,6 +109,17 @@ export const memberCounterSpecs: readonly MetricSpec[] = [
     help: 'Sessions that went elsewhere, or tried again, after a failed connect.',
   },
   { name: 'v6edge_proxy_member_resets_total', help: 'Established sessions that the member reset.' },
+  {
+    name: 'v6edge_proxy_member_tcp_samples_total',
+    help: 'Connections to the member that were looked at as they ended (TCP_INFO): all that lasted a second, others now and then.',
+  },
+  {
+    name: 'v6edge_proxy_member_tcp_rtt_seconds_total',
+    help: 'Sum of the smoothed round-trip times of these connections; divided by their number it is the mean.',
+  },
+  { name: 'v6edge_proxy_member_tcp_segments_total', help: 'Segments that these connections sent to the member.' },
+  { name: 'v6edge_proxy_member_tcp_retransmits_total', help: 'Segments of these that were sent again.' },
+  { name: 'v6edge_proxy_member_tcp_lost_total', help: 'Segments that counted as lost as these connections ended.' },
 ];
 
 /** Offsets in the global gauge block. */

@@ -8,9 +8,10 @@ import { errnoName } from '../linux/errors.ts';
 import { PipePool } from '../linux/pipes.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import { SockaddrSlot } from '../linux/tcp.ts';
+import { tcpInfo } from '../linux/tcp-info.ts';
 import { Backend, type Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
-import { ProxyCounter, ProxyGauge } from './counters.ts';
+import { MemberTcp, ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
 import type { Listener, ListenerOwner, ListenerStatus, ListeningSocket } from './listener.ts';
 import { ListenerSet, type SocketKeeper } from './listener-set.ts';
@@ -50,6 +51,9 @@ const pipeBytes = 256 * 1024;
 const warnMs = 10_000;
 /** A member's failed connects are reported this often at most, and so is its way with PROXY headers. */
 const reportMs = 1000;
+/** Sessions that lasted so long are all asked how their connection fared, shorter ones of a member this often at most. */
+const lastingMs = 1000;
+const sampleMs = 100;
 /** A TLS alert, record header included (RFC 8446 §5.1, §6). */
 const alertBytes = 5 + 2;
 /** Whoever cannot read a header says so at once. */
@@ -285,6 +289,20 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   onBegin(session: Session): void {
     logSessionStart(this.#context.log, session);
+  }
+
+  onClosing({ member, connectedAt, upstream }: Session): void {
+    const now = this.now();
+    if (member === undefined || (now - connectedAt < lastingMs && now - member.sampledAt < sampleMs)) return;
+    member.sampledAt = now;
+    const info = tcpInfo(upstream.fd);
+    if (info === undefined || info.rttMicros === 0) return;
+    const { counters } = this;
+    counters.add(member.counterBase + MemberTcp.samples);
+    counters.add(member.counterBase + MemberTcp.rttSeconds, info.rttMicros / 1e6);
+    counters.add(member.counterBase + MemberTcp.segments, info.segments);
+    counters.add(member.counterBase + MemberTcp.retransmits, info.retransmits);
+    counters.add(member.counterBase + MemberTcp.lost, info.lost);
   }
 
   onEnd(session: Session, termination: Termination): void {

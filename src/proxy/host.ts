@@ -30,6 +30,8 @@ export interface SessionHost {
   onExhausted(listener: ListenerSnapshot, errno: number): void;
   /** A member is connected, on a listener that has that logged. */
   onBegin(session: Session): void;
+  /** Its connection to a member is about to be closed. */
+  onClosing(session: Session): void;
   onEnd(session: Session, termination: Termination): void;
 }
 

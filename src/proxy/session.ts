@@ -144,6 +144,7 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
   /** Closes both connections and accounts for the session. Idempotent. */
   end(termination: Termination): void {
     if (this.state === 'ended') return;
+    if (this.connectedAt > 0) this.host.onClosing(this);
     this.#closeSockets(termination);
     this.state = 'ended';
     const { counters, wheel } = this.host;

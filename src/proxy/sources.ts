@@ -6,8 +6,10 @@
  * eight, found by a keyed hash; a set is worked on under its lock, which makes the counts exact. When a set is full, the
  * source with the fewest connections and no session goes; when all eight have sessions, a ninth is let in uncounted.
  *
- *   seed u32 ×2 · per set: lock i32 · per place: key u32 ×2, window end i32, count i32 · per thread and place: sessions i32
+ *   seed u32 ×2 · per set: lock i32 · per place: key u32 ×2, window end i32,
+ *   count i32, address u32 ×2, listener and family i32, refused i32 · per thread and place: sessions i32
  */
+import { formatAddress, formatCidr } from '../core/address.ts';
 import type { Random } from '../core/random.ts';
 import { hashBytes } from './balance.ts';
 import type { AddressSpan } from './wire/header.ts';
@@ -17,7 +19,7 @@ const ways = 8;
 const places = sets * ways;
 const locksAt = 2;
 const placesAt = locksAt + sets;
-const placeWords = 4;
+const placeWords = 8;
 const sessionsAt = placesAt + places * placeWords;
 /** Window ends are kept in tenths of a second, which fit 31 bits for years. */
 const tickMs = 100;
@@ -74,7 +76,7 @@ export class Sources {
     const set = (a >>> 0) % sets;
     const now = Math.floor(nowMs / tickMs) & 0x3fff_ffff;
     this.#lock(set);
-    const place = this.#find(set, a, b, now);
+    const place = this.#find(set, a, b, now, slot, client);
     const verdict = place < 0 ? Verdict.uncounted : this.#count(place, limits, now);
     this.#unlock(set);
     return verdict;
@@ -97,14 +99,17 @@ export class Sources {
       words[at + 3] = 0;
     }
     if (words[at + 3]! < 0x7fff_ffff) words[at + 3]! += 1;
-    if (limits.perWindow > 0 && words[at + 3]! > limits.perWindow) return Verdict.tooFast;
-    if (limits.atOnce > 0 && this.#sessions(place) >= limits.atOnce) return Verdict.tooMany;
+    const tooFast = limits.perWindow > 0 && words[at + 3]! > limits.perWindow;
+    if (tooFast || (limits.atOnce > 0 && this.#sessions(place) >= limits.atOnce)) {
+      if (words[at + 7]! < 0x7fff_ffff) words[at + 7]! += 1;
+      return tooFast ? Verdict.tooFast : Verdict.tooMany;
+    }
     words[this.#own + place]! += 1;
     return place;
   }
 
   /** The source's place, if need be another's; -1 when all of its set are taken by sources with sessions. */
-  #find(set: number, a: number, b: number, now: number): number {
+  #find(set: number, a: number, b: number, now: number, slot: number, client: AddressSpan): number {
     const words = this.#words;
     let best = -1;
     let bestCount = 0x7fff_ffff;
@@ -124,6 +129,10 @@ export class Sources {
     words[at + 1] = b;
     words[at + 2] = 0;
     words[at + 3] = 0;
+    words[at + 4] = wordOf(client, 0);
+    words[at + 5] = client.family === 4 ? 0 : wordOf(client, 4);
+    words[at + 6] = (slot << 4) | client.family;
+    words[at + 7] = 0;
     return best;
   }
 
@@ -156,4 +165,63 @@ export class Sources {
   #unlock(set: number): void {
     Atomics.store(this.#words, locksAt + set, 0);
   }
+}
+
+function wordOf({ bytes, at }: AddressSpan, from: number): number {
+  const i = at + from;
+  return (bytes[i]! << 24) | (bytes[i + 1]! << 16) | (bytes[i + 2]! << 8) | bytes[i + 3]!;
+}
+
+/** A source as the table has it. */
+export interface SourceStatus {
+  /** The listener's. */
+  readonly slot: number;
+  /** Its address, or the prefix that stands for it: `192.0.2.1`, `2001:db8::/64`. */
+  readonly client: string;
+  /** Sessions at this moment. */
+  readonly sessions: number;
+  /** New connections in the present window; those refused count. */
+  readonly connections: number;
+  /** Until its window ends and it may be forgotten, unless it has sessions then; milliseconds. */
+  readonly expiresMs: number;
+  /** Connections refused since it came into the table. */
+  readonly refused: number;
+}
+
+/**
+ * The sources that are not forgotten, those refused most first, then by connections and sessions. Read beside the threads that write:
+ * each figure is whole, together they may be of two moments.
+ * @param nowMs wall clock
+ */
+export function listSources(buffer: SharedArrayBuffer, nowMs: number): SourceStatus[] {
+  const words = new Int32Array(buffer);
+  const threads = (words.length - sessionsAt) / places;
+  const now = Math.floor(nowMs / tickMs) & 0x3fff_ffff;
+  const found: SourceStatus[] = [];
+  for (let place = 0; place < places; place++) {
+    const at = placesAt + place * placeWords;
+    if (words[at + 1] === 0) continue;
+    let sessions = 0;
+    for (let t = 0; t < threads; t++) sessions += words[sessionsAt + t * places + place]!;
+    const left = Math.max(0, words[at + 2]! - now);
+    if (left === 0 && sessions === 0) continue;
+    const kind = words[at + 6]!;
+    found.push({
+      slot: kind >> 4,
+      client: clientOf(kind & 0xf, words[at + 4]!, words[at + 5]!),
+      sessions,
+      connections: left === 0 ? 0 : words[at + 3]!,
+      expiresMs: left * tickMs,
+      refused: words[at + 7]!,
+    });
+  }
+  return found.sort((a, b) => b.refused - a.refused || b.connections - a.connections || b.sessions - a.sessions);
+}
+
+function clientOf(family: number, high: number, low: number): string {
+  const bytes = Buffer.alloc(family === 4 ? 4 : 16);
+  bytes.writeInt32BE(high, 0);
+  if (family === 6) bytes.writeInt32BE(low, 4);
+  if (family === 4) return formatAddress({ family, bytes });
+  return formatCidr({ base: { family: 6, bytes }, length: 64 });
 }

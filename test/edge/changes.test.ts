@@ -4,7 +4,7 @@ import { get, request } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { PoolReport, SessionReport } from '../../src/edge/admin/source.ts';
+import type { PoolReport, SessionReport, SourceReport } from '../../src/edge/admin/source.ts';
 import { exec, waitFor } from '../lab/process.ts';
 import { DaemonHome, freePort, logged } from './daemon-process.ts';
 
@@ -66,7 +66,7 @@ t.test('members, sessions, records: changed by API, and there after a restart', 
   const check = 'check: { type: tcp, interval: 500ms, timeout: 400ms }';
   home.configure(`proxy:
   listeners:
-    - { name: static, bind: ["127.0.0.1:${static_}"], pool: static }
+    - { name: static, bind: ["127.0.0.1:${static_}"], pool: static, rate: { perSource: 1000, window: 1h } }
     - { name: found, bind: ["127.0.0.1:${found}"], pool: found }
   pools:
     static: { ${check}, members: [{ name: one, address: "::1", port: ${one} }] }
@@ -106,6 +106,13 @@ dns:
   const held = await Promise.all(Array.from({ length: 6 }, () => answer(t, static_)));
   const sessions = await home.json<SessionReport[]>('/v1/sessions?pool=static');
   t.equal(sessions.length, 6);
+  const counted = { listener: 'static', client: '127.0.0.1', sessions: 6, refused: 0 };
+  t.match(await home.json<SourceReport[]>('/v1/sources?listener=static'), [counted]);
+  t.strictSame(await home.json<SourceReport[]>('/v1/sources?refused=true'), []);
+  t.strictSame(await home.json<SourceReport[]>('/v1/sources?listener=found'), []);
+  t.strictSame(await home.json<SourceReport[]>('/v1/sources?offset=1'), []);
+  const table = await exec([program, 'sources', '--api', `unix:${home.socket}`]);
+  t.match(table.stdout, /LISTENER +CLIENT +SESSIONS .*\nstatic +127\.0\.0\.1 +6 /, table.stderr);
   t.equal(new Set(sessions.map(({ id }) => id)).size, 6);
   t.match(sessions[0], { member: 'one', state: 'relaying', bytesOut: 3 });
   const port = (held[0]!.socket.address() as AddressInfo).port;

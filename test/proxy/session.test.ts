@@ -4,7 +4,7 @@ import net from 'node:net';
 import t from 'tap';
 import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET } from '../../src/linux/constants.ts';
 import { getSocketInt } from '../../src/linux/libc.ts';
-import { memberGaugeBase } from '../../src/proxy/counters.ts';
+import { MemberTcp, memberCounterBase, memberGaugeBase } from '../../src/proxy/counters.ts';
 import {
   freePort,
   Harness,
@@ -130,4 +130,19 @@ t.test('no descriptor is left after sessions of every kind', async (t) => {
   await until(() => openDescriptors() <= before, `${before} descriptors, not ${openDescriptors()}`);
   t.equal(harness.counters.gauge(memberGaugeBase(1)), 0);
   t.equal(harness.counters.gauge(memberGaugeBase(2)), 0);
+});
+
+t.test('how its connection fared is counted for the member as a session ends', async (t) => {
+  const upstream = await new Upstream((socket) => socket.once('data', () => socket.end('ok'))).listen();
+  t.teardown(() => upstream.close());
+  const { harness, port } = await serve(t, [member('m1', upstream.port)]);
+  const read = (offset: number) => harness.counters.get(memberCounterBase(1) + offset);
+  const client = net.connect(port, '127.0.0.1');
+  client.write('GET');
+  await outcome(client);
+  await harness.session();
+  t.equal(read(MemberTcp.samples), 1);
+  t.ok(read(MemberTcp.rttSeconds) > 0 && read(MemberTcp.rttSeconds) < 10, `${read(MemberTcp.rttSeconds)} s`);
+  t.ok(read(MemberTcp.segments) >= 3, 'SYN, data, FIN');
+  t.equal(read(MemberTcp.retransmits), 0);
 });

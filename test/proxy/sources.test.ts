@@ -4,7 +4,14 @@ import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { parseAddress } from '../../src/core/address.ts';
 import { SeededRandom } from '../../src/core/random.ts';
-import { newSourceTable, releaseSources, type SourceLimits, Sources, Verdict } from '../../src/proxy/sources.ts';
+import {
+  listSources,
+  newSourceTable,
+  releaseSources,
+  type SourceLimits,
+  Sources,
+  Verdict,
+} from '../../src/proxy/sources.ts';
 import { spanOfAddress } from '../../src/proxy/span.ts';
 import { member, outcome, serve, Upstream, until } from './harness.ts';
 
@@ -53,6 +60,24 @@ t.test('threads count together, and one that ends gives back what it held', asyn
   releaseSources(buffer, 1);
   t.ok(enter(one) >= 0 && enter(one) >= 0);
   t.equal(enter(one), Verdict.tooMany);
+});
+
+t.test('the table, for people: who was refused most first, each until its window ends', async (t) => {
+  const buffer = table(2);
+  const [one, two] = [new Sources(buffer, 0), new Sources(buffer, 1)];
+  const bound = limits({ perWindow: 2, windowMs: 10_000 });
+  const held = one.enter(3, from('2001:db8:1:2:3::4'), bound, 1000);
+  two.enter(3, from('2001:db8:1:2:9::9'), bound, 1000);
+  two.enter(3, from('2001:db8:1:2:9::9'), bound, 1000);
+  one.leave(one.enter(255, from('255.1.2.254'), bound, 2000));
+  t.strictSame(listSources(buffer, 5000), [
+    { slot: 3, client: '2001:db8:1:2::/64', sessions: 2, connections: 3, expiresMs: 6000, refused: 1 },
+    { slot: 255, client: '255.1.2.254', sessions: 0, connections: 1, expiresMs: 7000, refused: 0 },
+  ]);
+  t.match(listSources(buffer, 20_000), [{ client: '2001:db8:1:2::/64', sessions: 2, connections: 0, expiresMs: 0 }]);
+  one.leave(held);
+  releaseSources(buffer, 1);
+  t.strictSame(listSources(buffer, 20_000), []);
 });
 
 t.test('real threads at the same source: as many as allowed, not one more', async (t) => {

@@ -21,6 +21,7 @@ export type AnswerName =
   | 'Removed'
   | 'Sessions'
   | 'SessionClosed'
+  | 'Sources'
   | 'Zones'
   | 'Zone'
   | 'Records'
@@ -82,6 +83,7 @@ const lastCheck = object({
   code: z.string().describe('HAProxy’s word, such as L4OK or L7STS'),
   reason: z.string(),
   durationMs: z.number(),
+  rttMs: z.number().optional().describe('smoothed round-trip time of its connection'),
   refusesHeader: z.boolean().optional().describe('it cannot read the PROXY header that the pool sends'),
   at: moment,
 });
@@ -107,6 +109,13 @@ const member = object({
   warning: z.string().optional().describe('what is wrong with its settings, whatever its state'),
   active: z.number(),
   totals: figures,
+  tcp: object({
+    samples: count.describe('connections looked at as they ended'),
+    rttMs: z.number().optional().describe('mean of their smoothed round-trip times'),
+    segments: count.describe('that they sent'),
+    retransmits: count,
+    lost: count,
+  }).describe('how connections to it fare (TCP_INFO)'),
 });
 
 const discovery = object({
@@ -135,6 +144,15 @@ const session = object({
   bytesIn: count,
   bytesOut: count,
   ageMs: z.number(),
+});
+
+const source = object({
+  listener: z.string(),
+  client: z.string().describe('its address; of IPv6 clients the /64'),
+  sessions: count.describe('at this moment'),
+  connections: count.describe('new ones in the present window'),
+  expiresMs: count.describe('until it may be forgotten, unless it has sessions then'),
+  refused: count.describe('connections refused since it came into the table'),
 });
 
 const secondary = object({
@@ -300,6 +318,7 @@ export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
   Member: json('the member', member),
   Removed: json('gone, or going', object({ pool: z.string(), member: z.string(), removed: z.boolean() })),
   Sessions: json('sessions', z.array(session)),
+  Sources: json('clients', z.array(source)),
   SessionClosed: json('ended', object({ id: z.string(), closed: z.boolean() })),
   Zones: json('all zones', z.array(zone)),
   Zone: json('the zone', zone),

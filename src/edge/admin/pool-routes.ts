@@ -4,12 +4,14 @@ import { memberOrder, newMember } from './bodies.ts';
 import { checkPreconditions, entityTag } from './conditional.ts';
 import { found } from './parameters.ts';
 import { ProblemError } from './problem.ts';
-import { flagParameter, limitParameter, textParameter } from './query-parameters.ts';
+import { flagParameter, limitParameter, offsetParameter, textParameter } from './query-parameters.ts';
 import { defineRoute, type Route } from './route.ts';
 import type { AdminSource, MemberReport } from './source.ts';
 
 const defaultSessions = 100;
 const maxSessions = 10_000;
+/** As many as there are places for. */
+const maxSources = 65_536;
 
 export const poolRoutes: readonly Route[] = [
   defineRoute({
@@ -109,6 +111,26 @@ export const poolRoutes: readonly Route[] = [
       body: await source.sessions({
         pool: query.pool,
         member: query.member,
+        limit: query.limit ?? defaultSessions,
+      }),
+    }),
+  }),
+  defineRoute({
+    method: 'GET',
+    url: '/v1/sources',
+    summary: 'clients of listeners with rate or maxPerSource, those refused most first',
+    query: {
+      listener: textParameter('of this listener alone'),
+      refused: flagParameter('those alone that were refused'),
+      offset: offsetParameter('how many to leave out', maxSources),
+      limit: limitParameter('how many at most', defaultSessions, maxSessions),
+    },
+    answers: { 200: 'Sources' },
+    handle: (source, { query }) => ({
+      body: source.sources({
+        listener: query.listener,
+        refused: query.refused ?? false,
+        offset: query.offset ?? 0,
         limit: query.limit ?? defaultSessions,
       }),
     }),

@@ -30,6 +30,18 @@ export function limitParameter(description: string, fallback: number | undefined
   };
 }
 
+export function offsetParameter(description: string, max: number): Parameter<number> {
+  return {
+    description,
+    schema: { type: 'integer', minimum: 0, maximum: max, default: 0 },
+    read: (text) => {
+      const offset = /^\d{1,6}$/.test(text) ? Number(text) : -1;
+      if (offset < 0 || offset > max) throw new ValueError(`a whole number from 0 to ${max} is wanted`);
+      return offset;
+    },
+  };
+}
+
 /** Absolute, lower case, without the final dot. */
 export const nameParameter = (description: string): Parameter<string> => ({
   description,

@@ -49,6 +49,15 @@ export interface MemberReport extends MemberStatus {
   readonly active: number;
   /** Sums since the member was added, by name. */
   readonly totals: Readonly<Record<string, number>>;
+  /** How connections to it fare, of those that were looked at as they ended. */
+  readonly tcp: {
+    readonly samples: number;
+    /** Mean of their smoothed round-trip times; undefined: there were none. */
+    readonly rttMs: number | undefined;
+    readonly segments: number;
+    readonly retransmits: number;
+    readonly lost: number;
+  };
 }
 
 export interface PoolReport extends Omit<PoolStatus, 'members'> {
@@ -183,6 +192,28 @@ export interface SessionFilter {
   readonly limit: number;
 }
 
+/** What a client is up to at a listener that has `rate` or `maxPerSource`. */
+export interface SourceReport {
+  readonly listener: string;
+  /** Its address; of IPv6 clients the /64. */
+  readonly client: string;
+  readonly sessions: number;
+  /** New connections in the present window. */
+  readonly connections: number;
+  /** Until it may be forgotten, unless it has sessions then. */
+  readonly expiresMs: number;
+  readonly refused: number;
+}
+
+export interface SourceFilter {
+  readonly listener: string | undefined;
+  /** Those refused at least once. */
+  readonly refused: boolean;
+  /** Left out before the first. */
+  readonly offset: number;
+  readonly limit: number;
+}
+
 /** What came of a change of records. */
 export interface ZoneChangeReport {
   readonly zone: string;
@@ -219,6 +250,8 @@ export interface AdminSource {
   removeMember(pool: string, member: string, force: boolean): void;
   /** The longest-lived first. */
   sessions(filter: SessionFilter): Promise<readonly SessionReport[]>;
+  /** Those refused most first. */
+  sources(filter: SourceFilter): readonly SourceReport[];
   /** False: there is no such session. */
   closeSession(id: string): Promise<boolean>;
   /** Replaces an RRset; `client` is who asked, for the log. @throws {ValueError} */

@@ -2,7 +2,15 @@
 
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
 import { formatDuration } from '../../core/duration.ts';
-import type { MemberReport, PoolReport, RaReport, RecordReport, SessionReport, ZoneReport } from '../admin/source.ts';
+import type {
+  MemberReport,
+  PoolReport,
+  RaReport,
+  RecordReport,
+  SessionReport,
+  SourceReport,
+  ZoneReport,
+} from '../admin/source.ts';
 import type { StoredZoneReport } from './store.ts';
 import { type Colour, formatAge, formatTable, type Paint } from './table.ts';
 import { yamlOf } from './yaml.ts';
@@ -74,6 +82,29 @@ export function showSessions(sessions: readonly SessionReport[], paint: Paint): 
       formatAge(each.ageMs),
       String(each.bytesIn),
       String(each.bytesOut),
+    ]),
+    paint,
+  );
+}
+
+export function showSources(sources: readonly SourceReport[], paint: Paint): string {
+  if (sources.length === 0) return 'no clients are counted (listeners with `rate` or `maxPerSource` count them)\n';
+  return formatTable(
+    [
+      { title: 'LISTENER' },
+      { title: 'CLIENT' },
+      { title: 'SESSIONS', right: true },
+      { title: 'IN WINDOW', right: true },
+      { title: 'REFUSED', right: true },
+      { title: 'FORGOTTEN IN', right: true },
+    ],
+    sources.map((each) => [
+      each.listener,
+      each.client,
+      String(each.sessions),
+      String(each.connections),
+      each.refused === 0 ? '0' : paint('yellow', String(each.refused)),
+      formatAge(each.expiresMs),
     ]),
     paint,
   );

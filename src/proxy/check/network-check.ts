@@ -9,6 +9,7 @@ import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'n
 import { parseAddress } from '../../core/address.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { errorCode, errorMessage } from '../../core/errors.ts';
+import { tcpInfo } from '../../linux/tcp-info.ts';
 import { spanAddress, spanOfAddress } from '../span.ts';
 import { encodeV2, maxHeaderBytes as maxIntroductionBytes, tcpHead, v1Unknown, writeV1 } from '../wire/header.ts';
 import { Conversation } from './conversation.ts';
@@ -272,7 +273,23 @@ export class NetworkCheck {
     // Hundredths: finer says nothing, and reads badly. What was waited for a reaction says nothing of the member.
     const endedAt = this.#introducedAt ?? this.#clock.now();
     const durationMs = Math.round((endedAt - this.#startedAt) * 100) / 100;
-    this.#done({ ok, code, reason, durationMs, ...(reaction === undefined ? {} : { reaction }) });
+    const rttMs = this.#roundTrip();
+    this.#done({
+      ok,
+      code,
+      reason,
+      durationMs,
+      ...(rttMs === undefined ? {} : { rttMs }),
+      ...(reaction === undefined ? {} : { reaction }),
+    });
+  }
+
+  #roundTrip(): number | undefined {
+    // Node tells the descriptor of a connected socket nowhere else.
+    const { _handle: handle } = this.#socket as unknown as { readonly _handle?: { readonly fd?: number } | null };
+    if (handle?.fd === undefined || handle.fd < 0) return undefined;
+    const micros = tcpInfo(handle.fd)?.rttMicros ?? 0;
+    return micros === 0 ? undefined : Math.round(micros / 10) / 100;
   }
 
   #destroy(): void {

@@ -21,6 +21,8 @@ export interface CheckResult {
   /** In plain words, for logs and the status page. */
   readonly reason: string;
   readonly durationMs: number;
+  /** Smoothed round-trip time of its connection, as the kernel has it; undefined: there was no connection. */
+  readonly rttMs?: number;
   /** The member cannot read the PROXY header that the pool sends. */
   readonly refusesHeader?: true;
 }

@@ -88,6 +88,7 @@ const bad: readonly Case[] = [
   ['limit beyond all', ['GET', '/v1/sessions?limit=10001'], 400, /limit/],
   ['limit that is no number', ['GET', '/v1/sessions?limit=1e3'], 400, /limit/],
   ['two pools', ['GET', '/v1/sessions?pool=a&pool=b'], 400, /pool: one value/],
+  ['offset below none', ['GET', '/v1/sources?offset=-1'], 400, /offset: .*0 to 65536/],
   ['no such session', ['DELETE', '/v1/sessions/0-8'], 404, /no session "0-8"/],
   [
     'records of no zone',

@@ -36,6 +36,7 @@ const member: MemberReport = {
   reason: 'check passed',
   lastCheck: undefined,
   warning: undefined,
+  tcp: { samples: 0, rttMs: undefined, segments: 0, retransmits: 0, lost: 0 },
   active: 1,
   totals: { sessions: 3 },
 };
@@ -132,6 +133,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     addMember: () => member,
     removeMember: () => undefined,
     sessions: async () => [],
+    sources: () => [],
     closeSession: async () => false,
     setRecords: async (zone) => ({ zone, serial: 6 }),
     deleteRecords: async (zone) => ({ zone, serial: 6 }),

@@ -1,6 +1,6 @@
 /** Commands of the daemon as a whole and of its proxy. */
 import type { Argv } from 'yargs';
-import type { MemberReport, PoolReport, SessionReport, StatusReport } from '../../admin/source.ts';
+import type { MemberReport, PoolReport, SessionReport, SourceReport, StatusReport } from '../../admin/source.ts';
 import { type ApiArguments, apiOptions, type CliContext, show, target, UsageError } from './shared.ts';
 
 /** Adds them to the command line. */
@@ -63,6 +63,26 @@ export function proxyCommands(parser: Argv, context: CliContext): Argv {
           path,
           (m) => `${args.pool}/${m.name}: ${m.admin}, ${m.state}, weight ${m.weight}\n`,
           { method: 'PATCH', body },
+        );
+      },
+    )
+    .command(
+      'sources',
+      'clients that listeners with limits count, those refused most first',
+      (y) =>
+        apiOptions(
+          y
+            .option('listener', { type: 'string', describe: 'of this listener alone' })
+            .option('refused', { type: 'boolean', default: false, describe: 'those alone that were refused' })
+            .option('offset', { type: 'number', default: 0, describe: 'leave out so many' })
+            .option('limit', { type: 'number', default: 100, describe: 'at most so many' }),
+        ),
+      (args) => {
+        const filter = new URLSearchParams({ limit: String(args.limit), offset: String(args.offset) });
+        if (args.listener !== undefined) filter.set('listener', args.listener);
+        if (args.refused) filter.set('refused', 'true');
+        return show<SourceReport[]>(args, context, `/v1/sources?${filter}`, (s, paint, { showSources }) =>
+          showSources(s, paint),
         );
       },
     )
