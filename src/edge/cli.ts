@@ -9,6 +9,7 @@ import { hostCommands } from './cli/commands/host.ts';
 import { nodeCommands } from './cli/commands/node.ts';
 import { proxyCommands } from './cli/commands/proxy.ts';
 import { raCommands } from './cli/commands/ra.ts';
+import { shadowCommands } from './cli/commands/shadow.ts';
 import { type CliContext, UsageError } from './cli/commands/shared.ts';
 
 export type { CliContext } from './cli/commands/shared.ts';
@@ -37,6 +38,7 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
   raCommands(parser, context);
   nodeCommands(parser, context);
   doctorCommands(parser, context, exit);
+  shadowCommands(parser, context, exit);
   return parser
     .completion('completion', 'print what bash (or zsh, when $SHELL says so) needs to complete commands')
     .demandCommand(1, 'say what to do')
@@ -68,7 +70,7 @@ function plainly(message: string): string {
 async function explain(error: unknown, argv: readonly string[], context: CliContext): Promise<number> {
   const { ApiError } = await import('./cli/client.ts');
   const { V6edgeError, ValueError, errorCode, errorMessage } = await import('../core/errors.ts');
-  const told = error instanceof V6edgeError && /^V6_(IMPORT|INIT|STORE)_/.test(errorCode(error) ?? '');
+  const told = error instanceof V6edgeError && /^V6_(IMPORT|INIT|STORE|SHADOW)_/.test(errorCode(error) ?? '');
   if (error instanceof ApiError || told) {
     context.stderr(`v6edge: ${errorMessage(error)}\n`);
     return 1;

@@ -97,6 +97,7 @@ function takeZone({ name, file, journal }: NamedImport['zones'][number], config:
   try {
     const args = ['-q', '-i', 'none', '-k', 'ignore', ...(journal === undefined ? [] : ['-j']), '-o', to, name, file];
     execFileSync('named-compilezone', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    entry.soa = soaOf(readFileSync(to, 'utf8'));
     return `wrote ${to}${journal === undefined ? '' : `, with what was in ${journal}`}`;
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') {
@@ -113,6 +114,22 @@ function takeZone({ name, file, journal }: NamedImport['zones'][number], config:
   }
   copyFileSync(file, to);
   return `copied ${to}`;
+}
+
+/** What the SOA record of a zone says beside its serial, which we count ourselves: in the words of `soa`. */
+function soaOf(zone: string): Section | undefined {
+  const fields = /^\S+\s+\d+\s+IN\s+SOA\s+(\S+)\s+(\S+)\s+\d+\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*$/m.exec(zone);
+  if (fields === null) return undefined;
+  const [, mname, rname, refresh, retry, expire, minimum] = fields;
+  const name = (text: string) => text.replace(/(?<=.)\.$/, '');
+  return {
+    mname: name(mname!),
+    rname: name(rname!),
+    refresh: `${refresh}s`,
+    retry: `${retry}s`,
+    expire: `${expire}s`,
+    minimum: `${minimum}s`,
+  };
 }
 
 function journalsOf(named: NamedImport | undefined): string[] {
