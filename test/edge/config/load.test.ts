@@ -97,12 +97,13 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
   ],
   [
     'routes for all, and twice the same protocol',
-    proxy('routes: [{ pool: p }, { alpn: [h2, h3], pool: p }, { alpn: [h3], pool: p }, { alpn: ["a b"], pool: p }]'),
-    [
-      /routes\[0\]: fits every client: give `sni`, `alpn` or both/,
-      /routes\[2\]: a route for h3 stands above already/,
-      /routes\[3\].alpn\[0\]: "a b" is no protocol name/,
-    ],
+    proxy('routes: [{ pool: p }, { alpn: [h2, h3], pool: p }, { alpn: [h3], pool: p }]'),
+    [/routes\[0\]: fits every client: give `sni`, `alpn` or both/, /routes\[2\]: a route for h3 stands above already/],
+  ],
+  [
+    'a route by what is no protocol',
+    proxy('routes: [{ alpn: ["a b"], pool: p }]'),
+    [/routes\[0\].alpn\[0\]: "a b" is no protocol name/],
   ],
   [
     'own fields: of no type of theirs, twice, without content, too large, in no header',
