@@ -25,8 +25,10 @@
 JOIN_PORT=8654
 # kubeadm's own for the Secret that the certificate key opens; tokens get the same, so that all ends together.
 MATERIAL_SECONDS=7200
+# There while the edge has not been given what further nodes join with; in the folder that a reset empties.
+UNSENT=$KUBERNETES_DIR/v6edge-material-unsent
 
-# The API server's proxy and the addon of kube-proxy are the last that kubeadm init makes.
+# The addon kube-proxy is the last that kubeadm init makes.
 init_had_ended() {
   [ -f "$ROOT$ADMIN_CONF" ] &&
     kubectl --kubeconfig "$ROOT$ADMIN_CONF" -n kube-system get daemonset kube-proxy >/dev/null 2>&1
@@ -110,7 +112,8 @@ send_material() {
   fi
   print_material
   die "the edge did not take what further nodes join with ($url)" \
-    'The cluster is made all the same. On the edge: v6edge node list (does it know this node?); then here: control-plane.sh --send-material'
+    'The cluster is made all the same. On the edge: v6edge node list (does it know this node?)' \
+    'Then run this again, or control-plane.sh --send-material.'
 }
 
 # kubectl of root finds the cluster.
@@ -135,17 +138,28 @@ if [ -n "$FLAG_SEND_MATERIAL" ]; then
   fi
   fresh_material
   send_material
+  remove "$UNSENT"
   exit 0
 fi
-if settled control-plane; then exit 0; fi
+if settled control-plane; then
+  if [ -f "$ROOT$UNSENT" ]; then
+    log 'but the edge does not have what further nodes join with'
+    fresh_material
+    send_material
+    remove "$UNSENT"
+  fi
+  exit 0
+fi
 kubeadm_needs kubeadm kubelet kubectl openssl
 if [ "$CLUSTER_INIT" = yes ] || [ -n "$FLAG_INIT" ]; then
   BOOTSTRAP_TOKEN=
   init_cluster
+  if [ -z "$DRY_RUN" ]; then : >"$ROOT$UNSENT"; fi
   admin_access
   done_log "$NODE_NAME is the first control plane of $CLUSTER_NAME. Next, here: cluster.sh"
   if [ -z "$BOOTSTRAP_TOKEN" ]; then fresh_material; fi
   send_material
+  if [ -z "$DRY_RUN" ]; then rm -f "$ROOT$UNSENT"; fi
 else
   join_needs KUBEADM_TOKEN CA_CERT_HASHES CERTIFICATE_KEY
   join_cluster join-control-plane.yaml

@@ -104,8 +104,18 @@ grep_config() { grep -qF -- "$1" "$FAKE/config.yaml" || { cat "$FAKE/config.yaml
   fails 1
   says 'control-plane.sh --send-material'
   says 'KUBEADM_TOKEN='
+  script control-plane.sh
+  fails 1
+  says 'but the edge does not have what further nodes join with'
   rm "$FAKE/edge-down"
+  script control-plane.sh
+  succeeds
+  grep -qx BOOTSTRAP_TOKEN=123456.0123456789abcdef "$FAKE/sent"
   forget_calls
+  script control-plane.sh
+  succeeds
+  not_called '^(curl|kubeadm token)'
+  rm "$FAKE/sent"
   script control-plane.sh --send-material
   succeeds
   grep -qx BOOTSTRAP_TOKEN=123456.0123456789abcdef "$FAKE/sent"
