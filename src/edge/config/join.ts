@@ -13,7 +13,7 @@ import {
   maskAddress,
   parseCidr,
 } from '../../core/address.ts';
-import { ValueError } from '../../core/errors.ts';
+import { errorMessage, ValueError } from '../../core/errors.ts';
 import type { DnsConfig } from '../../dns/config.ts';
 import type { RaInterfaceConfig } from '../../ra/config.ts';
 import { otherSettings } from '../join/env-file.ts';
@@ -240,7 +240,13 @@ function prefixAround(address: Address): Cidr {
 function checkSettings(settings: Readonly<Record<string, string>>, scripts: string, fault: Fault): void {
   const names = Object.keys(settings);
   if (names.length === 0) return;
-  const others = otherSettings(scripts);
+  let others: readonly string[];
+  try {
+    others = otherSettings(scripts);
+  } catch (error) {
+    fault(['cluster', 'settings'], `which there are cannot be seen: ${errorMessage(error)}`);
+    return;
+  }
   for (const name of names.filter((each) => !others.includes(each))) {
     fault(
       ['cluster', 'settings', name],

@@ -92,6 +92,14 @@ t.test('what cannot be', (t) => {
   t.end();
 });
 
+t.test('settings, where the scripts do not say which there are', (t) => {
+  const scripts = t.testdir({ 'join.sh': '' });
+  const found = problems(`${dns}join: { listen: ["fd00::1"], scripts: ${scripts}, cluster: { settings: { A: b } } }`);
+  t.equal(found.length, 1);
+  t.match(found[0], /^join\.cluster\.settings: which there are cannot be seen: ENOENT/);
+  t.end();
+});
+
 t.test('what follows from other sections', (t) => {
   const plain = joinConfig('');
   t.strictSame(plain.allow.map(formatCidr), ['fd00:6:6::/64'], 'the /64 of the listener');
