@@ -4,8 +4,9 @@ import * as counters from '../../src/proxy/counters.ts';
 t.test('every offset has its spec', async (t) => {
   t.equal(Object.keys(counters.ProxyCounter).length, counters.proxyCounterSpecs.length);
   t.equal(Object.keys(counters.ListenerCounter).length, counters.listenerCounterSpecs.length);
-  t.equal(Object.keys(counters.MemberCounter).length, counters.memberCounterSpecs.length);
-  for (const table of [counters.ProxyCounter, counters.ListenerCounter, counters.MemberCounter]) {
+  const member = { ...counters.MemberCounter, ...counters.MemberTcp };
+  t.equal(Object.keys(member).length, counters.memberCounterSpecs.length);
+  for (const table of [counters.ProxyCounter, counters.ListenerCounter, member]) {
     t.same(
       Object.values(table),
       Object.keys(table).map((_, i) => i),
