@@ -35,13 +35,13 @@ const discardPort = 9;
 export async function examineEdge(edge: Edge, source: AdminSource): Promise<EdgeReport> {
   const evidence = await gather(edge, source.pools(), undefined);
   const findings = sorted(edgeFindings(edge, source, evidence));
-  const nodes = allNodes(evidence);
+  const { nodes, more } = allNodes(evidence, maxNodes);
   return {
     healthy: isHealthy(findings),
     since: evidence.since,
     findings,
-    nodes: nodes.slice(0, maxNodes).map((node) => lineOf(reportNode(evidence, node))),
-    more: Math.max(0, nodes.length - maxNodes),
+    nodes: nodes.map((node) => lineOf(reportNode(evidence, node))),
+    more,
   };
 }
 
@@ -70,9 +70,10 @@ function lineOf({ node, healthy, findings, names }: NodeReport): NodeLine {
 }
 
 function unknownNode(evidence: Evidence, text: string): NodeReport {
-  const known = allNodes(evidence).map(({ node }) => node);
-  const more = known.length > maxKnown ? ` and ${known.length - maxKnown} more` : '';
-  const list = known.length === 0 ? 'nobody is known yet' : `known are ${known.slice(0, maxKnown).join(', ')}${more}`;
+  const { nodes, more: others } = allNodes(evidence, maxKnown);
+  const known = nodes.map(({ node }) => node);
+  const more = others > 0 ? ` and ${others} more` : '';
+  const list = known.length === 0 ? 'nobody is known yet' : `known are ${known.join(', ')}${more}`;
   const none = { count: 0, last: undefined };
   return {
     node: text,

@@ -35,8 +35,11 @@ export interface Evidence {
   readonly hosts: readonly HostName[];
   readonly neighbours: readonly NeighbourEntry[];
   readonly ledger: readonly LedgerEntry[];
-  /** MACs of addresses that the neighbour cache had once. */
-  readonly remembered: ReadonlyMap<string, string>;
+  /** Which addresses have which MAC, or had it once, or are made of it. */
+  readonly macs: {
+    readonly ofAddress: ReadonlyMap<string, string>;
+    readonly addresses: ReadonlyMap<string, ReadonlySet<string>>;
+  };
   readonly asked: ReadonlyMap<string, Asked>;
   readonly pools: readonly PoolReport[];
   readonly ra: readonly RaInterfaceStatus[];
@@ -56,7 +59,7 @@ export async function gather(edge: Edge, pools: readonly PoolReport[], wanted: s
   const ra = edge.ra.status();
   const neighbours = readNeighbourEntries(ra);
   edge.nodes.learn(neighbours);
-  return {
+  const evidence = {
     now: edge.clock.wall(),
     since: edge.nodes.since,
     config,
@@ -64,12 +67,12 @@ export async function gather(edge: Edge, pools: readonly PoolReport[], wanted: s
     hosts: config.dns === undefined ? [] : readHosts(edge.dns, wanted),
     neighbours,
     ledger: edge.nodes.all(),
-    remembered: edge.nodes.macs,
     asked: sumClients(await edge.threads.clients()),
     pools,
     ra,
     zones: config.dns === undefined ? [] : edge.dns.zones().map(({ name }) => name),
   };
+  return { ...evidence, macs: groupByMac(evidence, edge.nodes.macs) };
 }
 
 /** The cache, with the names of interfaces as far as they are known; empty where it cannot be read. */
@@ -116,8 +119,11 @@ export function findNode(evidence: Evidence, text: string): NodeEvidence | undef
   return nodeOf(evidence, addresses, address === undefined && macs.size === 0 ? wanted.replace(/\.$/, '') : undefined);
 }
 
-/** Every node, each once: by its names, by members of pools, by who solicits or updates. */
-export function allNodes(evidence: Evidence): NodeEvidence[] {
+/**
+ * Every node, each once: by its names, by members of pools, by who solicits or updates.
+ * @param most that are put together; of the others the addresses are counted
+ */
+export function allNodes(evidence: Evidence, most: number): { nodes: NodeEvidence[]; more: number } {
   const routers = new Set(evidence.ra.flatMap((one) => one.routers.map(({ source }) => source)));
   const candidates = [
     ...evidence.hosts.map(({ address }) => address),
@@ -126,13 +132,15 @@ export function allNodes(evidence: Evidence): NodeEvidence[] {
   ];
   const seen = new Set<string>();
   const nodes: NodeEvidence[] = [];
+  let more = 0;
   for (const address of candidates) {
     if (seen.has(address) || evidence.own.has(address) || routers.has(address) || address === '::') continue;
     const addresses = withSameMac(evidence, new Set([address]), new Set());
     for (const each of addresses) seen.add(each);
-    nodes.push(nodeOf(evidence, addresses, undefined));
+    if (nodes.length < most) nodes.push(nodeOf(evidence, addresses, undefined));
+    else more++;
   }
-  return nodes;
+  return { nodes, more };
 }
 
 /** Whether an address lies in a prefix that an interface advertises. */
@@ -181,26 +189,37 @@ function nodeOf(evidence: Evidence, addresses: readonly string[], asked: string 
 }
 
 /** The addresses of whoever has one of these: all that share a MAC with them. */
-function withSameMac(evidence: Evidence, seeds: ReadonlySet<string>, seedMacs: ReadonlySet<string>): string[] {
-  const macs = new Set(seedMacs);
-  const pairs: [string, string | undefined][] = [
-    ...evidence.neighbours.map(({ address, mac }): [string, string | undefined] => [address, mac]),
-    ...evidence.ledger.map(({ address, mac }): [string, string | undefined] => [address, mac]),
-    ...evidence.remembered,
-    ...evidence.hosts.map(({ address }): [string, string | undefined] => [address, undefined]),
-    ...evidence.pools.flatMap(({ members }) => members.map((one): [string, undefined] => [one.address, undefined])),
+function withSameMac({ macs }: Evidence, seeds: ReadonlySet<string>, seedMacs: ReadonlySet<string>): string[] {
+  const wanted = new Set(seedMacs);
+  for (const address of seeds) {
+    const mac = macs.ofAddress.get(address) ?? eui64(address);
+    if (mac !== undefined) wanted.add(mac);
+  }
+  return [...new Set([...seeds, ...[...wanted].flatMap((mac) => [...(macs.addresses.get(mac) ?? [])])])];
+}
+
+/** Which addresses belong together, from all that is known; the edge's own are nobody else's. */
+export function groupByMac(
+  evidence: Omit<Evidence, 'macs'>,
+  remembered: ReadonlyMap<string, string>,
+): Evidence['macs'] {
+  const known: Iterable<readonly [address: string, mac: string | undefined]>[] = [
+    evidence.neighbours.map(({ address, mac }) => [address, mac] as const),
+    evidence.ledger.map(({ address, mac }) => [address, mac] as const),
+    remembered,
+    evidence.hosts.map(({ address }) => [address, undefined] as const),
+    evidence.pools.flatMap(({ members }) => members.map(({ address }) => [address, undefined] as const)),
   ];
-  const macOf = (address: string, mac: string | undefined) => mac ?? eui64(address);
-  for (const [address, mac] of [...pairs, ...[...seeds].map((each): [string, undefined] => [each, undefined])]) {
-    const found = seeds.has(address) ? macOf(address, mac) : undefined;
-    if (found !== undefined) macs.add(found);
+  const ofAddress = new Map<string, string>();
+  const addresses = new Map<string, Set<string>>();
+  for (const [address, told] of known.flatMap((each) => [...each])) {
+    const mac = told ?? eui64(address);
+    if (mac === undefined || evidence.own.has(address)) continue;
+    if (!ofAddress.has(address)) ofAddress.set(address, mac);
+    const group = addresses.get(mac) ?? new Set();
+    addresses.set(mac, group.add(address));
   }
-  const addresses = new Set(seeds);
-  for (const [address, mac] of pairs) {
-    const found = macOf(address, mac);
-    if (found !== undefined && macs.has(found) && !evidence.own.has(address)) addresses.add(address);
-  }
-  return [...addresses];
+  return { ofAddress, addresses };
 }
 
 /** The MAC that an interface identifier was made of (RFC 4291 appendix A). */

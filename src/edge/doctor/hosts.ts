@@ -8,7 +8,7 @@ import { isSubdomainKey, nameFromText, nameKey, nameToText } from '../../dns/wir
 import { TYPE } from '../../dns/wire/types.ts';
 
 /** Zones with more records are not read through: a name in them is found when it is asked for. */
-const maxZoneRecords = 20_000;
+const maxZoneRecords = 2_000;
 
 /** One address of one name. */
 export interface HostName {

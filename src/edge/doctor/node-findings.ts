@@ -81,7 +81,7 @@ function factsOf(evidence: Evidence, node: NodeEvidence): NodeFacts {
     node,
     addresses: node.addresses.map((address) => {
       const entry = evidence.neighbours.find((each) => each.address === address);
-      const { mac = evidence.remembered.get(address), interface: on } = entry ?? {};
+      const { mac = evidence.macs.ofAddress.get(address), interface: on } = entry ?? {};
       const advertised = isAdvertised(evidence, address);
       return { address, neighbour: entry?.state ?? 'unknown', mac, interface: on, advertised };
     }),
@@ -132,7 +132,7 @@ function clockFindings({ updates, evidence }: NodeFacts): Finding[] {
   });
 }
 
-function refusals({ updates, evidence, queries }: NodeFacts): Finding[] {
+function refusals({ updates, evidence, queries, node }: NodeFacts): Finding[] {
   const findings: Finding[] = [];
   for (const { address, updates: each } of updates) {
     const refusal = standingRefusal(each);
@@ -166,7 +166,7 @@ function refusals({ updates, evidence, queries }: NodeFacts): Finding[] {
     findings.push({
       id: 'dns-refused',
       severity: 'error',
-      subject: evidence.asked.size === 0 ? '' : 'dns',
+      subject: node.node,
       text: `it asked ${times(queries.refused)} from an address that \`dns.allow\` does not have, and was refused`,
       run: ['add the network of its address to dns.allow, then: v6edge reload'],
       where: 'edge',
