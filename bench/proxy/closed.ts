@@ -7,7 +7,7 @@ export interface ClosedWork {
   /** load's verb and connections. */
   readonly verb: 'connect' | 'request' | 'bulk';
   readonly connections: number;
-  /** Requests of the warm-up: V8 compiles the path of a connection in steps, the last after some 40,000. 0 = one run will do. */
+  /** Requests of the warm-up: V8 compiles the path of a connection in steps, over tens of thousands. 0 = one run will do. */
   readonly warmUnits: number;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The log: JSON lines (or, when asked, lines for people) on standard output, one instance a thread. Most lines are plain fields,
- * which `JSON.stringify` writes in a fifth of the time that pino takes; pino writes those that need more.
+ * which `JSON.stringify` writes in a third of the time that pino takes; pino writes those that need more.
  */
 import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';

@@ -108,7 +108,7 @@ export class SockaddrSlot {
   readonly #length = new Int32Array(this.#memory.bytes.buffer, this.#memory.bytes.byteOffset + SOCKADDR_IN6_BYTES, 1);
   readonly name = this.#memory.address;
 
-  /** A copy of the address. (Made by hand: a quarter of what Uint8Array.from takes.) */
+  /** A copy of the address. (Not by Uint8Array.from, which takes ten times as long.) */
   copy(): Uint8Array {
     const bytes = new Uint8Array(SOCKADDR_IN6_BYTES);
     bytes.set(this.bytes);
