@@ -142,7 +142,11 @@ need_private_address() {
     NODE_ADDRESS=${PRIVATE_SUBNET%%::*}::aaaa
     warn "$PRIVATE_IF has no address of $PRIVATE_SUBNET yet; as an example: $NODE_ADDRESS"
   fi
-  [ -n "$NODE_ADDRESS" ] || die "$PRIVATE_IF has no usable address of $PRIVATE_SUBNET" \
+  [ -n "$NODE_ADDRESS" ] || no_private_address
+}
+
+no_private_address() {
+  die "$PRIVATE_IF has no usable address of $PRIVATE_SUBNET" \
     "On the edge: v6edge ra (does it advertise $PRIVATE_SUBNET?). Here: networkctl status $PRIVATE_IF; network.sh sets it up."
 }
 

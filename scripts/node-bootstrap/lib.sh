@@ -7,6 +7,8 @@ set -Eeuo pipefail
 # lastpipe: write_file at the end of a pipe says what it did to the script itself.
 shopt -s inherit_errexit lastpipe
 export LC_ALL=C.UTF-8
+# Folders made on the way to a file are others' too, networkd's for one; what is secret says so itself.
+umask 022
 
 ROOT=${ROOT-}
 DRY_RUN=${DRY_RUN-}

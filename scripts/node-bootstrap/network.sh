@@ -17,8 +17,9 @@
 # shellcheck source=network-files.sh
 . "$BOOTSTRAP/network-files.sh"
 
-# How often it is looked for an address, 2 seconds between: the edge answers a solicitation within seconds.
-ADDRESS_TRIES=30
+# How often it is looked for an address, and for what follows from it, a second between: the edge answers a solicitation within seconds.
+ADDRESS_TRIES=60
+VERIFY_TRIES=15
 
 host_name() {
   if [ -z "${NODE_NAME-}" ]; then return; fi
@@ -77,19 +78,25 @@ END
   run networkctl reconfigure "$PRIVATE_IF"
 }
 
+# networkd first takes away what the kernel had by itself: an address counts when it is networkd's, and seen twice.
 wait_for_address() {
-  local try
+  local try seen=0
   if [ -n "$DRY_RUN" ]; then
     need_private_address
     return
   fi
   for ((try = 0; try < ADDRESS_TRIES; try++)); do
-    if [ -n "$(private_address)" ]; then break; fi
-    sleep 2
+    if is_configured && [ -n "$(private_address)" ]; then seen=$((seen + 1)); else seen=0; fi
+    if [ "$seen" -eq 2 ]; then break; fi
+    sleep 1
   done
+  if [ "$seen" -lt 2 ]; then no_private_address; fi
   need_private_address
   log "$PRIVATE_IF has $NODE_ADDRESS"
 }
+
+# The last column of networkctl's line: what networkd has done about the interface.
+is_configured() { [[ $(networkctl list --no-pager --no-legend "$PRIVATE_IF") =~ [[:space:]]configured[[:space:]]*$ ]]; }
 
 resolver() {
   # The package takes over /etc/resolv.conf at once: the edge has to be known as a server by then.
@@ -152,10 +159,10 @@ firewall() {
   if [ "$changed" = changed ]; then run systemctl restart "$unit"; fi
 }
 
-# What has to be so at the end; with all that is not.
-verify() {
+# look: what has to be so at the end; sets PROBLEMS to all that is not.
+look() {
   local servers forwarding name
-  if [ -n "$DRY_RUN" ]; then return; fi
+  PROBLEMS=()
   forwarding=$(cat "$ROOT/proc/sys/net/ipv6/conf/all/forwarding")
   if [ "$forwarding" != 1 ]; then problem 'net.ipv6.conf.all.forwarding is not 1: another file in /etc/sysctl.d sets it back'; fi
   servers=$(resolvectl dns "$PRIVATE_IF" | sed 's/^[^:]*: *//')
@@ -170,12 +177,21 @@ verify() {
   for name in $(default_route_interfaces); do
     if [ "$name" = "$PRIVATE_IF" ]; then problem "$PRIVATE_IF has a default route: on the edge, ra.defaultLifetime has to be 0s"; fi
   done
-  if [ ${#PROBLEMS[@]} -eq 0 ] && ! (retry 5 resolvectl query --cache=no --legend=no "$EDGE_NAME") >/dev/null 2>&1; then
+  if [ ${#PROBLEMS[@]} -eq 0 ] && ! resolvectl query --cache=no --legend=no "$EDGE_NAME" >/dev/null 2>&1; then
     problem "$EDGE_NAME does not resolve: on the edge, v6edge query $EDGE_NAME AAAA --server [$EDGE_ADDRESS]:53"
   fi
-  if [ ${#PROBLEMS[@]} -gt 0 ]; then
-    die 'the network is not as it is to be' "${PROBLEMS[@]}" 'Mend them, then run the same command again.'
-  fi
+}
+
+# networkd and resolved do what they were told a moment later.
+verify() {
+  local try
+  if [ -n "$DRY_RUN" ]; then return; fi
+  for ((try = 0; try < VERIFY_TRIES; try++)); do
+    look
+    if [ ${#PROBLEMS[@]} -eq 0 ]; then return; fi
+    sleep 1
+  done
+  die 'the network is not as it is to be' "${PROBLEMS[@]}" 'Mend them, then run the same command again.'
 }
 
 main() {

@@ -54,6 +54,14 @@ two"; echo "$WRITTEN $CHANGES"'
   [ "$(ls "$ROOT/etc/a")" = b ]
 }
 
+@test "folders on the way to a file are open to others, whatever the caller keeps from them" {
+  program 'parse_options -- "$@"; write_file /etc/a/b/c <<<"for networkd"'
+  umask 077
+  tried
+  succeeds
+  [ "$(stat -c %a "$ROOT/etc/a/b")" = 755 ]
+}
+
 @test "--dry-run shows every change, makes none, and shows no secret" {
   program 'parse_options -- "$@"; need_root; lock
 write_file /etc/open <<<"for all"

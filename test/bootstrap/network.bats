@@ -7,7 +7,10 @@ setup() {
   no_program netplan
   # The resolver says what the edge's advertisements would have told it.
   stub resolvectl 'case "$*" in "dns priv0") echo "Link 3 (priv0): ${PRIVATE_DNS-fd00:6:6::1}" ;; "dns pub0") echo "Link 2 (pub0):${PUBLIC_DNS-}" ;; esac'
-  stub networkctl 'case "$*" in *status*pub0*) echo "             Network File: /etc/systemd/network/10-provider.network" ;; esac'
+  stub networkctl 'case "$*" in
+    *status*pub0*) echo "             Network File: /etc/systemd/network/10-provider.network" ;;
+    list*priv0) echo "  3 priv0 ether ${NETWORKD:-routable configured}" ;;
+  esac'
 }
 
 @test "fresh: the private interface is networkd's, the public one loses its DNS servers" {
@@ -93,7 +96,7 @@ setup() {
 @test "ifupdown: the kernel keeps its default route, resolvconf lines go" {
   mkdir -p "$ROOT/etc/network/interfaces.d"
   printf 'auto pub0\niface pub0 inet6 auto\n    dns-nameservers 2001:db8::53\n' >"$ROOT/etc/network/interfaces.d/pub0"
-  stub networkctl
+  stub networkctl 'case "$*" in list*) echo "  3 priv0 ether routable configured" ;; esac'
   script network.sh
   succeeds
   has /etc/sysctl.d/60-v6edge-k8s.conf 'net/ipv6/conf/pub0/accept_ra = 2'
@@ -121,10 +124,16 @@ setup() {
   fails 1
   says 'priv0 has no usable address of fd00:6:6::/64'
   says 'v6edge ra'
-  [ "$(grep -c '^sleep 2$' "$CALLS")" = 30 ]
+  [ "$(grep -c '^sleep 1$' "$CALLS")" = 60 ]
   not_called resolvectl
   script network.sh
   succeeds
+}
+
+@test "an address that networkd is about to take away does not count" {
+  NETWORKD='routable configuring' script network.sh
+  fails 1
+  says 'priv0 has no usable address of fd00:6:6::/64'
 }
 
 @test "a step that fails: what failed, and the second run ends well" {
