@@ -49,7 +49,8 @@ StartLimitIntervalSec=0
 [Service]
 RemainAfterExit=yes
 ExecStart=/usr/local/lib/v6edge-node/announce.sh --enter
-ExecStop=/usr/local/lib/v6edge-node/announce.sh --leave
+# As root: systemd 252 gives what LoadCredential brings to what starts a service, and not to what stops it.
+ExecStop=+/usr/local/lib/v6edge-node/announce.sh --leave
 Restart=on-failure
 RestartSec=10
 $(service_settings)

@@ -35,7 +35,10 @@ write_state() {
   cat >"$1.new"
   mv -f "$1.new" "$1"
 }
-key_file() { if [ -n "${CREDENTIALS_DIRECTORY-}" ]; then echo "$CREDENTIALS_DIRECTORY/dns.key"; else echo "$ROOT$DNS_KEY_FILE"; fi; }
+key_file() {
+  local given=${CREDENTIALS_DIRECTORY-}/dns.key
+  if [ -n "${CREDENTIALS_DIRECTORY-}" ] && [ -r "$given" ]; then echo "$given"; else echo "$ROOT$DNS_KEY_FILE"; fi
+}
 
 # What this node is: from its unit, or from join.env.
 identity() {
