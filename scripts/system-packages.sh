@@ -41,6 +41,8 @@ ip:iproute2
 ping:iputils-ping
 ps:procps
 openssl:openssl
+gpg:gpg
+gpg-agent:gpg-agent
 curl:curl
 shellcheck:shellcheck
 shfmt:shfmt

@@ -66,7 +66,12 @@ export class Container {
    */
   static async boot(
     t: Test,
-    options: { readonly prepare?: (root: string) => void; readonly nspawn?: readonly string[] } = {},
+    options: {
+      readonly prepare?: (root: string) => void;
+      readonly nspawn?: readonly string[];
+      /** It sees control groups of version 2 alone, whatever this machine has: kubelets want no other. */
+      readonly unified?: boolean;
+    } = {},
   ): Promise<Container> {
     sweep();
     const rootfs = (
@@ -78,7 +83,8 @@ export class Container {
     // The upper layer is what the container will see of this.
     options.prepare?.(join(folder, 'upper'));
     const command = ['bash', '-c', boot, 'boot', rootfs, folder, name, ...(options.nspawn ?? [])];
-    const root = new LabProcess(name, ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', ...command], {});
+    const env: Record<string, string> = options.unified ? { SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' } : {};
+    const root = new LabProcess(name, ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', ...command], { env });
     t.teardown(async () => {
       await root.stop(0, 'SIGKILL');
       rmSync(folder, { recursive: true, force: true });
@@ -160,6 +166,11 @@ export class Container {
   /** Lines of its journal, `args` say which. */
   async journal(...args: string[]): Promise<string> {
     return await this.must(['journalctl', '--no-pager', '--output=cat', ...args]);
+  }
+
+  /** Takes its power away: nothing in it gets to do anything about that. */
+  async powerCut(): Promise<void> {
+    await this.#process.stop(0, 'SIGKILL');
   }
 
   /** Shuts it down in order: every unit stops. */

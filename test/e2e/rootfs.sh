@@ -6,7 +6,8 @@
 set -euo pipefail
 cache=${V6EDGE_TEST_CACHE:-/var/cache/v6edge-test}
 PATH=$PATH:/usr/sbin:/sbin
-packages=systemd,systemd-sysv,systemd-resolved,dbus,iproute2,iputils-ping,procps,libgcc-s1,libstdc++6,curl,bind9-dnsutils,openssl,man-db
+packages=systemd,systemd-sysv,systemd-resolved,dbus,iproute2,iputils-ping,procps,libgcc-s1,libstdc++6,curl,bind9-dnsutils,openssl,man-db,gpg
+packages+=,ca-certificates
 
 # From where this machine's own packages come.
 # shellcheck disable=SC1091
