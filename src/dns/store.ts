@@ -39,8 +39,9 @@ export type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 /** The store's directory in the state directory. */
 const STORE = 'zones';
 const DEFAULT_JOURNAL = { entries: 1000, bytes: 64 * 1024 ** 2 };
-/** Commits that go into the tables in one transaction: the thread is held up for about a millisecond. */
+/** Commits that go into the tables in one transaction, and their octets: the thread is held up for about a millisecond. */
 const SLICE = 64;
+const SLICE_OCTETS = 256 * 1024;
 /** So long commits stay in the log alone when there is room. */
 const CHECKPOINT_MS = 1_000;
 /** After a log could not be made, for want of room. */
@@ -81,6 +82,7 @@ export class ZoneStore {
   #noLogUntil = 0;
   #failing = false;
   #writing = false;
+  #closed = false;
 
   private constructor(path: string, tables: StoreTables, release: () => void, options: StoreOptions) {
     this.#path = path;
@@ -282,7 +284,7 @@ export class ZoneStore {
     const until = this.#pending.at(-1)!.sequence;
     try {
       while (this.#applied < until) {
-        const slice = this.#pending.slice(0, SLICE);
+        const slice = this.#pending.slice(0, sliceOf(this.#pending));
         const { sequence } = slice.at(-1)!;
         const commits = slice.flatMap(commitsOf);
         await this.#tables.write(commits, { session: this.#wal!.session, sequence });
@@ -306,7 +308,7 @@ export class ZoneStore {
       this.#checkpoint ??= this.#apply();
       // It was logged; the log has room for some time.
       await this.#checkpoint.catch(() => undefined);
-      if (this.#pending.length > 0) this.#applySoon();
+      if (this.#pending.length > 0 && !this.#closed) this.#applySoon();
     }, CHECKPOINT_MS).unref();
   }
 
@@ -363,6 +365,7 @@ export class ZoneStore {
 
   /** Waits for commits under way and closes the files. */
   async close(): Promise<void> {
+    this.#closed = true;
     clearTimeout(this.#timer);
     if (this.#wal !== undefined) {
       try {
@@ -380,6 +383,15 @@ export class ZoneStore {
     await this.#tables.close();
     this.#release();
   }
+}
+
+/** How many of those that are pending make one transaction; one at least. */
+function sliceOf(pending: readonly Pending[]): number {
+  let count = 0;
+  for (let octets = 0; count < Math.min(SLICE, pending.length) && octets < SLICE_OCTETS; count++) {
+    octets += pending[count]!.payload.length;
+  }
+  return count;
 }
 
 function commitsOf(pending: Pending): readonly ZoneCommit[] {
