@@ -15,7 +15,7 @@ import type { RootDatabase } from 'lmdb';
 import { assert, errorMessage } from '../core/errors.ts';
 import { type Logger, nullLogger } from '../core/logger.ts';
 import type { LeaseSet } from './leases.ts';
-import { soaSerial } from './soa.ts';
+import { commitsOf, isStep, type Pending, serialsOf, sliceOf } from './pending-commits.ts';
 import { decodeCommits, encodeCommits, type JournalEntry } from './store-codec.ts';
 import {
   cannotOpen,
@@ -31,7 +31,6 @@ import type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 import { MAX_PAYLOAD, readWalFiles, restOf, WriteAheadLog } from './wal.ts';
 import { durableFiles, type WalFiles } from './wal-files.ts';
 import { type Name, type NameKey, nameKey } from './wire/name.ts';
-import { TYPE } from './wire/types.ts';
 
 export type { JournalEntry } from './store-codec.ts';
 export type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
@@ -39,9 +38,6 @@ export type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 /** The store's directory in the state directory. */
 const STORE = 'zones';
 const DEFAULT_JOURNAL = { entries: 1000, bytes: 64 * 1024 ** 2 };
-/** Commits that go into the tables in one transaction, and their octets: the thread is held up for about a millisecond. */
-const SLICE = 64;
-const SLICE_OCTETS = 256 * 1024;
 /** So long commits stay in the log alone when there is room. */
 const CHECKPOINT_MS = 1_000;
 /** After a log could not be made, for want of room. */
@@ -54,14 +50,6 @@ export interface StoreOptions {
   readonly log?: Logger;
   /** Tests have others. */
   readonly files?: WalFiles;
-}
-
-/** What is in the log, and perhaps not yet in the tables. */
-interface Pending {
-  readonly sequence: number;
-  readonly payload: Uint8Array;
-  /** The same, once somebody has asked for it: thousands of small objects that stay for a second cost more than to read them anew. */
-  commits: readonly ZoneCommit[] | undefined;
 }
 
 /** The zones on disk. One process has them open at a time. */
@@ -235,18 +223,26 @@ export class ZoneStore {
     try {
       const payload = commits.every(isStep) ? encodeCommits(commits) : undefined;
       const wal = payload === undefined || payload.length > MAX_PAYLOAD ? undefined : await this.#logFor();
-      if (payload === undefined || wal === undefined) {
-        await this.flush();
-        await this.#tables.write(commits);
-        return;
-      }
-      if (!wal.hasRoom(payload.length, this.#applied)) await this.flush();
-      const sequence = await wal.append(payload);
-      this.#pending.push({ sequence, payload, commits: undefined });
-      this.#applySoon();
+      if (payload !== undefined && wal !== undefined) await this.#append(wal, payload);
+      else await this.#writeAtOnce(commits);
     } finally {
       this.#writing = false;
     }
+  }
+
+  async #append(wal: WriteAheadLog, payload: Uint8Array): Promise<void> {
+    if (!wal.hasRoom(payload.length, this.#applied)) await this.flush();
+    const sequence = await wal.append(payload);
+    this.#pending.push({ sequence, payload, commits: undefined });
+    this.#applySoon();
+  }
+
+  /** Past the log, and after all that is in it. */
+  async #writeAtOnce(commits: readonly ZoneCommit[]): Promise<void> {
+    // Else a start after a crash could find the failed record whole, and take it over on top of these.
+    if (this.#wal?.unsure) await this.#append(this.#wal, new Uint8Array(0));
+    await this.flush();
+    await this.#tables.write(commits);
   }
 
   /** The log; undefined where none can be made. The tables know of it before it has its first commit. */
@@ -383,30 +379,4 @@ export class ZoneStore {
     await this.#tables.close();
     this.#release();
   }
-}
-
-/** How many of those that are pending make one transaction; one at least. */
-function sliceOf(pending: readonly Pending[]): number {
-  let count = 0;
-  for (let octets = 0; count < Math.min(SLICE, pending.length) && octets < SLICE_OCTETS; count++) {
-    octets += pending[count]!.payload.length;
-  }
-  return count;
-}
-
-function commitsOf(pending: Pending): readonly ZoneCommit[] {
-  pending.commits ??= decodeCommits(pending.payload);
-  return pending.commits;
-}
-
-/** Whether the log can have a commit: one that leads from a serial to another, or changes no records. */
-function isStep({ changes, seed }: ZoneCommit): boolean {
-  return changes.length === 0 ? seed === undefined : serialsOf(changes) !== undefined;
-}
-
-/** From which serial to which changes lead; undefined if they begin or end a zone. */
-function serialsOf(changes: ZoneCommit['changes']): { fromSerial: number; toSerial: number } | undefined {
-  const soa = changes.find(({ type }) => type === TYPE.SOA);
-  if (soa?.before === undefined || soa.rrset === undefined) return undefined;
-  return { fromSerial: soaSerial(soa.before.rrset.rdata[0]!), toSerial: soaSerial(soa.rrset.rdata[0]!) };
 }

@@ -48,6 +48,7 @@ export class WriteAheadLog {
   #active = 0;
   #at = HEADER_OCTETS;
   #sequence = 0;
+  #unsure = false;
   #fault: unknown;
 
   private constructor(path: string, session: Buffer, files: readonly WalFile[]) {
@@ -74,6 +75,11 @@ export class WriteAheadLog {
       throw cannotWrite(path, error);
     }
     return new WriteAheadLog(path, session, opened);
+  }
+
+  /** Whether the last write failed: its record may be in the file, until the next takes its place. */
+  get unsure(): boolean {
+    return this.#unsure;
   }
 
   /** Whether a payload fits once the tables have everything up to a sequence number. */
@@ -108,9 +114,11 @@ export class WriteAheadLog {
     } catch (error) {
       // After any other error nobody knows what of the file is on disk: the kernel tells of a failed write once, and takes
       // the pages for clean from then on.
+      this.#unsure = true;
       if (!NO_ROOM.has(errorCode(error) ?? '')) this.#fault = error;
       throw cannotWrite(this.#path, error);
     }
+    this.#unsure = false;
     this.#at += record.length;
     this.#sequence = sequence;
     generation.last = sequence;

@@ -34,6 +34,7 @@ import {
   readRun,
   recordOctets,
 } from '../../src/dns/wal-format.ts';
+import { nameFromText, nameKey } from '../../src/dns/wire/name.ts';
 import { commits, step, zone } from './wal-steps.ts';
 
 function newDir(t: Test): string {
@@ -329,7 +330,7 @@ t.test('a closed store has all in its tables', async (t) => {
 });
 
 /** Files whose writes fail as told: by number of the write, from the first record on. */
-function failing(faults: ReadonlyMap<number, string>, written: number[]): WalFiles {
+function failing(faults: ReadonlyMap<number, string>, written: number[], done = 40): WalFiles {
   return {
     async open(path, octets) {
       const file = await durableFiles.open(path, octets);
@@ -339,7 +340,7 @@ function failing(faults: ReadonlyMap<number, string>, written: number[]): WalFil
           if (position > 0) written.push(position);
           const code = position > 0 ? faults.get(written.length) : undefined;
           if (code === undefined) return await file.write(bytes, position);
-          await file.write(bytes.subarray(0, 40), position);
+          await file.write(bytes.subarray(0, done), position);
           throw Object.assign(new Error(`${code}: it failed`), { code });
         },
       };
@@ -374,6 +375,33 @@ t.test('writes that fail', async (t) => {
     await store.close();
     const again = await ZoneStore.open(dir);
     t.equal(contentOf(again, 100), goesOn ? 4 : 3, `${code}: what was acknowledged`);
+    await again.close();
+  }
+});
+
+t.test('a write that failed and is there all the same is not taken over on top of what came after it', async (t) => {
+  for (const [code, taken] of [
+    ['ENOSPC', true],
+    ['EIO', false],
+  ] as const) {
+    const dir = newDir(t);
+    const store = await ZoneStore.open(dir, { files: failing(new Map([[3, code]]), [], Number.POSITIVE_INFINITY) });
+    for (let n = 0; n < 3; n++) await store.commit([{ zone, changes: step(n, 100) }]);
+    await t.rejects(store.commit([{ zone, changes: step(3, 100) }]), { code: 'V6_STORE_WRITE' });
+    // With a seed it goes past the log.
+    const other = nameKey(nameFromText('other.test'));
+    const past = store.commit([
+      { zone, changes: step(3, 100) },
+      { zone: other, changes: step(0, 100), seed: 'seed' },
+    ]);
+    if (taken) await past;
+    else await t.rejects(past, { code: 'V6_STORE_WRITE', message: /takes no more changes/ });
+    const copy = newDir(t);
+    cpSync(join(dir, 'zones'), join(copy, 'zones'), { recursive: true });
+    await store.close();
+    const again = await ZoneStore.open(copy);
+    t.equal(contentOf(again, 100), 4, `${code}: each change once`);
+    t.equal(again.load(other)?.serial, taken ? 1 : undefined);
     await again.close();
   }
 });
