@@ -28,8 +28,9 @@ import {
 } from './store-files.ts';
 import { openTables, StoreTables } from './store-tables.ts';
 import type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
-import { MAX_PAYLOAD, readWalFiles, restOf, WriteAheadLog } from './wal.ts';
+import { readWalFiles, restOf, WriteAheadLog } from './wal.ts';
 import { durableFiles, type WalFiles } from './wal-files.ts';
+import { MAX_PAYLOAD } from './wal-format.ts';
 import { type Name, type NameKey, nameKey } from './wire/name.ts';
 
 export type { JournalEntry } from './store-codec.ts';

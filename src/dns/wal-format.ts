@@ -14,6 +14,8 @@ import { crc32 } from 'node:zlib';
 export const WAL_VERSION = 1;
 export const HEADER_OCTETS = 4096;
 export const SESSION_OCTETS = 16;
+/** A larger commit goes past the log. */
+export const MAX_PAYLOAD = 128 * 1024;
 const ALIGNMENT = 16;
 const HEADER_MAGIC = Buffer.from('v6edgewl', 'latin1');
 const VERSION_AT = 8;
@@ -120,6 +122,7 @@ function recordAt(file: Buffer, at: number, seed: number): WalRecord | undefined
 function headAt(file: Buffer, at: number): { readonly length: number; readonly sequence: number } | undefined {
   if (at + RECORD_HEAD > file.length || file.readUInt32BE(at) !== RECORD_MAGIC) return undefined;
   const length = file.readUInt32BE(at + 4);
-  if (at + RECORD_HEAD + length > file.length) return undefined;
+  // Payloads are what clients sent: what looks like a head in them must not make the search long.
+  if (length > MAX_PAYLOAD || at + RECORD_HEAD + length > file.length) return undefined;
   return { length, sequence: Number(file.readBigUInt64BE(at + 8)) };
 }

@@ -15,6 +15,7 @@ import {
   encodeHeader,
   encodeRecord,
   HEADER_OCTETS,
+  MAX_PAYLOAD,
   parseHeader,
   readRun,
   recordOctets,
@@ -27,8 +28,6 @@ import {
 export const WAL_NAMES = ['wal.0', 'wal.1'] as const;
 /** Of each file: some two thousand updates of a node. */
 export const WAL_OCTETS = 1024 * 1024;
-/** A larger commit goes past the log. */
-export const MAX_PAYLOAD = 128 * 1024;
 /** Errors after which nothing was written, or what was does not matter: the same place is written again. */
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT']);
 
@@ -103,9 +102,15 @@ export class WriteAheadLog {
     }
     assert(payload.length <= MAX_PAYLOAD, 'the payload fits into a file');
     if (!this.#fits(payload.length)) {
+      // Else both files could have a record of this number, and the one that failed be taken over.
+      if (this.#unsure) await this.#write(new Uint8Array(0));
       this.#active = 1 - this.#active;
       this.#at = HEADER_OCTETS;
     }
+    return await this.#write(payload);
+  }
+
+  async #write(payload: Uint8Array): Promise<number> {
     const sequence = this.#sequence + 1;
     const record = encodeRecord(this.#seed, sequence, payload);
     const generation = this.#generations[this.#active]!;

@@ -405,3 +405,24 @@ t.test('a write that failed and is there all the same is not taken over on top o
     await again.close();
   }
 });
+
+t.test(
+  'a write that failed and is there all the same has no say when the next one goes into the other file',
+  async (t) => {
+    const dir = newDir(t);
+    const large = 60_000;
+    const inOne = Math.floor((WAL_OCTETS - HEADER_OCTETS) / recordOctets(large + 200));
+    const files = failing(new Map([[inOne + 1, 'ENOSPC']]), [], Number.POSITIVE_INFINITY);
+    const store = await ZoneStore.open(dir, { files });
+    // The first makes the zone, and goes past the log.
+    for (let n = 0; n <= inOne; n++) await store.commit([{ zone, changes: step(n, large) }]);
+    await t.rejects(store.commit([{ zone, changes: step(inOne + 1, 100) }]), { code: 'V6_STORE_WRITE' });
+    for (const n of [inOne + 1, inOne + 2]) await store.commit([{ zone, changes: step(n, large) }]);
+    const copy = newDir(t);
+    cpSync(join(dir, 'zones'), join(copy, 'zones'), { recursive: true });
+    await store.close();
+    const again = await ZoneStore.open(copy);
+    t.equal(contentOf(again, large), inOne + 3, 'what was acknowledged, and nothing else');
+    await again.close();
+  },
+);
