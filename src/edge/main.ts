@@ -18,6 +18,7 @@ async function main(argv: readonly string[]): Promise<number> {
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
     isTerminal: process.stdout.isTTY === true,
+    now: Date.now,
     env: process.env,
   });
 }

@@ -35,6 +35,7 @@ async function cli(...argv: string[]) {
       result.err += text;
     },
     isTerminal: false,
+    now: Date.now,
     env: {},
   };
   result.code = await runCli(argv, context);

@@ -73,6 +73,7 @@ export async function cli(home: DaemonHome, ...argv: string[]): Promise<{ code: 
       err += text;
     },
     isTerminal: false,
+    now: Date.now,
     env: {},
   };
   const code = await runCli([...argv, '--api', `unix:${home.socket}`], context);

@@ -11,7 +11,7 @@ export function dnsCommands(parser: Argv, context: CliContext): Argv {
       'zones we are authoritative for',
       (y) => apiOptions(y),
       (args) =>
-        show<ZoneReport[]>(args, context, '/v1/zones', (z, paint, { showZones }) => showZones(z, Date.now(), paint)),
+        show<ZoneReport[]>(args, context, '/v1/zones', (z, paint, { showZones }) => showZones(z, context.now(), paint)),
     )
     .command(
       'refresh <zone>',
@@ -53,7 +53,7 @@ export function dnsCommands(parser: Argv, context: CliContext): Argv {
         const path = `/v1/zones/${encodeURIComponent(args.zone)}/records${filter.size > 0 ? `?${filter}` : ''}`;
         if (!args.export) {
           await show<RecordReport[]>(args, context, path, (r, paint, { showRecords }) =>
-            showRecords(r, Date.now(), paint),
+            showRecords(r, context.now(), paint),
           );
           return;
         }

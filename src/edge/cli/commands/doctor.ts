@@ -17,7 +17,7 @@ export function doctorCommands(parser: Argv, context: CliContext, exit: (code: n
       const { doctor } = await import('../doctor.ts');
       const { paintFor } = await import('../table.ts');
       const paint = paintFor(context.isTerminal, context.env);
-      const { text, code } = await doctor(await target(args), args, Date.now(), paint);
+      const { text, code } = await doctor(await target(args), args, context.now(), paint);
       context.stdout(text);
       exit(code);
     },

@@ -14,7 +14,9 @@ export function nodeCommands(parser: Argv, context: CliContext): Argv {
         (y) => apiOptions(y),
         async (args) => {
           const { showNodes } = await import('../show-nodes.ts');
-          await show<NodeReport[]>(args, context, '/v1/nodes', (nodes, paint) => showNodes(nodes, Date.now(), paint));
+          await show<NodeReport[]>(args, context, '/v1/nodes', (nodes, paint) =>
+            showNodes(nodes, context.now(), paint),
+          );
         },
       )
       .command(
@@ -64,7 +66,7 @@ function tokenCommands(parser: Argv, context: CliContext) {
       (y) => apiOptions(y),
       async (args) => {
         const { showTokens } = await import('../show-nodes.ts');
-        await show<TokenReport[]>(args, context, '/v1/join/tokens', (t, paint) => showTokens(t, Date.now(), paint));
+        await show<TokenReport[]>(args, context, '/v1/join/tokens', (t, paint) => showTokens(t, context.now(), paint));
       },
     )
     .command(
@@ -120,7 +122,7 @@ async function createToken(
 ): Promise<void> {
   const body = { role, ...(ttl !== undefined && { ttl }), ...(name !== undefined && { name }) };
   const { showNewToken } = await import('../show-nodes.ts');
-  await show<NewToken>(args, context, '/v1/join/tokens', (token, paint) => showNewToken(token, Date.now(), paint), {
+  await show<NewToken>(args, context, '/v1/join/tokens', (token, paint) => showNewToken(token, context.now(), paint), {
     method: 'POST',
     body,
   });
@@ -128,7 +130,7 @@ async function createToken(
 
 async function printMaterial(material: MaterialReport, args: ApiArguments, context: CliContext): Promise<void> {
   const { showMaterial } = await import('../show-nodes.ts');
-  context.stdout(args.json ? `${JSON.stringify(material, undefined, 2)}\n` : showMaterial(material, Date.now()));
+  context.stdout(args.json ? `${JSON.stringify(material, undefined, 2)}\n` : showMaterial(material, context.now()));
 }
 
 function fs() {

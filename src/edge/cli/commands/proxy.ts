@@ -117,5 +117,5 @@ async function status(args: ApiArguments, context: CliContext): Promise<void> {
   const { readOverview, showOverview } = await import('../status.ts');
   const { paintFor } = await import('../table.ts');
   const overview = await readOverview(await target(args));
-  context.stdout(showOverview(overview, Date.now(), paintFor(context.isTerminal, context.env)));
+  context.stdout(showOverview(overview, context.now(), paintFor(context.isTerminal, context.env)));
 }

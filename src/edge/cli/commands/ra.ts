@@ -18,7 +18,7 @@ export function raCommands(parser: Argv, context: CliContext): Argv {
             .option('count', { type: 'number', alias: 'n', describe: 'end after as many' }),
         (args) => watchRa(args, context),
       ),
-    (args) => show<RaReport[]>(args, context, '/v1/ra', (r, paint, { showRa }) => showRa(r, Date.now(), paint)),
+    (args) => show<RaReport[]>(args, context, '/v1/ra', (r, paint, { showRa }) => showRa(r, context.now(), paint)),
   );
 }
 

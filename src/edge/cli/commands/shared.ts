@@ -13,6 +13,8 @@ export interface CliContext {
   readonly stderr: (text: string) => void;
   readonly isTerminal: boolean;
   readonly env: NodeJS.ProcessEnv;
+  /** The wall clock, in milliseconds: ages are told by it. */
+  readonly now: () => number;
 }
 
 /** Wrong usage: exit code 2, and a pointer to the help. */
