@@ -47,7 +47,7 @@ import { DnsHealth, dnsCanServe } from './dns-health.ts';
 import { DnsSettingsMaker, noDns } from './dns-settings.ts';
 import { NodeLedger, readNeighbourMacs } from './doctor/ledger.ts';
 import { EventStream, zoneEvent } from './events.ts';
-import { Hooks } from './hooks.ts';
+import { Hooks } from './hooks/hooks.ts';
 import { createJoin } from './join/engines.ts';
 import type { Join } from './join/join.ts';
 import { nat64Prefixes } from './nat64.ts';
@@ -90,6 +90,7 @@ export class Edge {
   readonly events: EventStream;
   /** What follows from changes of zones. */
   readonly stories: Stories;
+  readonly hooks: Hooks;
   /** What is heard of nodes, for the doctor. */
   readonly nodes: NodeLedger;
   readonly dnsSettings: DnsSettingsMaker;
@@ -101,7 +102,6 @@ export class Edge {
   readonly #network: NetworkMonitor;
   readonly threadCount: number;
   readonly #sockets: Sockets;
-  readonly #hooks: Hooks;
   #config: EdgeConfig;
   #proxySnapshot: ProxySnapshot | undefined;
   #reports: readonly ThreadReport[] = [];
@@ -131,8 +131,8 @@ export class Edge {
       },
       advertisements: () => JSON.stringify(this.ra.status().map((one) => [one.state, one.advertisement])),
     });
-    this.#hooks = new Hooks({ clock: this.clock, log: log.child({ module: 'hooks' }), stream: this.events });
-    this.#hooks.apply(config.hooks);
+    this.hooks = new Hooks({ clock: this.clock, log: log.child({ module: 'hooks' }), stream: this.events });
+    this.hooks.apply(config.hooks);
     this.#network = new NetworkMonitor({
       reactor: this.#reactor,
       clock: this.clock,
@@ -280,7 +280,7 @@ export class Edge {
       throw error;
     }
     this.#config = config;
-    this.#hooks.apply(config.hooks);
+    this.hooks.apply(config.hooks);
     this.discovery.apply(config.proxy.pools);
     await this.join.listen();
     this.threads.broadcast({ kind: 'dns', settings: this.dnsSettings.make(config.dns) });
@@ -326,7 +326,7 @@ export class Edge {
     sessionsEnded();
     await (farewell ?? stopAdvertising());
     await this.#step('zone store', () => this.dns.stop());
-    this.#hooks.stop();
+    this.hooks.stop();
     this.#sockets.close();
     this.#network.close();
     this.#reactor.close();

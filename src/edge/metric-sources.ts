@@ -121,6 +121,20 @@ export function edgeMetrics(edge: Edge): Metrics {
       })),
     'gauge',
   );
+  const hooks = (field: 'told' | 'missed') => () =>
+    edge.hooks.status().map(({ receiver, ...counts }) => ({ labels: { receiver }, value: counts[field] }));
+  metrics.addSamples(
+    { name: 'v6edge_hook_told_total', help: 'Events that a hook was told of.' },
+    ['receiver'],
+    hooks('told'),
+    'counter',
+  );
+  metrics.addSamples(
+    { name: 'v6edge_hook_missed_total', help: 'Events that a hook was not told of: it failed, or too many waited.' },
+    ['receiver'],
+    hooks('missed'),
+    'counter',
+  );
   metrics.addSamples(
     { name: 'v6edge_thread_restarts_total', help: 'Data threads that ended by themselves and were started again.' },
     [],

@@ -196,6 +196,36 @@ if (inNamespace(t, import.meta.filename)) {
     t.equal(await property('ActiveState'), 'active');
   });
 
+  await t.test('a hook runs in the sandbox, as v6edge and with no capability', async (t) => {
+    const script = '/etc/v6edge/hooks/notify';
+    const told = '/var/lib/v6edge/told';
+    const body = `#!/bin/sh\n{ echo "$V6EDGE_MEMBER $V6EDGE_TO"; id -un; grep ^Cap.*: /proc/$$/status; ls /proc/$$/fd; echo no >/etc/no; } >${told}\n`;
+    await box.must(['mkdir', '-p', '/etc/v6edge/hooks']);
+    await box.must(['tee', script], { input: body });
+    const configured = `hooks: [{ exec: [${script}], events: [member] }]\n${configuration()}`;
+    await box.must(['tee', '/etc/v6edge/v6edge.yaml'], { input: configured });
+    t.not((await box.exec(['systemctl', 'reload', 'v6edge'])).code, 0, 'not to be run: the reload fails');
+    t.match(await box.journal('-u', 'v6edge', '-n', '20'), /notify cannot be run by user id \d+: it lacks the right/);
+    await box.must(['chmod', '755', script]);
+    await systemctl('reload', 'v6edge');
+    await box.must(['v6edge', 'member', 'workers', 'one', '--state', 'drain']);
+    const read = async () => (await box.exec(['cat', told])).stdout.split('\n');
+    await waitFor('the hook', async () => (await read()).length > 8, { why: () => box.console });
+    const lines = await read();
+    t.strictSame(lines.slice(0, 2), ['one drain', 'v6edge']);
+    const sets = lines.filter((line) => /^Cap(Prm|Eff|Amb):/.test(line));
+    t.strictSame(sets.length, 3);
+    for (const line of sets) t.match(line, /:\s+0+$/);
+    t.strictSame(lines.filter((line) => /^\d$/.test(line)).sort(), ['0', '1', '2'], 'no descriptor of ours');
+    await waitFor('what failed', async () =>
+      /hook was not told of an event.*Read-only file system/.test(await box.journal('-u', 'v6edge', '-n', '20')),
+    );
+    await box.must(['v6edge', 'member', 'workers', 'one', '--state', 'ready']);
+    await box.must(['rm', '-r', '/etc/v6edge/hooks', told]);
+    await box.must(['tee', '/etc/v6edge/v6edge.yaml'], { input: configuration() });
+    await systemctl('reload', 'v6edge');
+  });
+
   await t.test('systemctl restart under load: nobody is refused, no query is lost or asked twice', async (t) => {
     const load = new Load(backend, edge);
     await load.served(200);

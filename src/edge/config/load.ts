@@ -13,6 +13,7 @@ import { checkCertificates, checkPrivateKey } from './certificates.ts';
 import { checkDns, key, zone } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
 import { inetEndpoint } from './fields.ts';
+import { checkHooks, hook } from './hooks.ts';
 import { completeJoin } from './join.ts';
 import { loadKeys } from './keys.ts';
 import { Positions, problemsOf } from './problems.ts';
@@ -101,6 +102,7 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
   const zoneNames = items(at(raw, 'dns', 'zones')).map(([, each]) => String(at(each, 'name')));
   checkDns(zones, zoneNames, report);
   checkRa(entities(raInterface, raw.ra, ['ra']), report);
+  checkHooks(entities(hook, raw.hooks, ['hooks']), report);
   for (const { path, value } of zones) {
     if (value.file !== undefined) checkZoneFile(resolve(folder, value.file), value, [...path, 'file'], report);
   }

@@ -1,10 +1,9 @@
 /** The whole configuration file: one schema is the type, the check, the defaults and the reference page. */
 
 import { ValueError } from '../../core/errors.ts';
-import { eventKinds } from '../events.ts';
-import type { HookConfig } from '../hooks.ts';
 import { dns } from './dns.ts';
-import { choice, endpoint, leaf, list, milliseconds, parsed, section, show, text } from './fields.ts';
+import { choice, endpoint, leaf, list, section, show, text } from './fields.ts';
+import { hook } from './hooks.ts';
 import { join } from './join.ts';
 import { proxy } from './proxy.ts';
 import { ra } from './ra.ts';
@@ -23,17 +22,6 @@ export const admin = section({
       'file with the bearer token: for writes over TCP, and for any TCP listener beyond loopback; without one loopback reads only',
     ),
 });
-
-/** One entry of `hooks`. */
-export const hook = section({
-  url: parsed({ kind: 'URL', allowed: 'http or https' }, readUrl).describe(
-    'gets each event as JSON by POST; it is tried again a few times while it does not answer with 2xx',
-  ),
-  events: list(choice(eventKinds), 1)
-    .prefault(['member', 'member-warning'])
-    .describe('kinds of event, as `/v1/events` has them'),
-  timeout: milliseconds(100, 60_000).prefault('5s').describe('longest wait for the answer'),
-}).transform(({ timeout, ...rest }): HookConfig => ({ ...rest, timeoutMs: timeout }));
 
 /** The file. */
 export const schema = section({
@@ -54,7 +42,7 @@ export const schema = section({
     .prefault({})
     .describe('what outlives the daemon'),
   admin: admin.prefault({}).describe('the admin API'),
-  hooks: list(hook).prefault([]).describe('who is told of events, by HTTP'),
+  hooks: list(hook).prefault([]).describe('who is told of events: a URL, or a program ([hooks](hooks.md))'),
   proxy,
   dns: dns.optional(),
   ra,
@@ -67,11 +55,4 @@ function readWorkers(value: unknown): number | 'auto' {
     throw new ValueError(`${show(value)} is no number of threads (allowed: auto, 1 to ${maxWorkers})`);
   }
   return value;
-}
-
-function readUrl(value: string): string {
-  const url = URL.parse(value);
-  if (url === null || !/^https?:$/.test(url.protocol)) throw new ValueError('is no URL of http or https');
-  if (url.username !== '') throw new ValueError('has a user name in it, which is not supported');
-  return url.href;
 }

@@ -3,7 +3,7 @@ import type { Endpoint } from '../../core/address.ts';
 import type { DnsConfig } from '../../dns/config.ts';
 import type { ProxyConfig } from '../../proxy/config.ts';
 import type { RaInterfaceConfig } from '../../ra/config.ts';
-import type { HookConfig } from '../hooks.ts';
+import type { HookConfig } from '../hooks/hooks.ts';
 import type { JoinConfig } from '../join/settings.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
