@@ -173,6 +173,38 @@ t.test('the first snapshot is there at once; one check decides about each member
   t.end();
 });
 
+t.test(
+  'a hundred members at the start, and a hundred more by a reload: checked one by one, each pool has its first at once',
+  (t) => {
+    const { control, clock, targets, states, healthy } = setUp();
+    const crowd = (from: number) =>
+      Array.from({ length: 100 }, (_, i) => member(`m${from + i}`, { address: `fd00::${from + i}` }));
+    healthy.set('fd00::1000', false);
+    control.start(config([pool('web', crowd(1000)), pool('api', [member('a', { address: 'fd00::a' })])]));
+    const atOnce = targets.map(({ address }) => address);
+    t.ok(atOnce.length < 10 && atOnce.includes('fd00::1000') && atOnce.includes('fd00::a'), atOnce.join(' '));
+    const most = (ms: number) => {
+      let worst = 0;
+      for (let at = 0; at < ms; at += 10) {
+        const before = targets.length;
+        clock.advance(10);
+        worst = Math.max(worst, targets.length - before);
+      }
+      return worst;
+    };
+    t.ok(most(1300) <= 3, 'in 10 ms');
+    t.equal(Object.values(states()).filter((state) => state === 'up').length, 99, 'all known');
+    const before = targets.length;
+    control.apply(config([pool('web', [...crowd(1000), ...crowd(2000)])]));
+    t.ok(targets.length - before < 10);
+    clock.advance(1300);
+    t.equal(Object.values(states()).filter((state) => state === 'up').length, 199);
+    control.stop();
+    t.equal(clock.pending, 0);
+    t.end();
+  },
+);
+
 t.test('without a check members are up in the first snapshot', (t) => {
   const { control, clock, snapshots, states, targets } = setUp();
   control.start(config([pool('web', [member('a'), member('b')], { check: noCheck })]));

@@ -17,7 +17,7 @@ interface ScheduleContext {
   readonly intervalMs: () => number;
 }
 
-/** Checks one member again and again: the first time at once, then after an interval ±10 %, one check at a time. */
+/** Checks one member again and again: the first time when it is started, then after an interval ±10 %, one check at a time. */
 export class CheckSchedule {
   readonly #context: ScheduleContext;
   readonly #target: CheckTarget;
@@ -31,9 +31,10 @@ export class CheckSchedule {
     this.#target = target;
   }
 
-  /** Starts the first check. */
-  start(): void {
-    this.#check();
+  /** Starts the first check, at once or after a moment. */
+  start(afterMs = 0): void {
+    if (afterMs > 0) this.#checkAfter(afterMs);
+    else this.#check();
   }
 
   /** Live traffic saw a failure: the next check runs now, or shortly if one has only just run. */

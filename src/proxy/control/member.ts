@@ -31,6 +31,8 @@ export interface MemberContext {
   readonly emit: (event: MemberEvent | MemberWarning) => void;
   /** Something that stands in the snapshot has changed. */
   readonly changed: () => void;
+  /** Milliseconds to the first check of a member whose state is to be found out; at most those given. */
+  readonly firstCheckMs: (longestMs: number) => number;
 }
 
 export class Member {
@@ -46,6 +48,8 @@ export class Member {
   #health: Health = unknownHealth;
   #schedule: CheckSchedule | undefined;
   #lastCheck: LastCheck | undefined;
+  /** That it is up is an earlier process's word, and no check has been planned yet. */
+  #recalled = false;
   #inquiry: { cancel(): void } | undefined;
   #inquiredAt = Number.NEGATIVE_INFINITY;
   #warning: string | undefined;
@@ -108,7 +112,8 @@ export class Member {
     this.#lastCheck = lastCheck;
     this.#since = since;
     this.#reason = reason;
-    if (up && admin !== 'maint') this.#health = { status: 'up', streak: 0 };
+    this.#recalled = up && admin !== 'maint';
+    if (this.#recalled) this.#health = { status: 'up', streak: 0 };
     this.#announced = this.state;
   }
 
@@ -125,7 +130,7 @@ export class Member {
         { ...this.#context, onResult: (result) => this.#onResult(result), intervalMs: () => this.#interval() },
         this.#target(),
       );
-      this.#schedule.start();
+      this.#schedule.start(this.#firstCheckMs());
     }
   }
 
@@ -227,6 +232,15 @@ export class Member {
       lastCheck: this.#lastCheck,
       warning: this.#warning,
     };
+  }
+
+  /** Who was up before a restart is checked as if nothing had been, some time within the interval; of others it is to be found out. */
+  #firstCheckMs(): number {
+    const { random, firstCheckMs } = this.#context;
+    const { intervalMs } = this.#pool.check;
+    const recalled = this.#recalled;
+    this.#recalled = false;
+    return recalled ? intervalMs * random.fraction() : firstCheckMs(intervalMs);
   }
 
   /** HAProxy's rule of inter, fastinter and downinter. */

@@ -1,4 +1,5 @@
 /** A pool in the control thread, and what is told of it. */
+import type { Pace } from '../check/pace.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import type { PoolSnapshot } from '../snapshot.ts';
 import type { Member } from './member.ts';
@@ -8,6 +9,7 @@ import type { PoolStatus } from './status.ts';
 export interface Pool {
   config: PoolConfig;
   members: Map<string, Member>;
+  readonly pace: Pace;
 }
 
 /** For data threads. */

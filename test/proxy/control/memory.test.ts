@@ -110,7 +110,7 @@ t.test('states, orders and last checks survive; nobody is down for want of a che
   clock.advance(10);
   t.strictSame(second.states(), { ...before, 5: 'up 100' }, 'who was down is up with its first good check');
   t.match(second.events, [{ member: '5', from: 'down', to: 'up' }], 'and only that is news');
-  clock.advance(6_000);
+  clock.advance(6_500);
   t.equal(second.states()[1], 'down 100', 'who was up is taken down as ever');
   t.equal(second.control.setMember('web', '2', { state: 'ready' }).state, 'up');
   second.control.stop();
@@ -120,6 +120,30 @@ t.test('states, orders and last checks survive; nobody is down for want of a che
   third.control.stop();
   t.end();
 });
+
+t.test(
+  'after a restart, who was up is checked some time within the interval; traffic that fails does not wait for it',
+  (t) => {
+    const file = new File();
+    const settings = config(Array.from({ length: 19 }, (_, i) => member(String(i))));
+    const first = start(file, settings);
+    clock.advance(1_000);
+    t.ok(Object.values(first.states()).every((state) => state === 'up 100'));
+    first.control.stop();
+    const second = start(file, settings);
+    const checked = () => second.control.pools()[0]!.members.filter(({ lastCheck }) => lastCheck!.at >= begin).length;
+    const begin = clock.wall();
+    second.control.reportConnectFailure('web', '7', 'ECONNREFUSED');
+    clock.advance(20);
+    t.ok(second.control.pools()[0]!.members[7]!.lastCheck!.at >= begin, 'the one that traffic could not reach');
+    clock.advance(480);
+    t.ok(checked() > 1 && checked() < 12, `${checked()} after a quarter of the interval`);
+    clock.advance(1_510);
+    t.equal(checked(), 19);
+    second.control.stop();
+    t.end();
+  },
+);
 
 t.test('members added and removed by API stay so, over reload and restart', (t) => {
   const file = new File();
