@@ -1,5 +1,4 @@
 /** The running daemon as the admin API shows it. */
-import { COUNT, dnsCounters } from '../dns/counters.ts';
 import type { Lease } from '../dns/leases.ts';
 import type { OwnedRRset } from '../dns/snapshot.ts';
 import { equalBytes } from '../dns/wire/bytes.ts';
@@ -40,16 +39,15 @@ import type {
   ZoneChangeReport,
   ZoneReport,
 } from './admin/source.ts';
-import { dnsCounterBase } from './counter-layout.ts';
+import { dnsQueries, dnsReport } from './dns-report.ts';
 import type { EdgeReport, NodeReport } from './doctor/report.ts';
 import type { Edge } from './edge.ts';
 import type { EventStream } from './events.ts';
 import { edgeFigures, listenerSum } from './figures.ts';
 import { History, type HistoryReport } from './history.ts';
 import { edgeMetrics } from './metric-sources.ts';
-import { dns64Notes } from './nat64.ts';
 import { Nodes } from './nodes.ts';
-import type { BindReport } from './protocol.ts';
+import { binds, readiness } from './readiness.ts';
 import { recordPage } from './record-page.ts';
 import { version } from './version.ts';
 
@@ -87,7 +85,7 @@ export class EdgeSource implements AdminSource {
       uptimeSeconds: Math.floor((edge.clock.now() - this.#startedMonotonic) / 1000),
       threads: edge.threads.list(),
       listeners: [
-        ...this.#binds()
+        ...binds(edge)
           .filter(({ error }) => error === undefined)
           .map(({ role, name, endpoint }): ListenerReport => ({ kind: role, name, endpoint })),
         ...edge.join
@@ -101,42 +99,14 @@ export class EdgeSource implements AdminSource {
         sessionsNow: edge.counters.gauge(ProxyGauge.sessions),
         bytesIn: listenerSum(edge, ListenerCounter.bytesIn),
         bytesOut: listenerSum(edge, ListenerCounter.bytesOut),
-        queries: this.#dnsCount(COUNT.UDP) + this.#dnsCount(COUNT.TCP) + this.#dnsCount(COUNT.TLS),
+        queries: dnsQueries(edge),
         threadRestarts: edge.threads.restarts,
       },
     };
   }
 
   ready(): ReadyReport {
-    const edge = this.#edge;
-    const notes = dns64Notes(edge.config.dns, edge.reports);
-    if (edge.state !== 'serving') return { ready: false, waitingFor: [`v6edge is ${edge.state}`], notes };
-    const waitingFor = [
-      ...this.#binds()
-        .filter(({ error }) => error !== undefined)
-        .map(({ role, name, endpoint, error }) => `${role} ${name} cannot listen on ${endpoint}: ${error}`),
-      ...edge.threads
-        .list()
-        .filter(({ state }) => state !== 'running')
-        .map(({ name, state }) => `thread ${name} is ${state}`),
-      ...(edge.config.dns?.zones ?? [])
-        .filter((zone) => edge.dns.zone(zone.name) === undefined)
-        .map((zone) => `zone ${zone.name} is not loaded`),
-      ...edge.dns.zones().flatMap(({ name, secondary }) => {
-        if (secondary === undefined || secondary.state === 'loaded') return [];
-        const state = secondary.state === 'missing' ? 'has not come from its primaries yet' : 'has expired';
-        return [`secondary zone ${name} ${state}: ${secondary.lastError ?? 'they are being asked'}`];
-      }),
-      ...edge.join
-        .listening()
-        .filter(({ error }) => error !== undefined)
-        .map(({ endpoint, error }) => `join cannot listen on ${endpoint}: ${error}`),
-      ...edge.ra
-        .status()
-        .filter(({ state }) => state !== 'advertising')
-        .map((one) => `${one.interface} does not advertise: ${one.reason === '' ? one.state : one.reason}`),
-    ];
-    return { ready: waitingFor.length === 0, waitingFor, notes };
+    return readiness(this.#edge);
   }
 
   metrics(): Promise<string> {
@@ -233,44 +203,7 @@ export class EdgeSource implements AdminSource {
   }
 
   dns(): DnsReport {
-    const { reports } = this.#edge;
-    const upstreams = (reports[0]?.upstreams ?? []).map((first) => {
-      const same = reports.flatMap((report) => report.upstreams.filter(({ name }) => name === first.name));
-      const sum = (field: 'sent' | 'answered' | 'timeouts' | 'failures') =>
-        same.reduce((total, one) => total + one[field], 0);
-      const times = same.map(({ rttMs }) => rttMs).filter((ms) => ms !== undefined);
-      return {
-        endpoint: first.name,
-        transport: first.transport,
-        healthy: same.some(({ state }) => state === 'up'),
-        reason: same.find(({ reason }) => reason !== undefined)?.reason,
-        rttMs: times.length === 0 ? undefined : times.reduce((a, b) => a + b) / times.length,
-        totals: {
-          sent: sum('sent'),
-          answered: sum('answered'),
-          timeouts: sum('timeouts'),
-          failures: sum('failures'),
-        },
-      };
-    });
-    const cache = (field: 'entries' | 'bytes' | 'capacity' | 'evicted') =>
-      reports.reduce((total, report) => total + report.cache[field], 0);
-    return {
-      upstreams,
-      dns64: reports[0]?.dns64,
-      cache: {
-        entries: cache('entries'),
-        bytes: cache('bytes'),
-        capacity: cache('capacity'),
-        evicted: cache('evicted'),
-      },
-      totals: Object.fromEntries(
-        dnsCounters.map(({ name, labels }, index) => [
-          [name.replace(/^v6edge_dns_|_total$/g, ''), ...Object.values(labels ?? {})].join('_'),
-          this.#dnsCount(index),
-        ]),
-      ),
-    };
+    return dnsReport(this.#edge);
   }
 
   setMember(pool: string, member: string, order: { state?: AdminState; weight?: number }): MemberReport | undefined {
@@ -379,20 +312,6 @@ export class EdgeSource implements AdminSource {
         lost: read(MemberTcp.lost),
       },
     };
-  }
-
-  /** Each wanted bind once: with the error of the first thread that could not open it. */
-  #binds(): BindReport[] {
-    const all = new Map<string, BindReport>();
-    for (const bind of this.#edge.reports.flatMap((report) => report.binds)) {
-      const key = `${bind.role} ${bind.name} ${bind.endpoint}`;
-      if (all.get(key)?.error === undefined) all.set(key, bind);
-    }
-    return [...all.values()];
-  }
-
-  #dnsCount(index: number): number {
-    return this.#edge.counters.counter(dnsCounterBase + index);
   }
 }
 
