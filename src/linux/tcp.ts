@@ -68,11 +68,12 @@ const accept4Call = libcCall<(fd: number, name: number, length: number, flags: n
 const connectCall = libcCall<(fd: number, name: number, length: number) => number>(
   'int connect(int fd, size_t name, uint length)',
 );
+// An `int` is what fits: nothing asks for 2 GiB at once, and koffi makes a small integer of it without a question.
 const recvCall = libcCall<(fd: number, buffer: number, length: number, flags: number) => number>(
-  'int64 recv(int fd, size_t buffer, size_t length, int flags)',
+  'int recv(int fd, size_t buffer, size_t length, int flags)',
 );
 const sendCall = libcCall<(fd: number, buffer: number, length: number, flags: number) => number>(
-  'int64 send(int fd, size_t buffer, size_t length, int flags)',
+  'int send(int fd, size_t buffer, size_t length, int flags)',
 );
 const shutdownCall = libcCall<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
 const getsocknameCall = libcCall<(fd: number, name: number, length: number) => number>(

@@ -50,7 +50,9 @@ export class RelayIo {
   readonly memory = new Memory(headerRoom + chunkBytes);
   readonly pipes: PipePool;
   readonly slots = new Memory(slots * slotBytes);
+  /** The first `#collectedCount` of it: an array that is emptied gives up its memory each time. */
   readonly #collected: Relay[] = [];
+  #collectedCount = 0;
   #deferred: Relay[] = [];
   #scheduled = false;
   readonly #runDeferred = () => {
@@ -66,20 +68,21 @@ export class RelayIo {
 
   /** Reads from the relay with others of its batch. */
   collect(relay: Relay): void {
-    this.#collected.push(relay);
-    if (this.#collected.length === slots) this.runCollected();
+    this.#collected[this.#collectedCount++] = relay;
+    if (this.#collectedCount === slots) this.runCollected();
   }
 
   /** Reads from what was collected, then writes; to be called when a batch of events ends. */
   runCollected(): void {
     const relays = this.#collected;
-    if (relays.length === 0) return;
-    if (relays.length === 1) relays[0]!.pump();
+    const count = this.#collectedCount;
+    if (count === 0) return;
+    if (count === 1) relays[0]!.pump();
     else {
-      for (let i = 0; i < relays.length; i++) relays[i]!.readSlot(i * slotBytes);
-      for (const relay of relays) relay.writeSlot();
+      for (let i = 0; i < count; i++) relays[i]!.readSlot(i * slotBytes);
+      for (let i = 0; i < count; i++) relays[i]!.writeSlot();
     }
-    relays.length = 0;
+    this.#collectedCount = 0;
   }
 
   /** Goes on with a relay after events and timers had their turn. */
