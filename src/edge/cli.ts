@@ -64,7 +64,9 @@ function plainly(message: string): string {
     .replace(/^Unknown commands?: /, 'no such command: ')
     .replace(/^Unknown arguments?: /, 'no such option: ')
     .replace(/^Not enough non-option arguments: got (\d+), need at least (\d+)$/, '$1 of $2 arguments given')
-    .replace(/^Missing required argument: /, 'missing: ');
+    .replace(/^Missing required argument: /, 'missing: ')
+    .replace(/^Implications failed:\s+(\S+) -> (\S+).*$/s, '--$1 is for --$2')
+    .replace(/^Arguments (\S+) and (\S+) are mutually exclusive$/, 'give --$1 or --$2, not both');
 }
 
 async function explain(error: unknown, argv: readonly string[], context: CliContext): Promise<number> {

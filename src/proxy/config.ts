@@ -23,6 +23,8 @@ export interface ProxyTimeouts {
   readonly attemptDelayMs: number;
   /** No byte in either direction; 0 = never. */
   readonly idleMs: number;
+  /** The same once both sides have sent something (`timeout tunnel`). */
+  readonly tunnelMs: number;
   /** After the client half-closed. */
   readonly clientFinMs: number;
   /** After the member half-closed. */
@@ -142,6 +144,8 @@ export interface PoolConfig {
   readonly maxAgeMs: number;
   readonly retries: number;
   readonly queue: { readonly timeoutMs: number; readonly length: number };
+  /** Of sessions that the pool serves; undefined: those of the proxy. */
+  readonly timeouts: ProxyTimeouts | undefined;
   readonly members: readonly MemberConfig[];
   readonly discover: DiscoverConfig | undefined;
 }

@@ -211,7 +211,8 @@ export class Dial implements Waiting {
 
   #connect(backend: Backend, member: Member): void {
     const caller = this.#caller;
-    const { wheel, timeouts } = caller.host;
+    const { wheel } = caller.host;
+    const timeouts = backend.settings.timeouts ?? caller.host.timeouts;
     caller.member = member;
     caller.state = 'connecting';
     const fd = openTcp(member.family);
@@ -254,11 +255,12 @@ export class Dial implements Waiting {
     backend.suspect(silent, now);
     caller.retries++;
     host.counters.add(silent.counterBase + MemberCounter.retries);
-    const attempt = new SideAttempt(this, host.reactor, backend, member, now + host.timeouts.connectMs);
+    const { connectMs, attemptDelayMs } = backend.settings.timeouts ?? host.timeouts;
+    const attempt = new SideAttempt(this, host.reactor, backend, member, now + connectMs);
     const errno = attempt.start();
     if (errno === 0) {
       this.#beside = [...(this.#beside ?? []), attempt];
-      this.#besideAt = now + host.timeouts.attemptDelayMs;
+      this.#besideAt = now + attemptDelayMs;
       return;
     }
     attempt.close();

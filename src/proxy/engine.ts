@@ -70,6 +70,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     connectMs: 3000,
     attemptDelayMs: 0,
     idleMs: 0,
+    tunnelMs: 0,
     clientFinMs: 0,
     serverFinMs: 0,
     proxyHeaderMs: 3000,

@@ -3,6 +3,7 @@ import { SystemError } from '../linux/errors.ts';
 import { EPOLLERR, EPOLLHUP } from '../linux/reactor.ts';
 import { setKeepalive, setUserTimeout } from '../linux/tcp.ts';
 import type { Backend, Member } from './backend.ts';
+import type { ProxyTimeouts } from './config.ts';
 import { ListenerCounter, listenerCounterBase, listenerGaugeBase, MemberCounter, ProxyGauge } from './counters.ts';
 import { type Caller, Dial } from './dial.ts';
 import type { SessionHost, SessionInfo, SessionState } from './host.ts';
@@ -261,15 +262,28 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
 
   /** How long the session may be without a byte, in its present half-closed state; 0 = for ever. */
   #quietTimeout(): number {
-    const { idleMs, clientFinMs, serverFinMs } = this.host.timeouts;
+    const { idleMs, tunnelMs, clientFinMs, serverFinMs } = this.#timeouts;
     if (this.client.eof) return clientFinMs;
-    return this.upstream.eof ? serverFinMs : idleMs;
+    if (this.upstream.eof) return serverFinMs;
+    return this.#isTunnel ? tunnelMs : idleMs;
+  }
+
+  get #timeouts(): ProxyTimeouts {
+    return this.backend!.settings.timeouts ?? this.host.timeouts;
+  }
+
+  /** Both sides have sent something. */
+  get #isTunnel(): boolean {
+    return this.client.bytes > 0 && this.upstream.bytes > 0;
   }
 
   /** Sees to it that the wheel looks at the session when its next deadline comes; an earlier look does no harm. */
   #schedule(): void {
     const timeout = this.#quietTimeout();
-    const quiet = timeout > 0 ? this.#lastActive + timeout : Number.POSITIVE_INFINITY;
+    let quiet = timeout > 0 ? this.#lastActive + timeout : Number.POSITIVE_INFINITY;
+    const { tunnelMs } = this.#timeouts;
+    // It may become a tunnel at any time from now on, which nobody tells the wheel.
+    if (tunnelMs > 0 && !this.#isTunnel) quiet = Math.min(quiet, this.host.wheel.now + tunnelMs);
     const next = Math.min(quiet, this.#maxAgeAt, this.#guardAt);
     if (next < Number.POSITIVE_INFINITY && (this.wheelSlot < 0 || next < this.wheelAt)) this.host.wheel.set(this, next);
   }

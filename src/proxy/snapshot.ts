@@ -41,6 +41,8 @@ export interface PoolSnapshot {
   readonly maxAgeMs: number;
   readonly retries: number;
   readonly queue: { readonly timeoutMs: number; readonly length: number };
+  /** undefined: the snapshot's. */
+  readonly timeouts: ProxyTimeouts | undefined;
   readonly members: readonly MemberSnapshot[];
   /** Some member's first check has not ended: whoever finds none that is up waits for it. */
   readonly pending: boolean;

@@ -59,7 +59,11 @@ t.test('wrong usage: exit code 2, a reason and a pointer', async (t) => {
     [['status', '--token-file', '/nonexistent'], /--token-file: ENOENT/],
     [['records'], /0 of 1 arguments given/],
     [['records', 'a.test', '--export', '--type', 'A'], /--export writes the whole zone/],
-    [['member', 'p', 'm'], /--state or --weight/],
+    [['member', 'p', 'm'], /give --state, --weight, --add ADDRESS:PORT or --remove/],
+    [['member', 'p', 'm', '--add', 'worker3:80'], /--add: "worker3:80"/],
+    [['member', 'p', 'm', '--add', '[::1]:80', '--remove'], /give --add or --remove, not both/],
+    [['member', 'p', 'm', '--remove', '--state', 'drain'], /give --remove or --state, not both/],
+    [['member', 'p', 'm', '--state', 'drain', '--force'], /--force is for --remove\nSee: v6edge member --help/],
     [['member', 'p', 'm', '--state', 'on'], /Invalid values/],
     [['key'], /v6edge key new NAME/],
     [['query', 'a..b'], /empty label/],
@@ -160,6 +164,8 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     ],
     '/v1/pools/workers': { name: 'workers', members: [member] },
     '/v1/pools/a%2Fb/members/w1': { ...member, admin: 'drain' },
+    '/v1/pools/a%2Fb/members/w1?force=true': { pool: 'a/b', member: 'w1', removed: true },
+    '/v1/pools/a%2Fb/members': { ...member, name: 'w3', state: 'down', weight: 50 },
     '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined, role: 'primary' }],
     '/v1/zones/b.test/refresh': { zone: 'b.test', whole: true },
     '/v1/zones/a.test/records?name=l.a.test': [
@@ -223,6 +229,18 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
   t.match(await see('pools', 'workers'), /w1/);
   t.equal(await see('member', 'a/b', 'w1', '--state', 'drain', '--weight', '5'), 'a/b/w1: drain, up, weight 100\n');
   t.equal(seen.at(-1), 'PATCH /v1/pools/a%2Fb/members/w1 - application/json {"state":"drain","weight":5}');
+  const added = ['--add', '[fd00::23]:80', '--weight', '50', '--backup', '--max-connections', '7'];
+  t.equal(await see('member', 'a/b', 'w3', ...added), 'a/b/w3: ready, down, weight 50\n');
+  t.equal(
+    seen.at(-1),
+    'POST /v1/pools/a%2Fb/members - application/json {"name":"w3","address":"fd00::23","port":80,"weight":50,"backup":true,"maxConnections":7}',
+  );
+  t.equal(
+    await see('member', 'a/b', 'w1', '--remove'),
+    'a/b/w1: drains, and is removed when its sessions have ended\n',
+  );
+  t.equal(await see('member', 'a/b', 'w1', '--remove', '--force'), 'a/b/w1: removed\n');
+  t.equal(seen.at(-1), 'DELETE /v1/pools/a%2Fb/members/w1?force=true - application/json');
   t.match(await see('zones'), /a\.test +primary +12 +3 +never\n/);
   t.equal(
     await see('refresh', 'b.test', '--whole'),

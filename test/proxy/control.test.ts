@@ -58,6 +58,7 @@ function pool(name: string, members: MemberConfig[], more: Partial<PoolConfig> =
     retries: 3,
     queue: { timeoutMs: 5000, length: 1000 },
     discover: undefined,
+    timeouts: undefined,
     ...more,
     members,
   };
@@ -94,6 +95,7 @@ function config(pools: PoolConfig[], listeners: ListenerConfig[] = [listener('ht
     attemptDelayMs: 250,
     connectMs: 3000,
     idleMs: 3.6e6,
+    tunnelMs: 3.6e6,
     clientFinMs: 30_000,
     serverFinMs: 30_000,
     proxyHeaderMs: 3000,
@@ -612,21 +614,36 @@ t.test('members that discovery finds and loses', (t) => {
   t.end();
 });
 
-t.test('slow start: a member that came back gets its weight in ten steps', (t) => {
+t.test('slow start: a member that came back gets its weight and its places in ten steps', (t) => {
   const { control, clock, healthy, members, states } = setUp();
-  control.start(config([pool('web', [member('a', { slowStartMs: 10_000, weight: 200 })])]));
+  control.start(config([pool('web', [member('a', { slowStartMs: 10_000, weight: 200, maxConnections: 30 })])]));
   clock.advance(10);
-  t.equal(members()[0]!.weight, 200, 'not at the first start: nobody else could carry the load');
+  const now = () => [members()[0]!.weight, members()[0]!.maxConnections];
+  t.strictSame(now(), [200, 30], 'not at the first start: nobody else could carry the load');
   healthy.set('fd00::1', false);
   clock.advance(10_000);
   healthy.set('fd00::1', true);
   while (states().a === 'down') clock.advance(1);
-  const weights = [members()[0]!.weight];
+  const steps = [now()];
   for (let i = 0; i < 10; i++) {
     clock.advance(1000);
-    weights.push(members()[0]!.weight);
+    steps.push(now());
   }
-  t.strictSame(weights, [1, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200]);
+  t.strictSame(
+    steps,
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((i) => [Math.max(1, 20 * i), Math.max(1, 3 * i)]),
+  );
+  t.end();
+});
+
+t.test('slow start: no limit of sessions is none all the time', (t) => {
+  const { control, clock, members } = setUp();
+  control.start(config([pool('web', [member('a', { slowStartMs: 10_000 })])]));
+  clock.advance(10);
+  control.setMember('web', 'a', { state: 'maint' });
+  control.setMember('web', 'a', { state: 'ready' });
+  clock.advance(10);
+  t.match(members()[0], { state: 'up', weight: 1, maxConnections: 0 });
   t.end();
 });
 

@@ -294,6 +294,48 @@ const faults: readonly Fault[] = [
     cause: 'idle timeout',
   },
   {
+    name: 'silent after both have spoken: the time of tunnels, longer than that of others',
+    pool: { timeouts: { ...timeouts, idleMs: 5_000, tunnelMs: 20_000 } },
+    run: async ({ harness, clock, client, relaying }) => {
+      const server = await relaying();
+      clock.advance(19_800);
+      t.equal(harness.sessions.length, 0);
+      server.write('still here');
+      await once(client, 'data');
+      clock.advance(19_800);
+      t.equal(harness.sessions.length, 0);
+      clock.advance(300);
+    },
+    state: 'cD',
+    cause: 'idle timeout',
+  },
+  {
+    name: 'silent after both have spoken: the time of tunnels, shorter than that of others',
+    pool: { timeouts: { ...timeouts, idleMs: 60_000, tunnelMs: 5_000 } },
+    run: async ({ harness, clock, server, relaying }) => {
+      await server();
+      clock.advance(30_000);
+      t.equal(harness.sessions.length, 0, 'nobody has spoken yet');
+      await relaying();
+      clock.advance(5_200);
+    },
+    state: 'cD',
+    cause: 'idle timeout',
+  },
+  {
+    name: 'one side alone has spoken: idle, by the time of its pool',
+    pool: { timeouts: { ...timeouts, idleMs: 5_000, tunnelMs: 0 } },
+    run: async ({ harness, clock, client, server }) => {
+      (await server()).write('hello');
+      await once(client, 'data');
+      clock.advance(4_800);
+      t.equal(harness.sessions.length, 0);
+      clock.advance(300);
+    },
+    state: 'cD',
+    cause: 'idle timeout',
+  },
+  {
     name: 'older than may be, though bytes flow',
     pool: { maxAgeMs: 10_000 },
     run: async ({ harness, client, clock, relaying }) => {

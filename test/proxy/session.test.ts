@@ -59,7 +59,7 @@ t.test('timeouts', async (t) => {
   t.test('bytes keep a session alive', async (t) => {
     const upstream = await new Upstream((socket) => socket.on('data', (chunk) => socket.write(chunk))).listen();
     t.teardown(() => upstream.close());
-    const options = { snapshot: { timeouts: { ...timeouts, idleMs: 200 } } };
+    const options = { snapshot: { timeouts: { ...timeouts, tunnelMs: 200 } } };
     const { harness, port } = await serve(t, [member('m1', upstream.port)], options);
     const client = net.connect(port, '127.0.0.1');
     for (let i = 0; i < 8; i++) {

@@ -8,7 +8,7 @@ import { errorCode, errorMessage, ValueError } from '../../core/errors.ts';
 import type { TsigKey, ZoneConfig } from '../../dns/config.ts';
 import { nameFromText } from '../../dns/wire/name.ts';
 import { readZoneFile, ZoneFileError } from '../../dns/zonefile.ts';
-import type { ListenerConfig, PoolConfig } from '../../proxy/config.ts';
+import type { ListenerConfig } from '../../proxy/config.ts';
 import { checkCertificates, checkPrivateKey } from './certificates.ts';
 import { checkDns, key, zone } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
@@ -17,7 +17,7 @@ import { checkHooks, hook } from './hooks.ts';
 import { completeJoin } from './join.ts';
 import { loadKeys } from './keys.ts';
 import { Positions, problemsOf } from './problems.ts';
-import { checkProxy, listener, pool } from './proxy.ts';
+import { checkProxy, listener, type PoolSettings, pool } from './proxy.ts';
 import { checkRa, raInterface } from './ra.ts';
 import { at, checkReferences, isRecord, items } from './references.ts';
 import { admin, schema } from './schema.ts';
@@ -116,7 +116,7 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
   };
 }
 
-function loadCas(pools: readonly Located<Omit<PoolConfig, 'name'>>[], folder: string, report: Report) {
+function loadCas(pools: readonly Located<PoolSettings>[], folder: string, report: Report) {
   const cas = new Map<string, string>();
   for (const { path, value } of pools) {
     const { caFile } = value.check;

@@ -37,6 +37,9 @@ const timeouts = section({
   idle: milliseconds()
     .prefault('1h')
     .describe('a session without a byte in either direction ends after this; 0s = never'),
+  tunnel: milliseconds()
+    .optional()
+    .describe('the same once both sides have sent something (`timeout tunnel`); without it `idle`'),
   clientFin: milliseconds(1)
     .prefault('30s')
     .describe('longest life after the client half-closed (`timeout client-fin`)'),
@@ -56,6 +59,7 @@ const timeouts = section({
       connectMs: t.connect,
       attemptDelayMs: t.attemptDelay < t.connect ? t.attemptDelay : 0,
       idleMs: t.idle,
+      tunnelMs: t.tunnel ?? t.idle,
       clientFinMs: t.clientFin,
       serverFinMs: t.serverFin,
       proxyHeaderMs: t.proxyHeader,
@@ -139,7 +143,7 @@ export const member = section({
   backup: flag().prefault(false).describe('used only when no other member is up'),
   slowStart: milliseconds(0, 3_600_000)
     .prefault('0s')
-    .describe('time in which a member that came up grows to its weight'),
+    .describe('time in which a member that came up grows to its weight and its `maxConnections`'),
 }).transform(({ slowStart, ...rest }): MemberConfig => ({ ...rest, slowStartMs: slowStart }));
 
 const discover = section({
@@ -174,6 +178,20 @@ const tlv = section({
     return issue(ctx, t, 'exactly one of value and hex says what it holds');
   return { type: t.type, value: Uint8Array.from(t.hex ?? Buffer.from(t.value!)) };
 });
+
+/** `timeouts` of a pool: what differs from those of the proxy. */
+const poolTimeouts = section({
+  connect: milliseconds(1).optional().describe('longest wait for a member to answer a connect'),
+  idle: milliseconds().optional().describe('a session without a byte in either direction ends after this; 0s = never'),
+  tunnel: milliseconds()
+    .optional()
+    .describe('the same once both sides have sent something; without it the `idle` given here'),
+  clientFin: milliseconds(1).optional().describe('longest life after the client half-closed'),
+  serverFin: milliseconds(1).optional().describe('longest life after the member half-closed'),
+});
+
+/** A pool by itself: without the proxy's timeouts. */
+export type PoolSettings = Omit<PoolConfig, 'name' | 'timeouts'> & { readonly timeouts: z.infer<typeof poolTimeouts> };
 
 /** One value of `proxy.pools`; its key is its name. */
 export const pool = section({
@@ -213,10 +231,13 @@ export const pool = section({
     .transform((q) => ({ timeoutMs: q.timeout, length: q.length }))
     .prefault({})
     .describe('when every member is at its `maxConnections`'),
+  timeouts: poolTimeouts
+    .prefault({})
+    .describe('of sessions that this pool serves, where they are to be others than `proxy.timeouts`'),
   members: list(member).prefault([]).describe('static members'),
   discover,
 }).transform(
-  ({ keepalive, userTimeout, maxAge, ...rest }): Omit<PoolConfig, 'name'> => ({
+  ({ keepalive, userTimeout, maxAge, ...rest }): PoolSettings => ({
     ...rest,
     discover: rest.discover,
     keepaliveMs: keepalive,
@@ -234,7 +255,9 @@ export const proxy = section({
 })
   .transform(({ pools, ...rest }) => ({
     ...rest,
-    pools: Object.entries(pools).map(([name, value]): PoolConfig => ({ name, ...value })),
+    pools: Object.entries(pools).map(
+      ([name, value]): PoolConfig => ({ name, ...value, timeouts: timeoutsOf(value, rest.timeouts) }),
+    ),
   }))
   .prefault({})
   .describe('the TCP proxy');
@@ -242,7 +265,7 @@ export const proxy = section({
 /** What no single key shows: names, and keys that need one another. */
 export function checkProxy(
   listeners: readonly Located<ListenerConfig>[],
-  pools: readonly Located<Omit<PoolConfig, 'name'>>[],
+  pools: readonly Located<PoolSettings>[],
   report: Report,
 ): void {
   const names = new Set<string>();
@@ -296,8 +319,24 @@ export function checkProxy(
   }
 }
 
+/** A pool's timeouts, if it has any of its own. */
+function timeoutsOf({ timeouts: own }: PoolSettings, common: ProxyTimeouts): ProxyTimeouts | undefined {
+  const { connect, idle, tunnel = idle, clientFin, serverFin } = own;
+  if (Object.keys(own).length === 0) return undefined;
+  const connectMs = connect ?? common.connectMs;
+  return {
+    ...common,
+    connectMs,
+    attemptDelayMs: common.attemptDelayMs < connectMs ? common.attemptDelayMs : 0,
+    idleMs: idle ?? common.idleMs,
+    tunnelMs: tunnel ?? common.tunnelMs,
+    clientFinMs: clientFin ?? common.clientFinMs,
+    serverFinMs: serverFin ?? common.serverFinMs,
+  };
+}
+
 /** What version 2 headers carry. */
-function checkFields(path: Located<unknown>['path'], pool: Omit<PoolConfig, 'name'>, report: Report): void {
+function checkFields(path: Located<unknown>['path'], pool: PoolSettings, report: Report): void {
   const { proxyProtocol, proxyV2Options, proxyV2Tlvs, proxyV2Align } = pool;
   const wanted = { proxyV2Options: proxyV2Options.length, proxyV2Tlvs: proxyV2Tlvs.length, proxyV2Align };
   for (const [key, count] of Object.entries(wanted)) {

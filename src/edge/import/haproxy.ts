@@ -59,7 +59,7 @@ class HaproxyImporter {
         return;
       case 'defaults':
         this.#defaults = lines;
-        this.#timeouts(lines, ['proxy', 'timeouts'], true);
+        this.#timeouts(lines, ['proxy', 'timeouts'], this.#proxy.timeouts as Section);
         this.#limit(lines, false);
         this.#others(lines, ['proxy']);
         return;
@@ -90,31 +90,33 @@ class HaproxyImporter {
     if (global || this.#proxy.maxConnections === undefined) this.#proxy.maxConnections = Number(maxconn.words[1]);
   }
 
-  /** HAProxy has timeouts for each side, we have one for silence on both. @param common whether they hold for all */
-  #timeouts(lines: readonly Line[], path: Path, common: boolean): void {
+  /**
+   * HAProxy has timeouts for each side, we have one for silence on both; `timeout tunnel` is in place of theirs from the connect on.
+   * @param into of all, or of a pool; undefined: a frontend's, which are lost
+   */
+  #timeouts(lines: readonly Line[], path: Path, into: Section | undefined): void {
     const found = new Map(lines.filter(({ words }) => words[0] === 'timeout').map((line) => [line.words[1], line]));
     const value = (name: string) => {
       const text = found.get(name)?.words[2];
       return text === undefined ? undefined : haproxyTime(text);
     };
-    if (!common) {
-      for (const line of found.values()) {
-        if (line.words[1] !== 'check' && line.words[1] !== 'queue')
-          this.#lost(line, 'timeouts hold for all listeners and pools here', path);
-      }
+    if (into === undefined) {
+      for (const line of found.values()) this.#lost(line, 'timeouts are those of all, or of a pool, here', path);
       return;
     }
-    const timeouts = this.#proxy.timeouts as Section;
+    // A tunnel's time that holds for all goes before that of one side of one backend.
+    const tunnels = this.#defaults.some(({ words: [word, which] }) => word === 'timeout' && which === 'tunnel');
+    const sides = tunnels ? undefined : longer(value('client'), value('server'));
     const entries: [string, string | undefined][] = [
       ['connect', value('connect')],
-      ['idle', value('tunnel') ?? longer(value('client'), value('server'))],
+      ['idle', value('tunnel') ?? sides],
       ['clientFin', value('client-fin')],
       ['serverFin', value('server-fin')],
     ];
-    for (const [key, text] of entries) if (text !== undefined) timeouts[key] = text;
+    for (const [key, text] of entries) if (text !== undefined) into[key] = text;
   }
 
-  #frontend({ name, lines, place }: HaproxySection): void {
+  #frontend({ kind, name, lines, place }: HaproxySection): void {
     const listeners = listAt<Section>(this.#proxy, 'listeners');
     const path: Path = ['proxy', 'listeners', listeners.length];
     const entry: Section = { name, bind: [], pool: name };
@@ -130,7 +132,8 @@ class HaproxyImporter {
     }
     if ((entry.bind as unknown[]).length === 0)
       this.#notes.add(place, `frontend ${name}`, 'it has no bind that can be taken over', path);
-    this.#timeouts(lines, path, false);
+    // Those of a `listen` are its pool's.
+    if (kind === 'frontend') this.#timeouts(lines, path, undefined);
     this.#others(lines, path);
   }
 
@@ -215,7 +218,9 @@ class HaproxyImporter {
     const queue = all.findLast(({ words }) => words[0] === 'timeout' && words[1] === 'queue');
     if (queue !== undefined) pool.queue = { timeout: haproxyTime(queue.words[2] ?? '') };
     for (const server of servers) this.#server(server, pool, path);
-    this.#timeouts(lines, path, false);
+    const timeouts: Section = {};
+    this.#timeouts(lines, path, timeouts);
+    if (Object.keys(timeouts).length > 0) pool.timeouts = timeouts;
     this.#others(lines, path);
   }
 

@@ -20,7 +20,7 @@ export type MemberOrigin = 'config' | 'api' | 'discovered';
 
 /** How often live traffic may have a member asked whether it can read the PROXY header. */
 const inquiryMs = 10_000;
-/** Weight updates on the way from 0 to full during `slowStart`. */
+/** Updates on the way from 0 to full during `slowStart`. */
 const rampSteps = 10;
 
 export interface MemberContext {
@@ -205,13 +205,14 @@ export class Member {
 
   snapshot(): MemberSnapshot {
     const { name, address, port, maxConnections, backup, tier = 1 } = this.#config;
+    const full = this.#adminWeight ?? this.#config.weight;
     return {
       name,
       slot: this.slot,
       address,
       port,
-      weight: this.#weight(),
-      maxConnections,
+      weight: this.#ramped(full),
+      maxConnections: this.#ramped(maxConnections),
       backup,
       tier: backup ? tier : 0,
       state: this.state,
@@ -306,7 +307,7 @@ export class Member {
     this.#context.changed();
   }
 
-  /** Begins (or ends) the slow start of a member that came back: its weight grows from nothing to full. */
+  /** Begins (or ends) the slow start of a member that came back: its weight and `maxConnections` grow from nothing to full (HAProxy `slowstart`). */
   #ramp(begin: boolean): void {
     const { clock, changed } = this.#context;
     const { slowStartMs } = this.#config;
@@ -323,8 +324,8 @@ export class Member {
     this.#rampTimer = clock.after(slowStartMs / rampSteps, next);
   }
 
-  #weight(): number {
-    const full = this.#adminWeight ?? this.#config.weight;
+  /** What there is of `full` so far during `slowStart`: at least 1, but of 0 nothing. */
+  #ramped(full: number): number {
     if (this.#rampStart === undefined || full === 0) return full;
     const part = Math.min(1, (this.#context.clock.now() - this.#rampStart) / this.#config.slowStartMs);
     return Math.max(1, Math.round(full * part));

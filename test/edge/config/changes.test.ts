@@ -37,7 +37,7 @@ t.test('what a reload changes, by its place', async (t) => {
     ],
     [', { name: b, address: "::1", port: 2 }', '', ['proxy.pools.web.members.b removed']],
     ['web: {', 'more: {}, web: {', ['proxy.pools.more added']],
-    ['proxy:', 'proxy:\n  timeouts: { idle: 5m }', ['proxy.timeouts.idle changed']],
+    ['proxy:', 'proxy:\n  timeouts: { idle: 5m }', ['proxy.timeouts.idle changed', 'proxy.timeouts.tunnel changed']],
     ['secret: c2VjcmV0', 'secret: c2VjcmV0cw==', ['dns.keys.k.secret changed']],
     ['ns: [n.a.test]', 'ns: [n.a.test], ttl: 9s', ['dns.zones.a.test.ttl changed']],
     ['interface: eth1', 'interface: eth2', ['ra.eth1 removed', 'ra.eth2 added']],

@@ -615,6 +615,29 @@ t.test('files that cannot be read', (t) => {
   t.end();
 });
 
+t.test('timeouts of a pool: what it does not say is the proxy’s', (t) => {
+  const { proxy } = config(
+    [
+      'proxy:',
+      '  timeouts: { connect: 100ms, idle: 1m, tunnel: 2h, clientFin: 7s }',
+      '  listeners: [{ name: l, bind: ["[::]:80"], pool: a }]',
+      '  pools:',
+      '    a: { timeouts: { tunnel: 1d } }',
+      '    b: { timeouts: { connect: 1s, idle: 5m, serverFin: 3s } }',
+    ].join('\n'),
+  );
+  t.match(proxy.timeouts, { attemptDelayMs: 0, idleMs: 60_000, tunnelMs: 7_200_000 });
+  t.strictSame(proxy.pools[0]!.timeouts, { ...proxy.timeouts, tunnelMs: 86_400_000 });
+  t.strictSame(proxy.pools[1]!.timeouts, {
+    ...proxy.timeouts,
+    connectMs: 1000,
+    idleMs: 300_000,
+    tunnelMs: 300_000,
+    serverFinMs: 3000,
+  });
+  t.end();
+});
+
 t.test('defaults', (t) => {
   const { proxy, dns, admin, workers, stateDir, ra } = config(
     'proxy:\n  listeners: [{ name: l, bind: ["[::]:80"], pool: p }]\n  pools: { p: {} }\ndns: { listen: ["::1"], forward: { upstreams: ["::1", "tls://[::1]#a.test", "tcp://::1"] }, zones: [{ name: a.test, ns: [n.test] }] }\nra: [{ interface: e, pref64: { prefix: "64:ff9b::/96" }, rdnss: { servers: ["::1"] }, routes: [{ prefix: "fd00::/8" }] }]',
@@ -626,12 +649,14 @@ t.test('defaults', (t) => {
     connectMs: 3000,
     attemptDelayMs: 250,
     idleMs: 3_600_000,
+    tunnelMs: 3_600_000,
     clientFinMs: 30_000,
     serverFinMs: 30_000,
     proxyHeaderMs: 3000,
     clientHelloMs: 3000,
     hardStopAfterMs: 10_000,
   });
+  t.equal(proxy.pools[0]!.timeouts, undefined);
   t.equal(proxy.maxConnections, 20_000);
   t.match(proxy.listeners[0], {
     routes: [],

@@ -116,6 +116,7 @@ t.test('haproxy.cfg', (t) => {
         balance: 'leastconn',
         check: { ...check, type: 'https', verify: 'none', method: 'GET', path: '/readyz', expect: [200] },
         onMarkedDown: 'close',
+        timeouts: { connect: '2s', idle: '12h' },
         members: [
           { name: 'm1', address: 'fd00:6:6::11', port: 6443 },
           { name: 'm2', address: 'fd00:6:6::12', port: 6443, backup: true },
@@ -129,6 +130,7 @@ t.test('haproxy.cfg', (t) => {
         onMarkedDown: 'keep',
         retries: 2,
         queue: { timeout: '4s' },
+        timeouts: { serverFin: '9s' },
         members: [
           { name: 'w1', address: 'fd00:6:6::21', port: 443, weight: 50, slowStart: '30s', maxConnections: 100 },
           { name: 'w2', address: 'fd00:6:6::22', port: 443, weight: 1 },
@@ -159,7 +161,7 @@ t.test('haproxy.cfg', (t) => {
     /tcp-check expect ! string x: checks know a connect/,
     /tune\.bufsize 32768: not known here/,
     /accept-proxy: accept-proxy believes everyone/,
-    /timeout client 5m: timeouts hold for all/,
+    /timeout client 5m: timeouts are those of all, or of a pool/,
     /use_backend wild if \{ path \/x \}: routes go by the TLS server name alone/,
     /balance hdr\(host\): leastconn stands in for it/,
     /server w1 proxy-v2-options ssl: not known/,

@@ -1,5 +1,8 @@
 /** Commands of the daemon as a whole and of its proxy. */
 import type { Argv } from 'yargs';
+import { formatAddress, type InetEndpoint, parseInetEndpoint } from '../../../core/address.ts';
+import { errorMessage } from '../../../core/errors.ts';
+import type { AdminState } from '../../../proxy/control.ts';
 import type { MemberReport, PoolReport, SessionReport, SourceReport, StatusReport } from '../../admin/source.ts';
 import { type ApiArguments, apiOptions, type CliContext, show, target, UsageError } from './shared.ts';
 
@@ -43,28 +46,24 @@ export function proxyCommands(parser: Argv, context: CliContext): Argv {
     )
     .command(
       'member <pool> <name>',
-      'give a pool’s member an order: ready, drain or maint, or a weight',
+      'give a pool’s member an order (ready, drain or maint), a weight, or its notice; or add one',
       (y) =>
         apiOptions(
           y
             .positional('pool', { type: 'string', demandOption: true })
             .positional('name', { type: 'string', demandOption: true })
-            .option('state', { choices: ['ready', 'drain', 'maint'] as const })
-            .option('weight', { type: 'number', describe: '0 to 256' }),
+            .option('state', { choices: ['ready', 'drain', 'maint'] as const, describe: 'the order' })
+            .option('weight', { type: 'number', describe: '0 to 256' })
+            .option('add', { type: 'string', describe: 'adds it, at this address:port' })
+            .option('backup', { type: 'boolean', describe: 'with --add: used when no other is up' })
+            .option('max-connections', { type: 'number', describe: 'with --add: sessions at once' })
+            .option('remove', { type: 'boolean', describe: 'removes it once its sessions have ended' })
+            .option('force', { type: 'boolean', describe: 'with --remove: ends its sessions' })
+            .conflicts('add', ['state', 'remove'])
+            .conflicts('remove', ['state', 'weight'])
+            .implies({ backup: 'add', 'max-connections': 'add', force: 'remove' }),
         ),
-      async (args) => {
-        const { state, weight } = args;
-        if (state === undefined && weight === undefined) throw new UsageError('member: give --state or --weight');
-        const path = `/v1/pools/${encodeURIComponent(args.pool)}/members/${encodeURIComponent(args.name)}`;
-        const body = { ...(state && { state }), ...(weight !== undefined && { weight }) };
-        await show<MemberReport>(
-          args,
-          context,
-          path,
-          (m) => `${args.pool}/${m.name}: ${m.admin}, ${m.state}, weight ${m.weight}\n`,
-          { method: 'PATCH', body },
-        );
-      },
+      (args) => orderMember(args, context),
     )
     .command(
       'sources',
@@ -110,6 +109,62 @@ export function proxyCommands(parser: Argv, context: CliContext): Argv {
         );
       },
     );
+}
+
+interface MemberArguments extends ApiArguments {
+  readonly pool: string;
+  readonly name: string;
+  readonly state: AdminState | undefined;
+  readonly weight: number | undefined;
+  readonly add: string | undefined;
+  readonly backup: boolean | undefined;
+  readonly maxConnections: number | undefined;
+  readonly remove: boolean | undefined;
+  readonly force: boolean | undefined;
+}
+
+async function orderMember(args: MemberArguments, context: CliContext): Promise<void> {
+  const { pool, name, state, weight } = args;
+  const members = `/v1/pools/${encodeURIComponent(pool)}/members`;
+  const path = `${members}/${encodeURIComponent(name)}`;
+  const words = (m: MemberReport) => `${pool}/${m.name}: ${m.admin}, ${m.state}, weight ${m.weight}\n`;
+  if (args.add !== undefined) {
+    await show(args, context, members, words, { method: 'POST', body: newMember(args, args.add) });
+    return;
+  }
+  if (args.remove === true) {
+    await show<{ removed: boolean }>(
+      args,
+      context,
+      args.force === true ? `${path}?force=true` : path,
+      ({ removed }) =>
+        `${pool}/${name}: ${removed ? 'removed' : 'drains, and is removed when its sessions have ended'}\n`,
+      { method: 'DELETE' },
+    );
+    return;
+  }
+  if (state === undefined && weight === undefined) {
+    throw new UsageError('member: give --state, --weight, --add ADDRESS:PORT or --remove');
+  }
+  const body = { ...(state && { state }), ...(weight !== undefined && { weight }) };
+  await show(args, context, path, words, { method: 'PATCH', body });
+}
+
+function newMember({ name, weight, backup, maxConnections }: MemberArguments, add: string): Record<string, unknown> {
+  let endpoint: InetEndpoint;
+  try {
+    endpoint = parseInetEndpoint(add);
+  } catch (error) {
+    throw new UsageError(`--add: ${errorMessage(error)}`);
+  }
+  return {
+    name,
+    address: formatAddress(endpoint.address),
+    port: endpoint.port,
+    ...(weight !== undefined && { weight }),
+    ...(backup !== undefined && { backup }),
+    ...(maxConnections !== undefined && { maxConnections }),
+  };
 }
 
 async function status(args: ApiArguments, context: CliContext): Promise<void> {
