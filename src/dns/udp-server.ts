@@ -20,6 +20,12 @@ const BATCH = 64;
 const MAX_QUERY = 4096;
 /** Then other work of the thread gets its turn. */
 const BATCHES_PER_TURN = 8;
+/**
+ * With so many queries at once there is load, and it is worth while to rest until more have come: small batches cost half as
+ * much again. As long as they are large there is no need to.
+ */
+const REST_FROM = 4;
+const LARGE = 32;
 /** At the end: more than the socket's buffer holds. */
 const MAX_DRAIN_TURNS = 64;
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -42,6 +48,8 @@ export class UdpServer implements EventHandler, Origin {
   readonly #view = new QueryView(this.#batch.bytes);
   #current = 0;
   #open = true;
+  /** The most queries that came at once since the last event. */
+  #largest = 0;
 
   /**
    * @param adopted a socket that is bound to the address already; the server's from now on
@@ -64,7 +72,8 @@ export class UdpServer implements EventHandler, Origin {
   }
 
   onEvents(): void {
-    this.#answerBatches();
+    this.#largest = 0;
+    if (!this.#answerBatches() && this.#largest >= REST_FROM && this.#open) this.#context.reactor.rest(this.#socket.fd);
   }
 
   /** The way back to the client whose query is being answered. */
@@ -117,7 +126,8 @@ export class UdpServer implements EventHandler, Origin {
       if (got === -EINTR) continue;
       if (got <= 0) return false;
       this.#answer(got);
-      if (got < BATCH) return false;
+      this.#largest = Math.max(this.#largest, got);
+      if (got < LARGE) return false;
     }
     return this.#open;
   }

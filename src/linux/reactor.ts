@@ -31,6 +31,12 @@ const eventWords = process.arch === 'x64' ? 3 : 4;
 const batchEvents = 512;
 /** Batches handled before other work of the thread (messages, timers) gets its turn. */
 const batchesPerTurn = 8;
+/** How long a descriptor that rests is left alone, and how often in a turn. */
+const restNanoseconds = 60_000;
+const restsPerTurn = 4;
+/** How much later than it should the kernel may end a rest; its own choice, 50 µs, is nearly as long. */
+const timerSlackNanoseconds = 1000;
+const PR_SET_TIMERSLACK = 29;
 
 const epollCreate1 = libcCall<(flags: number) => number>('int epoll_create1(int flags)');
 // Addresses as numbers: koffi passes those on unseen, at a third less than a buffer costs.
@@ -40,6 +46,16 @@ const epollCtl = libcCall<(ep: number, op: number, fd: number, event: number) =>
 const epollWait = libcCall<(ep: number, events: number, max: number, timeout: number) => number>(
   'int epoll_wait(int ep, size_t events, int max, int timeout)',
 );
+const ppollCall = libcCall<(fds: number, count: number, timeout: number, mask: null) => number>(
+  'int ppoll(size_t fds, ulong count, size_t timeout, void *mask)',
+);
+// Declared as it is used: integers of a variadic call travel like any other on x86-64 and arm64 Linux.
+const prctlCall = libcCall<(option: number, value: number) => number>('int prctl(int option, ulong value)');
+
+// In words: struct timespec (u64 seconds, u64 nanoseconds), struct pollfd (i32 fd, i16 events, i16 events that came).
+const pauseNanoseconds = 2;
+const pauseFd = 4;
+const pauseWords = 6;
 
 /** What is called with the event bits (EPOLLIN | …) of one descriptor. */
 export interface EventHandler {
@@ -66,6 +82,9 @@ export class Reactor {
   readonly #handlers: (EventHandler | undefined)[] = [];
   readonly #generations: number[] = [];
   readonly #batchEnd: (() => void)[] = [];
+  /** Descriptors that rest, and whether they are to go on. */
+  readonly #resting = new Map<number, boolean>();
+  readonly #pause = new Words(pauseWords);
   // Kept referenced: the loop stops without a word when the handle is collected.
   readonly #poll: ReturnType<typeof koffi.node.poll>;
   #closed = false;
@@ -73,6 +92,11 @@ export class Reactor {
   /** @throws {SystemError} when the kernel gives no epoll descriptor */
   constructor() {
     this.#epoll = check(orErrno(epollCreate1(EPOLL_CLOEXEC)), 'epoll_create1');
+    this.#pause.words[pauseNanoseconds] = restNanoseconds;
+    this.#pause.words[pauseFd] = this.#epoll;
+    this.#pause.words[pauseFd + 1] = EPOLLIN;
+    // Where it is forbidden rests are longer, no more.
+    prctlCall(PR_SET_TIMERSLACK, timerSlackNanoseconds);
     this.#poll = koffi.node.poll(this.#epoll, { readable: true }, () => this.#run());
   }
 
@@ -106,8 +130,19 @@ export class Reactor {
 
   /** Drops the handler of a descriptor that its owner closes now: the kernel takes a closed one out by itself. */
   forget(fd: number): void {
+    this.#resting.delete(fd);
     this.#handlers[fd] = undefined;
     this.#generations[fd] = this.#nextGeneration(fd);
+  }
+
+  /**
+   * For a handler while it is called, of a descriptor watched for EPOLLIN: it hears no events for a moment, or until something
+   * else happens on this thread, and is called then, with none. What comes meanwhile comes together, as with a network
+   * card that waits with its interrupts; the thread sleeps.
+   */
+  rest(fd: number): void {
+    if (!this.#resting.has(fd)) this.modify(fd, 0);
+    this.#resting.set(fd, true);
   }
 
   /** Calls `run` after each batch of events: for output that is collected and sent at once. */
@@ -144,10 +179,15 @@ export class Reactor {
 
   #run(): void {
     const { words, address } = this.#events;
+    let rests = 0;
     // Asking again right away costs less than a turn of libuv's loop, and under load there is nearly always more.
     for (let batch = 0; batch < batchesPerTurn && !this.#closed; batch++) {
-      const count = epollWait(this.#epoll, address, batchEvents, 0);
-      if (count <= 0) return;
+      const rested = this.#resting.size > 0;
+      if (rested && ++rests > restsPerTurn) break;
+      const ready = !rested || this.#takeRest();
+      if (this.#closed) return;
+      const count = ready ? epollWait(this.#epoll, address, batchEvents, 0) : 0;
+      if (count <= 0 && !rested) return;
       for (let at = 0; at < count * eventWords; at += eventWords) {
         const fd = words[at + dataWord]!;
         if (this.#generations[fd] !== words[at + dataWord + 1]) continue;
@@ -157,6 +197,26 @@ export class Reactor {
       }
       for (const run of this.#batchEnd) run();
     }
+    if (this.#closed) return;
+    for (const fd of this.#resting.keys()) this.#endRest(fd);
     // More may be ready: libuv's poll is level-triggered and comes back after messages and timers had their turn.
+  }
+
+  /** Sleeps until the rest is over, and calls those that rested. Returns whether something else happened. */
+  #takeRest(): boolean {
+    const { address } = this.#pause;
+    const ready = ppollCall(address + 4 * pauseFd, 1, address, null) !== 0;
+    for (const fd of this.#resting.keys()) {
+      this.#resting.set(fd, false);
+      this.#handlers[fd]?.onEvents(0);
+      if (this.#closed) break;
+      if (this.#resting.get(fd) === false) this.#endRest(fd);
+    }
+    return ready;
+  }
+
+  #endRest(fd: number): void {
+    this.#resting.delete(fd);
+    this.modify(fd, EPOLLIN);
   }
 }
