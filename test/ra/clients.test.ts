@@ -3,20 +3,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseAddress, parseCidr } from '../../src/core/address.ts';
-import { systemClock } from '../../src/core/clock.ts';
-import { CounterStripe } from '../../src/core/counters.ts';
 import { nullLogger } from '../../src/core/logger.ts';
-import { cryptoRandom } from '../../src/core/random.ts';
 import { Icmp6Socket } from '../../src/linux/icmp6.ts';
-import { NetworkMonitor } from '../../src/linux/netlink.ts';
-import { Reactor } from '../../src/linux/reactor.ts';
-import { kernelSysctl } from '../../src/linux/sysctl.ts';
 import { buildAdvertisement, encodePackets } from '../../src/ra/advertisement.ts';
 import type { RaInterfaceConfig } from '../../src/ra/config.ts';
-import { RaControl } from '../../src/ra/control.ts';
-import { raCounters, raGauges } from '../../src/ra/counters.ts';
 import { encodeRouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 import { eventually, inNamespace, ip, PeerNamespace, run } from '../linux/netns.ts';
+import { liveControl } from './live.ts';
 import { prefix, raConfig } from './support.ts';
 
 const ownMac = '02:00:00:00:00:01';
@@ -48,24 +41,7 @@ if (inNamespace(t, import.meta.filename)) {
   peer.sysctl('net/ipv6/conf/node0/accept_dad', 0);
   ip('link set eth1 up');
   peer.ip('link set node0 up');
-  const reactor = new Reactor();
-  const network = new NetworkMonitor({ reactor, clock: systemClock, log: nullLogger });
-  await network.start();
-  const control = new RaControl({
-    clock: systemClock,
-    random: cryptoRandom,
-    log: nullLogger,
-    counters: CounterStripe.alone(raCounters.length, raGauges.length),
-    network,
-    sysctl: kernelSysctl,
-    openSocket: (handler) => new Icmp6Socket([133, 134], handler),
-    emit: () => {},
-  });
-  t.teardown(async () => {
-    await control.stop({ final: false });
-    network.close();
-    reactor.close();
-  });
+  const { control, network } = await liveControl(t, nullLogger);
 
   t.test(
     'the kernel: address, default route and routes with preference, MTU, hop limit, retransmit time',

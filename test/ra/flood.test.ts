@@ -8,18 +8,11 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
-import { systemClock } from '../../src/core/clock.ts';
-import { CounterStripe } from '../../src/core/counters.ts';
 import { type Logger, nullLogger } from '../../src/core/logger.ts';
-import { cryptoRandom } from '../../src/core/random.ts';
-import { Icmp6Socket } from '../../src/linux/icmp6.ts';
-import { NetworkMonitor } from '../../src/linux/netlink.ts';
-import { Reactor } from '../../src/linux/reactor.ts';
-import { kernelSysctl } from '../../src/linux/sysctl.ts';
 import { interfaceBurst, interfaceRepliesPerSecond, maxOtherRouters, sourceBurst } from '../../src/ra/constants.ts';
-import { RaControl } from '../../src/ra/control.ts';
-import { RaCounter, raCounters, raGauges } from '../../src/ra/counters.ts';
+import { RaCounter } from '../../src/ra/counters.ts';
 import { eventually, inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
+import { liveControl } from './live.ts';
 import { Harness, raConfig } from './support.ts';
 
 setFlagsFromString('--expose-gc');
@@ -68,28 +61,10 @@ if (inNamespace(t, import.meta.filename)) {
     peer.ip('link set node0 up');
     // The tools want an address to begin with.
     await eventually(() => /inet6 fe80/.test(peer.ip('-6 addr show dev node0 -tentative')));
-    const reactor = new Reactor();
     // Of a flood's lines only errors are kept: this is about the engine's memory, not the test's.
     const errors: string[] = [];
     const log: Logger = { ...nullLogger, error: (_, message) => void errors.push(message), child: () => log };
-    const network = new NetworkMonitor({ reactor, clock: systemClock, log });
-    await network.start();
-    const counters = CounterStripe.alone(raCounters.length, raGauges.length);
-    const control = new RaControl({
-      clock: systemClock,
-      random: cryptoRandom,
-      log,
-      counters,
-      network,
-      sysctl: kernelSysctl,
-      openSocket: (handler) => new Icmp6Socket([133, 134], handler),
-      emit: () => {},
-    });
-    t.teardown(async () => {
-      await control.stop({ final: false });
-      network.close();
-      reactor.close();
-    });
+    const { control, counters } = await liveControl(t, log);
     await control.start([raConfig({ interval: { minMs: 3_000, maxMs: 4_000 }, maxDelayMs: 0 })]);
     await eventually(() => control.ready);
     const invalid = (from: number): number[] => Array.from({ length: 6 }, (_, i) => counters.get(from + i));

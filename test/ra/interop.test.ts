@@ -2,18 +2,12 @@
 import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { formatAddress, parseAddress, parseCidr } from '../../src/core/address.ts';
-import { systemClock } from '../../src/core/clock.ts';
-import { CounterStripe } from '../../src/core/counters.ts';
-import { MemoryLogger } from '../../src/core/logger.ts';
-import { cryptoRandom } from '../../src/core/random.ts';
-import { Icmp6Socket } from '../../src/linux/icmp6.ts';
-import { NetworkMonitor } from '../../src/linux/netlink.ts';
-import { Reactor } from '../../src/linux/reactor.ts';
+import { MemoryLogger, nullLogger } from '../../src/core/logger.ts';
 import { kernelSysctl } from '../../src/linux/sysctl.ts';
 import type { RaInterfaceConfig } from '../../src/ra/config.ts';
-import { RaControl } from '../../src/ra/control.ts';
-import { RaCounter, raCounters, raGauges } from '../../src/ra/counters.ts';
+import { RaCounter } from '../../src/ra/counters.ts';
 import { eventually, inNamespace, ip, PeerNamespace, run } from '../linux/netns.ts';
+import { liveControl } from './live.ts';
 import { prefix, raConfig } from './support.ts';
 
 const ownMac = '02:00:00:00:00:01';
@@ -61,33 +55,10 @@ if (inNamespace(t, import.meta.filename)) {
     return peer;
   };
 
-  const daemon = async (t: Test) => {
-    const reactor = new Reactor();
-    const log = new MemoryLogger();
-    const network = new NetworkMonitor({ reactor, clock: systemClock, log });
-    await network.start();
-    const counters = CounterStripe.alone(raCounters.length, raGauges.length);
-    const control = new RaControl({
-      clock: systemClock,
-      random: cryptoRandom,
-      log,
-      counters,
-      network,
-      sysctl: kernelSysctl,
-      openSocket: (handler) => new Icmp6Socket([133, 134], handler),
-      emit: () => {},
-    });
-    t.teardown(async () => {
-      await control.stop({ final: false });
-      network.close();
-      reactor.close();
-    });
-    return { control, counters, log, network, reactor };
-  };
-
   t.test('no start race: the first advertisement leaves when the link-local address leaves DAD', async (t) => {
     const peer = await pair(t);
-    const { control, network, log } = await daemon(t);
+    const log = new MemoryLogger();
+    const { control, network } = await liveControl(t, log);
     await control.start([raConfig({ interval: { minMs: 3_000, maxMs: 4_000 }, maxDelayMs: 0 })]);
     t.match(control.status(), [{ state: 'down' }]);
     let readyAt = 0;
@@ -158,7 +129,7 @@ if (inNamespace(t, import.meta.filename)) {
     ip('link set eth1 up');
     peer.ip('link set node0 up');
     await waitReady(peer);
-    const { control, counters } = await daemon(t);
+    const { control, counters } = await liveControl(t, nullLogger);
     const dir = t.testdir({});
     const capture = peer.spawn(
       'tcpdump',
@@ -243,7 +214,7 @@ send('8500000000000000' + 'fd01ffffffffffff')
     ip('link set eth1 up');
     peer.ip('link set node0 up');
     await waitReady(peer);
-    const { control } = await daemon(t);
+    const { control } = await liveControl(t, nullLogger);
     await control.start([raConfig({ defaultLifetimeSeconds: 1800 })]);
     await eventually(() => peer.ip('-6 route show default').includes('via fe80'));
     const router = formatAddress(parseAddress(linkLocalOf(ip('-6 -j addr show dev eth1'))!));
@@ -259,7 +230,7 @@ send('8500000000000000' + 'fd01ffffffffffff')
     ip('link set eth1 up');
     peer.ip('link set node0 up');
     await waitReady(peer);
-    const { control } = await daemon(t);
+    const { control } = await liveControl(t, nullLogger);
     await control.start([raConfig({ defaultLifetimeSeconds: 1800 })]);
     await eventually(() => peer.ip('-6 route show default').includes('via fe80'));
     const old = linkLocalOf(ip('-6 -j addr show dev eth1'))!;
