@@ -1,4 +1,7 @@
-/** What nodes make of our advertisements: the kernel, ndptool, radvdump, dhcpcd; and tshark for each option alone. */
+/**
+ * What nodes make of advertisements with several options of a kind: the kernel, ndptool, radvdump, dhcpcd; and tshark for each
+ * option alone. What the others make of each alone: judges.test.ts.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
