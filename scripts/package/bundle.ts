@@ -1,6 +1,7 @@
 /** The program as the package has it: a minified bundle of control and data threads, in parts that load when first used. */
 import { dirname, join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
+import { builtins } from './builtins.ts';
 
 /** Where the checkout begins. */
 export const root = join(import.meta.dirname, '../..');
@@ -12,6 +13,18 @@ const oneLanguage: Plugin = {
     onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, ({ path }) => ({
       contents: "export { default as en } from './en.js';",
       resolveDir: dirname(path),
+    }));
+  },
+};
+
+/** What libraries load in cases that v6edge does not have, and would take half of the bundle. */
+const neverLoaded: Plugin = {
+  name: 'never-loaded',
+  setup({ onResolve, onLoad }) {
+    const filter = /^(@fastify\/ajv-compiler|@fastify\/fast-json-stringify-compiler|light-my-request)$/;
+    onResolve({ filter }, ({ path }) => ({ path, namespace: 'never-loaded' }));
+    onLoad({ filter: /.*/, namespace: 'never-loaded' }, ({ path }) => ({
+      contents: `throw new Error('${path} is not part of this package');`,
     }));
   },
 };
@@ -43,7 +56,7 @@ async function bundleOne(entry: string, outdir: string): Promise<string[]> {
     preserveSymlinks: true, // the same bytes wherever node_modules is
     metafile: true,
     logLevel: 'warning',
-    plugins: [oneLanguage],
+    plugins: [oneLanguage, builtins, neverLoaded],
     alias: { 'node-gyp-build-optional-packages': join(import.meta.dirname, 'lmdb-native.ts') },
     // CommonJS libraries ask for Node's own modules by `require`, which an ES module does not have.
     banner: {

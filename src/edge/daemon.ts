@@ -22,7 +22,7 @@ import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
 import { possibleSessions } from './file-limit.ts';
 import { openLog } from './log.ts';
-import { settleLater } from './settle.ts';
+import { processSettling, settleInTime } from './settle.ts';
 import { Sockets } from './sockets.ts';
 import { EdgeSource } from './source.ts';
 import { version } from './version.ts';
@@ -126,7 +126,7 @@ class Daemon {
       this.#notifier.ready(this.#served());
       const fields = { version: version(), pid: process.pid, config: this.#options.configPath, admin: admin.listening };
       this.#log.info({ ...fields, threads: this.#edge.threadCount }, `v6edge is up: ${this.#served()}`);
-      settleLater(this.#edge.clock);
+      settleInTime(this.#edge.clock, processSettling);
       signals.onReload = () => void this.#reload();
       if (signals.reloadAsked) signals.onReload();
       const watchdog = this.#feedWatchdog();

@@ -1,21 +1,73 @@
 /**
- * What a start leaves behind: modules that ran once, a configuration as text and as trees, code that V8 made for both. V8 collects
- * when it needs room; a daemon that then does little never does, and holds some 15 MB that nothing refers to. So each thread
- * collects once, a moment after it serves, when that costs no client anything.
+ * What a start, or an hour of load, leaves behind: modules that ran once, a configuration as text and as trees, code that V8
+ * made for both, pages of the program that only they needed. V8 collects when it needs room; a daemon that then does little
+ * never does, and holds some 15 MB that nothing refers to. So each thread collects a moment after it serves, and again in the
+ * first quiet minute after it has worked; never under load, when it would cost clients time.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock, Timer } from '../core/clock.ts';
 import { trimAllocator } from '../linux/allocator.ts';
+import { releaseProgramPages } from '../linux/program-pages.ts';
 
 /** First checks, advertisements and zone transfers have come and gone by then. */
 const settleAfterMs = 2_000;
+/** The control thread comes behind the data threads: their collectors use the program too. */
+const behindMs = 1_000;
+const lookMs = 60_000;
+/** CPU time between two looks, microseconds: a minute with less is quiet (1 % of a core). */
+const quietMicros = 600_000;
+/** So much work leaves something behind that is worth another collection. */
+const workMicros = 1_000_000;
 
 type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
 
-/** Collects the calling thread's garbage once it has served for a moment. */
-export function settleLater(clock: Clock): Timer {
-  return clock.after(settleAfterMs, settle);
+/** What settles: a data thread by itself, the control thread for the whole process. */
+export interface Settling {
+  readonly afterMs: number;
+  /** CPU time used so far, microseconds. */
+  readonly cpuMicros: () => number;
+  readonly settle: () => void;
+}
+
+/** The calling thread. */
+export const threadSettling: Settling = {
+  afterMs: settleAfterMs,
+  cpuMicros: () => sum(process.threadCpuUsage()),
+  settle,
+};
+
+/** The calling thread, and what all threads share: nothing while one of them works. */
+export const processSettling: Settling = {
+  afterMs: settleAfterMs + behindMs,
+  cpuMicros: () => sum(process.cpuUsage()),
+  settle() {
+    settle();
+    releaseProgramPages();
+  },
+};
+
+/** Settles once things have started, and after that in quiet minutes behind work. */
+export function settleInTime(clock: Clock, { afterMs, cpuMicros, settle }: Settling): Timer {
+  let settledAt = 0;
+  let seenAt = 0;
+  const settleNow = () => {
+    settle();
+    settledAt = cpuMicros();
+    seenAt = settledAt;
+  };
+  const look = () => {
+    timer = clock.after(lookMs, look);
+    const now = cpuMicros();
+    const isQuiet = now - seenAt < quietMicros;
+    seenAt = now;
+    if (isQuiet && now - settledAt >= workMicros) settleNow();
+  };
+  let timer = clock.after(afterMs, () => {
+    timer = clock.after(lookMs, look);
+    settleNow();
+  });
+  return { cancel: () => timer.cancel() };
 }
 
 /** Collects the calling thread's garbage, some 10 ms, and gives the kernel back what was freed. */
@@ -26,4 +78,8 @@ export function settle(): void {
   const collect = runInNewContext('globalThis.gc') as Collect | undefined;
   collect?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   trimAllocator();
+}
+
+function sum({ user, system }: { user: number; system: number }): number {
+  return user + system;
 }

@@ -16,7 +16,7 @@ import { ProxyEngine } from '../proxy/engine.ts';
 import { counterLayout, dnsWindow, proxyWindow } from './counter-layout.ts';
 import { type LogSink, openLog } from './log.ts';
 import type { BindReport, Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
-import { settleLater } from './settle.ts';
+import { settleInTime, threadSettling } from './settle.ts';
 import { socketKeeper } from './sockets.ts';
 
 /** Handed-over messages that may wait for the control thread at once; further ones are dropped and the client asks again. */
@@ -151,7 +151,7 @@ class DataThread {
     if (!this.#ready) {
       this.#ready = true;
       this.#send({ kind: 'ready' });
-      settleLater(systemClock);
+      settleInTime(systemClock, threadSettling);
     }
     this.#dns.sweepClients();
     this.#send({ kind: 'done', ticket, value: this.#report() });

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { FakeClock } from '../../src/core/clock.ts';
-import { settle, settleLater } from '../../src/edge/settle.ts';
+import { processSettling, settle, settleInTime, threadSettling } from '../../src/edge/settle.ts';
 
 /** Something that only a collection takes away: it has outlived the young generation. */
 function garbage(): WeakRef<object> {
@@ -17,16 +18,59 @@ t.test('what nothing refers to is collected at once', async (t) => {
   t.equal(left.deref(), undefined);
 });
 
-t.test('once, after a moment', async (t) => {
+t.test('after a moment, and again in a quiet minute behind work', (t) => {
   const clock = new FakeClock();
+  let cpuMicros = 5_000_000;
+  let count = 0;
+  const timer = settleInTime(clock, { afterMs: 2_000, cpuMicros: () => cpuMicros, settle: () => count++ });
+  clock.advance(1_999);
+  t.equal(count, 0);
+  clock.advance(1);
+  t.equal(count, 1, 'after the moment');
+  const minute = (micros: number) => {
+    cpuMicros += micros;
+    clock.advance(60_000);
+    return count;
+  };
+  t.equal(minute(10_000), 1, 'nothing was done');
+  t.equal(minute(50_000_000), 1, 'under load');
+  t.equal(minute(600_000), 1, 'at the edge of it');
+  t.equal(minute(599_999), 2, 'quiet');
+  t.equal(minute(0), 2, 'once');
+  t.equal(minute(500_000), 2, 'a little');
+  t.equal(minute(499_999), 2, 'all in all less than is worth it');
+  t.equal(minute(1), 3, 'a little often is work too');
+  timer.cancel();
+  t.equal(minute(50_000_000), 3);
+  t.equal(minute(0), 3, 'cancelled');
+  t.equal(clock.pending, 0);
+  t.end();
+});
+
+t.test('cancelled before the first time', (t) => {
+  const clock = new FakeClock();
+  settleInTime(clock, { ...threadSettling, settle: () => t.fail('settles') }).cancel();
+  clock.advance(200_000);
+  t.equal(clock.pending, 0);
+  t.end();
+});
+
+t.test('what a thread and a process used', (t) => {
+  const before = [threadSettling.cpuMicros(), processSettling.cpuMicros()] as const;
+  const from = performance.now();
+  while (performance.now() - from < 30);
+  t.ok(threadSettling.cpuMicros() > before[0], 'the thread');
+  t.ok(processSettling.cpuMicros() > before[1], 'the process');
+  t.ok(processSettling.afterMs > threadSettling.afterMs, 'the process comes behind its threads');
+  t.end();
+});
+
+t.test('the process gives its program back and goes on', async (t) => {
   const left = garbage();
   await new Promise(setImmediate);
-  settleLater(clock);
-  clock.advance(1_000);
-  t.not(left.deref(), undefined);
-  await new Promise(setImmediate);
-  clock.advance(1_000);
+  processSettling.settle();
   t.equal(left.deref(), undefined);
+  t.match(readFileSync('/proc/self/smaps', 'latin1'), /^VmFlags:/m);
 });
 
 t.test('the collector is in nobody else’s hands afterwards', (t) => {
