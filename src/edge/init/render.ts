@@ -63,6 +63,10 @@ export function renderConfig(draft: Draft, files: Files): string {
     `    prefixes: [{ prefix: "${prefix}" }]`,
     `    rdnss: { servers: ["${address.value}"] }`,
     `    dnssl: { domains: [${zone.value}] }`,
+    '',
+    '# Machines become nodes by one command, which `v6edge node token create --role worker` prints (docs/nodes.md).',
+    'join:',
+    `  listen: ["[${address.value}]:8654"] # private: whoever listens there sees what a joining node gets`,
   );
 }
 

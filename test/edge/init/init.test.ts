@@ -55,7 +55,7 @@ if (inNamespace(t, import.meta.filename)) {
     t.equal(readFileSync(join(folder, 'keys/node-key.key'), 'utf8'), key, 'nodes keep their key');
   });
 
-  t.test('it serves: proxy, zone, advertisements', async (t) => {
+  t.test('it serves: proxy, zone, advertisements, machines that join', async (t) => {
     const text = readFileSync(config, 'utf8');
     const socket = join(folder, 'admin.sock');
     writeFileSync(
@@ -83,5 +83,11 @@ if (inNamespace(t, import.meta.filename)) {
     t.equal(dig.stdout.trim(), 'fd00:6:6::1');
     const reverse = await exec(['dig', '+short', '@fd00:6:6::1', '-x', 'fd00:6:6::1'], {});
     t.equal(reverse.stdout.trim(), 'edge.n.test.');
+    const made = await run('node', 'token', 'create', '--role', 'worker', '--api', `unix:${socket}`);
+    t.equal(made.code, 0, made.stderr);
+    const url = /'(http:\/\/\[fd00:6:6::1\]:8654\/join\/[^']+)'/.exec(made.stdout)?.[1];
+    const script = await exec(['curl', '-fsSg', String(url)], {});
+    t.equal(script.code, 0, 'the command that it prints finds its script');
+    t.match(script.stdout, /^#!/);
   });
 }
