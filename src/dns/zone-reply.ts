@@ -2,6 +2,8 @@
 
 import { WireError } from '../core/errors.ts';
 import { answerFromZone } from './answer.ts';
+import { HEADER_LENGTH } from './query-view.ts';
+import { concatBytes, copyBytes, readUint16 } from './wire/bytes.ts';
 import { type Message, type MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
 import { type Name, nameKey } from './wire/name.ts';
 import type { Query } from './wire/query.ts';
@@ -9,31 +11,29 @@ import { FLAG, RCODE, SECTION } from './wire/types.ts';
 import type { ZoneTable } from './zone.ts';
 
 const MAX_MESSAGE = 65535;
+const NOTHING = new Uint8Array(0);
 
 export class ZoneReply {
+  /** A view into the writer's buffer, good until that begins another message. */
   readonly message: Uint8Array;
   /** The question (wire form) that an alias out of our zones leads to. */
   readonly continuation: Uint8Array | undefined;
   /** The slot of its zone among the counters. */
   readonly slot: number;
-  readonly #name: Name;
-  readonly #type: number;
-  readonly #class: number;
   readonly #chain: readonly ResourceRecord[];
+  readonly #question: Uint8Array;
 
   private constructor(
-    query: Query,
     message: Uint8Array,
-    chain: readonly ResourceRecord[],
-    continuation: Uint8Array | undefined,
     slot: number,
+    question: Uint8Array = NOTHING,
+    continuation?: Uint8Array,
+    chain: readonly ResourceRecord[] = [],
   ) {
-    this.slot = slot;
     this.message = message;
+    this.slot = slot;
+    this.#question = question;
     this.continuation = continuation;
-    this.#name = Uint8Array.from(query.name);
-    this.#type = query.type;
-    this.#class = query.class;
     this.#chain = chain;
   }
 
@@ -56,13 +56,13 @@ export class ZoneReply {
     query.flags = 0;
     const answer = answerFromZone(zones, query, { limit, recursionAvailable, alias }, writer);
     if (answer === undefined) return undefined;
-    const { target, chain } = answer;
-    const message = Uint8Array.from(answer.bytes);
-    if (target === undefined) return new ZoneReply(query, message, chain, undefined, zone.slot);
-    const continuation = new Uint8Array(target.length + 4);
-    continuation.set(target);
-    continuation.set([query.type >> 8, query.type, query.class >> 8, query.class], target.length);
-    return new ZoneReply(query, message, chain, continuation, zone.slot);
+    const { bytes, target } = answer;
+    if (target === undefined) return new ZoneReply(bytes, zone.slot);
+    const question = copyBytes(query.message, HEADER_LENGTH, query.questionEnd);
+    const continuation = concatBytes([target, question.subarray(-4)]);
+    // What is to be said later must not lie in the query's memory, which others take.
+    const chain = answer.chain.map((record) => ({ ...record, name: copyBytes(record.name) }));
+    return new ZoneReply(bytes, zone.slot, question, continuation, chain);
   }
 
   /**
@@ -71,7 +71,9 @@ export class ZoneReply {
    */
   continued(rest: Uint8Array | undefined, writer: MessageWriter): Uint8Array {
     writer.begin(MAX_MESSAGE);
-    writer.question(this.#name, this.#type, this.#class);
+    const question = this.#question;
+    const fixed = question.length - 4;
+    writer.question(question.subarray(0, fixed), readUint16(question, fixed), readUint16(question, fixed + 2));
     const found = rest === undefined ? undefined : tryParse(rest);
     if (found === undefined) {
       writer.header(0, FLAG.QR | FLAG.RA, 0, RCODE.SERVFAIL);

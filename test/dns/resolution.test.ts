@@ -4,9 +4,10 @@ import { parseAddress, parseCidr } from '../../src/core/address.ts';
 import { FakeClock } from '../../src/core/clock.ts';
 import type { DnsSettings } from '../../src/dns/snapshot.ts';
 import type { Message } from '../../src/dns/wire/message.ts';
-import { nameFromText } from '../../src/dns/wire/name.ts';
+import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, RCODE, TYPE } from '../../src/dns/wire/types.ts';
-import { aaaa, askedName, Bench, FakeUpstream, query, reply, type Seen, settings, soa } from './peers.ts';
+import { UdpSocket } from '../../src/linux/udp.ts';
+import { aaaa, askedName, Bench, FakeUpstream, query, reply, type Seen, settings, soa, zone } from './peers.ts';
 
 const edns = { udpSize: 1232 };
 const EXTENDED_ERROR = 15;
@@ -215,6 +216,26 @@ t.test('hairpin: names of our ingress have the private address inside', async (t
   t.equal(upstream.seen.length, 2, 'everything else is asked for');
   bench.engine.apply(settings({ upstreams: [upstream.config] }));
   t.equal((await bench.ask('example.org')).answers[0]!.rdata[0], 0x20, 'as outside once it is switched off');
+});
+
+t.test('an alias of ours keeps its name while what it leads to is asked for', async (t) => {
+  let asked = 0;
+  const upstream = await FakeUpstream.start(t, (seen) => {
+    // Meanwhile another message takes the place of the one with the question.
+    if (++asked === 1) other.send(query('another-name.own.test'));
+    return asked === 1 ? undefined : good(seen);
+  });
+  const bench = await Bench.start(t, { upstreams: [upstream.config] });
+  const other = UdpSocket.connect(parseAddress('127.0.0.1'), bench.port);
+  t.teardown(() => other.close());
+  const cname = { type: TYPE.CNAME, ttl: 60, rdata: [nameFromText('www.example.org')] };
+  const own = zone('own.test', []);
+  bench.engine.setZone({ ...own, rrsets: [...own.rrsets, { owner: nameFromText('app.own.test'), rrset: cname }] });
+  const { answers } = await bench.ask('app.own.test');
+  t.strictSame(
+    answers.map(({ name }) => nameToText(name)),
+    ['app.own.test', 'www.example.org'],
+  );
 });
 
 t.test('extended errors (RFC 8914) say why', async (t) => {
