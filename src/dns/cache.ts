@@ -52,6 +52,8 @@ const MAX_MOVES = 32;
 /** The TTL of an answer that is stale (RFC 8767 §4). */
 const STALE_TTL = 30;
 const LONG_MESSAGE = 512;
+/** Of answers that can be made again, one in so many gets a place in a full cache. */
+const ADMITTED = 8;
 
 /** What `lookup` found. */
 export const MISS = 0;
@@ -101,6 +103,7 @@ export class WireCache {
   #used = 0;
   #entries = 0;
   #evicted = 0;
+  #refused = 0;
 
   /** What a cache asked to have `bytes` really has. */
   static capacityFor(bytes: number): number {
@@ -214,6 +217,18 @@ export class WireCache {
     words[e + COUNTER] = lifetime.counter ?? 0;
     this.#link(entry);
     this.#entries++;
+  }
+
+  /**
+   * Whether the answer that the last `lookup` did not find, and that can be made again at little cost, should be inserted. In a
+   * full cache few are: to write one in and take another out costs as much as to make it, and where more names are asked
+   * for than have room, those that are in stay long enough to be of use.
+   */
+  admits(): boolean {
+    // In the place of its predecessor it belongs.
+    if (this.found >= 0 || this.#used < this.capacity - (this.capacity >> 4)) return true;
+    this.#refused = (this.#refused + 1) % ADMITTED;
+    return this.#refused === 0;
   }
 
   /** Where the found message begins in `bytes`; a multiple of four. */

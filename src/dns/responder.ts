@@ -442,7 +442,7 @@ export class Responder {
     counters.add(counter);
     const failed = (reply.message[3]! & 15) === RCODE.SERVFAIL;
     if (failed) view.extendedError = EDE.INVALID_DATA;
-    else if (reply.continuation === undefined) {
+    else if (reply.continuation === undefined && cache.admits()) {
       const lifetime = { ttl: 0, authoritative: true, failure: false, counter };
       cache.insert(reply.message, view.questionLength, [], view.key, now, lifetime);
     }

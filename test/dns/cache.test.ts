@@ -50,6 +50,44 @@ t.test('an empty cache', async (t) => {
   t.strictSame(cache.status, { entries: 0, bytes: 0, capacity: 65536, evicted: 0 });
 });
 
+t.test(
+  "admits: in a full cache one in eight answers that can be made again, and what takes its predecessor's place",
+  async (t) => {
+    const cache = fresh();
+    const own = { ttl: 0, authoritative: true, failure: false };
+    let admitted = 0;
+    const ask = (name: string): number => {
+      const found = look(cache, name, 0);
+      if (found !== FRESH && cache.admits()) {
+        admitted++;
+        put(cache, name, 0, 0, own);
+      }
+      return found;
+    };
+    const names = Array.from({ length: 2000 }, (_, i) => `n${i}.test`);
+    for (const name of names.slice(0, 400)) ask(name);
+    t.equal(admitted, 400, 'all while there is room');
+    for (const name of names) ask(name);
+    const { evicted, entries } = cache.status;
+    t.ok(evicted > 0, 'it is full');
+    admitted = 0;
+    let hits = 0;
+    for (const name of names) if (ask(name) === FRESH) hits++;
+    const misses = names.length - hits;
+    t.ok(Math.abs(admitted - misses / 8) < 1, `${admitted} of ${misses}`);
+    t.ok(hits > entries / 2, 'round after round, many of those that are in are still there');
+    const kept = names.findLast((name) => look(cache, name, 0) === FRESH)!;
+    cache.zonesVersion++;
+    t.equal(look(cache, kept, 0), MISS);
+    for (let i = 0; i < 20; i++) t.ok(cache.admits(), 'of the version before');
+    put(cache, kept, 0, 0, own);
+    t.equal(look(cache, kept, 0), FRESH);
+    cache.flush();
+    t.equal(look(cache, 'new.test', 0), MISS);
+    for (let i = 0; i < 20; i++) t.ok(cache.admits(), 'room again');
+  },
+);
+
 t.test('keys: name without case, type, CD and DO', async (t) => {
   const cache = fresh();
   put(cache, 'WWW.Example.Test', 10);
