@@ -29,10 +29,13 @@ const neverLoaded: Plugin = {
   },
 };
 
-/** Bundles src/edge/main.ts and worker.ts into `outdir`; resolves to the folders of the npm packages that went in. */
+/** What a process or a thread starts with. */
+const entries = ['main', 'worker', 'config-reader'].map((name) => `src/edge/${name}.ts`);
+
+/** Bundles the program into `outdir`; resolves to the folders of the npm packages that went in. */
 export async function bundle(outdir: string): Promise<string[]> {
   // Apart: parts shared between them would bring what one thread needs into the other's memory.
-  const inputs = await Promise.all(['src/edge/main.ts', 'src/edge/worker.ts'].map((entry) => bundleOne(entry, outdir)));
+  const inputs = await Promise.all(entries.map((entry) => bundleOne(entry, outdir)));
   const folders = inputs.flat().map(packageFolder);
   return [...new Set(folders.filter((folder) => folder !== undefined))].sort();
 }

@@ -17,7 +17,7 @@ import { Notifier } from '../linux/notify.ts';
 import { startAdmin } from './admin/server.ts';
 import type { ReloadReport } from './admin/source.ts';
 import { changesOf } from './config/changes.ts';
-import { formatProblem } from './config/problems.ts';
+import { formatProblem } from './config/problem-text.ts';
 import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
 import { possibleSessions } from './file-limit.ts';
@@ -32,15 +32,17 @@ const sameSignalMs = 500;
 
 export interface DaemonOptions {
   readonly configPath: string;
+  /** Reads it again. */
+  readonly load: () => Promise<LoadResult>;
 }
 
 /**
  * Runs until a signal ends it.
  * @returns 0 after an orderly stop, 1 when it could not start, 2 when the configuration is bad
  */
-export async function runDaemon(load: () => LoadResult, options: DaemonOptions): Promise<number> {
+export async function runDaemon(loading: Promise<LoadResult>, options: DaemonOptions): Promise<number> {
   const signals = new Signals();
-  const loaded = load();
+  const loaded = await loading;
   if ('errors' in loaded) {
     for (const problem of loaded.errors) process.stderr.write(`${formatProblem(problem)}\n`);
     return 2;
@@ -51,7 +53,7 @@ export async function runDaemon(load: () => LoadResult, options: DaemonOptions):
     void drain().then(() => process.exit(1));
   });
   try {
-    const daemon = new Daemon(effective(loaded.config, log), log, load, options);
+    const daemon = new Daemon(effective(loaded.config, log), log, options);
     return await daemon.run(signals);
   } catch (error) {
     log.error(failureFields(error), `could not start: ${errorMessage(error)}`);
@@ -92,7 +94,6 @@ class Signals {
 
 class Daemon {
   readonly #log: Logger;
-  readonly #load: () => LoadResult;
   readonly #options: DaemonOptions;
   readonly #edge: Edge;
   readonly #source: EdgeSource;
@@ -101,9 +102,8 @@ class Daemon {
   /** Reloads come one after the other. */
   #lastReload: Promise<unknown> = Promise.resolve();
 
-  constructor(config: EdgeConfig, log: Logger, load: () => LoadResult, options: DaemonOptions) {
+  constructor(config: EdgeConfig, log: Logger, options: DaemonOptions) {
     this.#log = log;
-    this.#load = load;
     this.#options = options;
     this.#sockets = new Sockets(ListenFds.take(), this.#notifier, log);
     this.#edge = new Edge(this.#sockets.applyTo(config), log, this.#sockets);
@@ -188,7 +188,7 @@ class Daemon {
     if (state !== 'serving') return { errors: [`v6edge is ${state}`], overridden: [], changed: [] };
     this.#notifier.reloading();
     try {
-      const loaded = this.#load();
+      const loaded = await this.#options.load();
       if ('errors' in loaded) {
         const errors = loaded.errors.map(formatProblem);
         this.#log.error({ errors }, 'the configuration has errors: nothing is changed');

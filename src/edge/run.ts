@@ -1,8 +1,11 @@
 /** `v6edge run`. */
-import { loadConfig } from './config/load.ts';
+import { loadConfigApart } from './config-apart.ts';
 import { runDaemon } from './daemon.ts';
 
-/** Runs the daemon with a configuration file; resolves to the exit code. */
-export async function run(config: string): Promise<number> {
-  return await runDaemon(() => loadConfig(config), { configPath: config });
+/**
+ * Runs the daemon with a configuration file; resolves to the exit code.
+ * @param loading what is in the file, where it is being read already
+ */
+export async function run(config: string, loading = loadConfigApart(config)): Promise<number> {
+  return await runDaemon(loading, { configPath: config, load: () => loadConfigApart(config) });
 }

@@ -70,13 +70,17 @@ export function settleInTime(clock: Clock, { afterMs, cpuMicros, settle }: Settl
   return { cancel: () => timer.cancel() };
 }
 
-/** Collects the calling thread's garbage, some 10 ms, and gives the kernel back what was freed. */
+/** Collects the calling thread's garbage, some 15 ms, and gives the kernel back what was freed. */
 export function settle(): void {
   // V8 hands its collector to contexts made while the flag is on; there is no other way to it at run time. Flags are the
   // process's, and other threads settle at the same moment: one that switched it off again would take it from them.
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('globalThis.gc') as Collect | undefined;
+  // Bytecode goes as well: most of it ran once, and what runs again is compiled again, some 2 ms for the first query. Otherwise
+  // V8 forgets what six collections found unused, and an idle daemon has none. A thread that collects meanwhile does the same.
+  setFlagsFromString('--stress-flush-code');
   collect?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  setFlagsFromString('--no-stress-flush-code');
   trimAllocator();
 }
 

@@ -1,7 +1,6 @@
 /** Paths about nodes that join, and the tokens they join with. */
 import { ValueError } from '../../core/errors.ts';
 import { JoinError } from '../join/book.ts';
-import { joinMaterial, nodeToken } from './bodies.ts';
 import type { NodeSource } from './node-reports.ts';
 import { found } from './parameters.ts';
 import { ProblemError } from './problem.ts';
@@ -52,7 +51,7 @@ export const nodeRoutes: readonly Route[] = [
     method: 'POST',
     url: '/v1/join/tokens',
     summary: 'makes a token; this once it is shown, with the command that a node runs',
-    body: nodeToken,
+    body: async () => (await import('./bodies.ts')).nodeToken,
     answers: { 201: 'NewToken' },
     problems: [409],
     handle: async (source, { body }) => {
@@ -86,7 +85,7 @@ export const nodeRoutes: readonly Route[] = [
     method: 'PUT',
     url: '/v1/join/material',
     summary: 'gives what kubeadm join needs; the first control-plane node does so by itself',
-    body: joinMaterial,
+    body: async () => (await import('./bodies.ts')).joinMaterial,
     secret: true,
     answers: { 200: 'Material' },
     problems: [409],

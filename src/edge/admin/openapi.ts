@@ -36,11 +36,11 @@ const pathParameters: Readonly<Record<string, string>> = {
 };
 
 /** @param version of the daemon */
-export function describeApi(routes: readonly Route[], version: string): Json {
+export async function describeApi(routes: readonly Route[], version: string): Promise<Json> {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     const path = route.url.replaceAll(/:(\w+)/g, '{$1}');
-    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(route) };
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: await operation(route) };
   }
   const schemas = Object.fromEntries(
     Object.entries(answers).map(([name, { schema }]) => [name, jsonSchema(schema, 'output')]),
@@ -65,7 +65,7 @@ export function describeApi(routes: readonly Route[], version: string): Json {
   };
 }
 
-function operation(route: Route): Json {
+async function operation(route: Route): Promise<Json> {
   const problems = [...(route.problems ?? []), ...(route.conditional === true ? [412] : [])];
   if (route.body !== undefined) problems.push(413, 415);
   return {
@@ -75,7 +75,7 @@ function operation(route: Route): Json {
     ...(route.body !== undefined && {
       requestBody: {
         required: route.bodyOptional !== true,
-        content: { 'application/json': { schema: jsonSchema(route.body, 'input') } },
+        content: { 'application/json': { schema: jsonSchema(await route.body(), 'input') } },
       },
     }),
     responses: {

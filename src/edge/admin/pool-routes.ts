@@ -1,6 +1,5 @@
 /** Paths about pools, their members and sessions. */
 import { ProxyError } from '../../proxy/errors.ts';
-import { memberOrder, newMember } from './bodies.ts';
 import { checkPreconditions, entityTag } from './conditional.ts';
 import { found } from './parameters.ts';
 import { ProblemError } from './problem.ts';
@@ -38,7 +37,7 @@ export const poolRoutes: readonly Route[] = [
     method: 'POST',
     url: '/v1/pools/:pool/members',
     summary: 'adds a member',
-    body: newMember,
+    body: async () => (await import('./bodies.ts')).newMember,
     answers: { 201: 'Member' },
     problems: [404, 409, 503],
     handle: (source, { params, body }) => {
@@ -62,7 +61,7 @@ export const poolRoutes: readonly Route[] = [
     method: 'PATCH',
     url: '/v1/pools/:pool/members/:member',
     summary: 'gives a member an order',
-    body: memberOrder,
+    body: async () => (await import('./bodies.ts')).memberOrder,
     answers: { 200: 'Member' },
     problems: [404],
     conditional: true,

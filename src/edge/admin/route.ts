@@ -1,7 +1,6 @@
 /** What a path of the admin API is made of: enough to serve it, to check what comes, and to describe it (openapi.ts). */
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
-import { messageOf } from '../config/problems.ts';
 import type { AnswerName } from './answers.ts';
 import { readQuery } from './parameters.ts';
 import { ProblemError } from './problem.ts';
@@ -58,7 +57,8 @@ interface RouteParts<Q extends Parameters, S extends z.ZodType> {
   readonly summary: string;
   /** Query parameters known; others are an error. */
   readonly query?: Q;
-  readonly body?: S;
+  /** What describes the body, loaded when there is one. */
+  readonly body?: () => Promise<S>;
   /** What may be left out is the body itself. */
   readonly bodyOptional?: boolean;
   /** What it answers, by status; problems aside. */
@@ -101,23 +101,13 @@ export function readParameters(route: Route, query: Readonly<Record<string, unkn
 }
 
 /** Reads the body of a request; every error at once. @throws {ProblemError} 400 */
-export function readBody(route: Route, body: unknown): unknown {
+export async function readBody(route: Route, body: unknown): Promise<unknown> {
   const { body: schema } = route;
   if (schema === undefined) {
     if (body !== undefined && body !== null) throw new ProblemError(400, 'no body is wanted here');
     return undefined;
   }
   if ((body === undefined || body === null) && route.bodyOptional === true) return undefined;
-  const parsed = schema.safeParse(body ?? undefined);
-  if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map(issueText);
-  throw new ProblemError(400, errors.join('; '), { extra: { errors } });
-}
-
-function issueText(issue: z.core.$ZodIssue): string {
-  const place = issue.path.join('.');
-  const at = place === '' ? '' : `${place}: `;
-  if (issue.code === 'unrecognized_keys') return `${at}unknown: ${issue.keys.join(', ')}`;
-  if (place === '' && issue.code === 'invalid_type') return 'a JSON object is wanted';
-  return `${at}${messageOf(issue)}`;
+  const [{ checkBody }, shape] = await Promise.all([import('./check-body.ts'), schema()]);
+  return checkBody(shape, body ?? undefined);
 }

@@ -25,7 +25,7 @@ export const routes: readonly Route[] = [
     answers: { 200: 'OpenApi' },
     handle: async (source) => {
       const { describeApi } = await import('./openapi.ts');
-      return { body: describeApi(apiRoutes, source.status().version) };
+      return { body: await describeApi(apiRoutes, source.status().version) };
     },
   }),
   ...dashboardRoutes,

@@ -128,7 +128,7 @@ function addRoute(app: FastifyInstance, route: Route, source: AdminSource, bodie
         lastEventId: lastEventId(request),
         ifMatch: headers['if-match'],
         ifNoneMatch: headers['if-none-match'],
-        body: readBody(route, request.body),
+        body: await readBody(route, request.body),
         client: request.ip || 'unix',
       });
       reply.code(answer.status ?? 200).type(answer.type ?? 'application/json; charset=utf-8');

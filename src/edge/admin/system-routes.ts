@@ -1,7 +1,6 @@
 /** Paths about the daemon as a whole: health, figures, events, the configuration. */
 import { ValueError } from '../../core/errors.ts';
 import { nameFromText } from '../../dns/wire/name.ts';
-import { cacheFlush } from './bodies.ts';
 import { eventBody } from './event-reader.ts';
 import { ProblemError } from './problem.ts';
 import { defineRoute, type Route } from './route.ts';
@@ -79,7 +78,7 @@ export const systemRoutes: readonly Route[] = [
     method: 'POST',
     url: '/v1/dns/cache/flush',
     summary: 'forgets cached answers: all, or those of one name',
-    body: cacheFlush,
+    body: async () => (await import('./bodies.ts')).cacheFlush,
     bodyOptional: true,
     answers: { 200: 'Flushed' },
     handle: (source, { body }) => {

@@ -4,7 +4,6 @@ import { nameFromText } from '../../dns/wire/name.ts';
 import { rdataFromText } from '../../dns/wire/rdata.ts';
 import { typeFromText, typeToText } from '../../dns/wire/types.ts';
 import { readDomainName } from '../config/domain-name.ts';
-import { recordSet, zoneRefresh } from './bodies.ts';
 import { checkPreconditions, entityTag, isFresh } from './conditional.ts';
 import { jsonList } from './json.ts';
 import { found, noZone, readValue, readZone } from './parameters.ts';
@@ -56,7 +55,7 @@ export const zoneRoutes: readonly Route[] = [
     method: 'POST',
     url: '/v1/zones/:zone/refresh',
     summary: 'asks the primaries of a secondary zone now; `whole` takes all of it over, whatever its serial',
-    body: zoneRefresh,
+    body: async () => (await import('./bodies.ts')).zoneRefresh,
     bodyOptional: true,
     answers: { 202: 'ZoneRefresh' },
     problems: [404],
@@ -100,7 +99,7 @@ export const zoneRoutes: readonly Route[] = [
     method: 'PUT',
     url: '/v1/zones/:zone/records/:name/:type',
     summary: 'replaces an RRset',
-    body: recordSet,
+    body: async () => (await import('./bodies.ts')).recordSet,
     answers: { 200: 'ZoneChange' },
     problems: [404],
     conditional: true,

@@ -1,7 +1,7 @@
 /** `v6edge doctor`: what is wrong, in words, and what mends it. */
 import { errorCode, errorMessage } from '../../core/errors.ts';
 import { loadConfig } from '../config/load.ts';
-import { formatProblem } from '../config/problems.ts';
+import { formatProblem } from '../config/problem-text.ts';
 import type { EdgeReport, Finding, NodeReport, Severity } from '../doctor/report.ts';
 import { isHealthy } from '../doctor/report.ts';
 import { checkPorts, wantedPorts } from '../ports.ts';

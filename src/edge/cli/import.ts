@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { basename, join, resolve } from 'node:path';
 import { errorCode, errorMessage } from '../../core/errors.ts';
 import { loadConfig } from '../config/load.ts';
-import { formatProblem } from '../config/problems.ts';
+import { formatProblem } from '../config/problem-text.ts';
 import { importHaproxy } from '../import/haproxy.ts';
 import { importNamed, type NamedImport } from '../import/named.ts';
 import { importRadvd } from '../import/radvd.ts';

@@ -6,7 +6,7 @@ import { errorCode, V6edgeError } from '../../core/errors.ts';
 import { cryptoRandom } from '../../core/random.ts';
 import { formatKeyFile, generateKey } from '../../dns/keyfile.ts';
 import { loadConfig } from '../config/load.ts';
-import { formatProblem } from '../config/problems.ts';
+import { formatProblem } from '../config/problem-text.ts';
 import { draftFor, type Wishes } from '../init/draft.ts';
 import { type Host, readHost } from '../init/host.ts';
 import { doubtsOf, renderConfig, renderZone } from '../init/render.ts';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage, V6edgeError } from '../../core/errors.ts';
 import type { RecordReport, ZoneReport } from '../admin/source.ts';
 import { loadConfig } from '../config/load.ts';
-import { formatProblem } from '../config/problems.ts';
+import { formatProblem } from '../config/problem-text.ts';
 import { reached, type ShadowConfig, shadowConfig } from '../shadow/config.ts';
 import { compareDns, type Question, readQuestions } from '../shadow/dns.ts';
 import { compareProxy } from '../shadow/proxy.ts';

@@ -9,7 +9,7 @@ import { zoneOf } from '../../dns/zone-seed.ts';
 import { writeZoneFile } from '../../dns/zonefile.ts';
 import type { CliContext } from '../cli.ts';
 import { loadConfig } from '../config/load.ts';
-import { formatProblem } from '../config/problems.ts';
+import { formatProblem } from '../config/problem-text.ts';
 import { type ApiTarget, callApi } from './client.ts';
 import { showStoredZones } from './show.ts';
 import { paintFor } from './table.ts';

@@ -28,7 +28,7 @@ interface Operation {
 }
 type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 
-const description = describeApi(apiRoutes, '0') as unknown as { paths: Paths; components: { schemas: object } };
+const description = (await describeApi(apiRoutes, '0')) as unknown as { paths: Paths; components: { schemas: object } };
 const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
 );

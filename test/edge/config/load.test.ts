@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { formatCidr, formatEndpoint } from '../../../src/core/address.ts';
 import { loadConfig, parseConfig } from '../../../src/edge/config/load.ts';
-import { formatProblem } from '../../../src/edge/config/problems.ts';
+import { formatProblem } from '../../../src/edge/config/problem-text.ts';
 import type { EdgeConfig } from '../../../src/edge/config/types.ts';
 import { makeCertificate } from '../../dns/certificate.ts';
 

@@ -1,7 +1,7 @@
 /** Every limit of the `ra` section: the values at it are taken, those beyond are an error that names the key. */
 import t from 'tap';
 import { parseConfig } from '../../../src/edge/config/load.ts';
-import { formatProblem } from '../../../src/edge/config/problems.ts';
+import { formatProblem } from '../../../src/edge/config/problem-text.ts';
 import { settings } from '../../../src/edge/config/reference.ts';
 
 /** What the rest of the entry has to be for a value to make sense. */

@@ -1,7 +1,7 @@
 /** A cluster and its nodes for tests. */
 import { join } from 'node:path';
 import { parseConfig } from '../../../src/edge/config/load.ts';
-import { formatProblem } from '../../../src/edge/config/problems.ts';
+import { formatProblem } from '../../../src/edge/config/problem-text.ts';
 import type { JoinConfig } from '../../../src/edge/join/settings.ts';
 import type { StoredNode } from '../../../src/edge/join/state.ts';
 

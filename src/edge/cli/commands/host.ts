@@ -125,7 +125,7 @@ async function check(config: string, context: CliContext): Promise<number> {
   const { loadConfig } = await import('../../config/load.ts');
   const result = loadConfig(config);
   if ('errors' in result) {
-    const { formatProblem } = await import('../../config/problems.ts');
+    const { formatProblem } = await import('../../config/problem-text.ts');
     context.stderr(result.errors.map((each) => `${formatProblem(each)}\n`).join(''));
     return 2;
   }
