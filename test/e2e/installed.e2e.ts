@@ -229,7 +229,7 @@ if (inNamespace(t, import.meta.filename)) {
   });
 
   await t.test('systemctl restart under load: nobody is refused, no query is lost or asked twice', async (t) => {
-    const load = new Load(backend, edge);
+    const load = new Load(t, backend, edge);
     await load.served(200);
     for (let restart = 0; restart < 3; restart++) {
       const before = await property('MainPID');
@@ -286,7 +286,7 @@ if (inNamespace(t, import.meta.filename)) {
 
   await t.test('an upgrade keeps configuration and state, and refuses nobody', async (t) => {
     const before = await box.must(['cat', '/etc/v6edge/v6edge.yaml']);
-    const load = new Load(backend, edge);
+    const load = new Load(t, backend, edge);
     await load.served(100);
     box.write('/root/newer.deb', await newer.bytes());
     await box.must(['apt-get', 'install', '-y', '/root/newer.deb'], { timeoutMs: 120_000 });

@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Test } from 'tap';
 import { encodeMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, OPCODE, TYPE } from '../../src/dns/wire/types.ts';
@@ -90,7 +91,9 @@ export class Load {
   readonly #running: Promise<void>[];
   #ended = false;
 
-  constructor(backend: Backend, edge: string) {
+  /** Runs until it is stopped, or the test ends. */
+  constructor(t: Test, backend: Backend, edge: string) {
+    t.teardown(() => this.stop());
     this.#backend = backend;
     this.#edge = edge;
     const each = (client: () => Promise<void>) => Array.from({ length: clients }, () => this.#repeat(client));
