@@ -36,8 +36,10 @@ import {
 } from '../proxy/counters.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
+import type { RaContext } from '../ra/context.ts';
 import { RaControl } from '../ra/control.ts';
 import { raCounters, raGauges } from '../ra/counters.ts';
+import { rehearseAnswers } from '../ra/rehearsal.ts';
 import { ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION } from '../ra/wire/packet.ts';
 import type { EdgeConfig } from './config/types.ts';
 import { counterLayout } from './counter-layout.ts';
@@ -110,6 +112,8 @@ export class Edge {
   #state: 'starting' | 'serving' | 'stopping' = 'starting';
   #reporting: ReturnType<Clock['after']> | undefined;
   #neighboursReadAt = Number.NEGATIVE_INFINITY;
+  readonly #raContext: RaContext;
+  #rehearsed = false;
 
   constructor(config: EdgeConfig, log: Logger, sockets: Sockets) {
     this.#config = config;
@@ -169,7 +173,7 @@ export class Edge {
         clear: (slot) => this.counters.clear(listenerCounterBase(slot), listenerCounterSpecs.length),
       },
     });
-    this.ra = new RaControl({
+    this.#raContext = {
       clock: this.clock,
       random: cryptoRandom,
       log: log.child({ module: 'ra' }),
@@ -180,7 +184,8 @@ export class Edge {
       openSocket: (handler) => new Icmp6Socket([ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT], handler),
       emit: (event) => this.events.emit(event),
       solicited: (on, source, mac) => this.nodes.solicited(on, source, mac),
-    });
+    };
+    this.ra = new RaControl(this.#raContext);
     this.discovery = createDiscovery({
       clock: this.clock,
       log: log.child({ module: 'discovery' }),
@@ -251,6 +256,7 @@ export class Edge {
       await this.ra.start(config.ra);
       await this.join.listen();
       this.#state = 'serving';
+      this.#rehearse();
     } catch (error) {
       await this.stop({ graceMs: 0, final: false, handOver: false });
       throw error;
@@ -280,6 +286,7 @@ export class Edge {
       throw error;
     }
     this.#config = config;
+    this.#rehearse();
     this.hooks.apply(config.hooks);
     this.discovery.apply(config.proxy.pools);
     await this.join.listen();
@@ -290,6 +297,14 @@ export class Edge {
     }
     await this.#refreshReports();
     return [...overridden];
+  }
+
+  /** Where nodes are to be answered at once, once. */
+  #rehearse(): void {
+    const config = this.config.ra.find(({ maxDelayMs }) => maxDelayMs === 0);
+    if (config === undefined || this.#rehearsed) return;
+    this.#rehearsed = true;
+    void rehearseAnswers(this.#raContext, config, () => this.#state === 'serving');
   }
 
   /** Zones and keys; the store is open while there is DNS at all. */

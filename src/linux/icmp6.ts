@@ -38,6 +38,8 @@ const IPV6_MREQ_BYTES = 16 + 4;
 /** The largest packet that IPv6 carries without a jumbogram. */
 const PACKET_BYTES = 65_536;
 const CONTROL_BYTES = 256;
+/** Of a rehearsal: system calls fail with EBADF. */
+const NO_FD = -1;
 /** No advertisement on Ethernet is larger. */
 const MIN_SEND_BYTES = 1500;
 /** Packets read before other work of the thread gets its turn; the loop comes back for the rest. */
@@ -84,7 +86,7 @@ export interface Icmp6Sender {
 
 export class Icmp6Socket implements Icmp6Sender {
   readonly #fd: number;
-  readonly #poll: Poll;
+  readonly #poll: Poll | undefined;
   readonly #handler: Icmp6Handler;
   readonly #packet = kernelBuffer(PACKET_BYTES);
   readonly #in = new Message(this.#packet, CONTROL_BYTES);
@@ -95,29 +97,15 @@ export class Icmp6Socket implements Icmp6Sender {
 
   /**
    * @param types ICMPv6 types that come in; the kernel drops all others
+   * @param rehearsal without a socket: what is sent goes nowhere, and `rehearse` stands for what comes in
    * @throws {SystemError} EPERM without CAP_NET_RAW
    */
-  constructor(types: readonly number[], handler: Icmp6Handler) {
+  constructor(types: readonly number[], handler: Icmp6Handler, rehearsal = false) {
     this.#handler = handler;
-    this.#fd = check(
-      orErrno(socketCall(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6)),
-      'socket',
-      'raw ICMPv6',
-    );
+    this.#prepare();
+    this.#fd = rehearsal ? NO_FD : openSocket(types);
+    if (rehearsal) return;
     try {
-      check(setSocketBytes(this.#fd, IPPROTO_ICMPV6, ICMP6_FILTER, encodeFilter(types)), 'setsockopt', 'ICMP6_FILTER');
-      const options: [name: string, option: number, value: number][] = [
-        ['IPV6_RECVPKTINFO', IPV6_RECVPKTINFO, 1],
-        ['IPV6_RECVHOPLIMIT', IPV6_RECVHOPLIMIT, 1],
-        ['IPV6_RECVFRAGSIZE', IPV6_RECVFRAGSIZE, 1],
-        ['IPV6_UNICAST_HOPS', IPV6_UNICAST_HOPS, 255],
-        ['IPV6_MULTICAST_HOPS', IPV6_MULTICAST_HOPS, 255],
-        ['IPV6_MULTICAST_LOOP', IPV6_MULTICAST_LOOP, 0],
-      ];
-      for (const [name, option, value] of options) {
-        check(setSocketInt(this.#fd, IPPROTO_IPV6, option, value), 'setsockopt', name);
-      }
-      this.#prepare();
       this.#poll = new Poll(this.#fd, () => this.#read());
     } catch (error) {
       closeFd(this.#fd);
@@ -146,19 +134,35 @@ export class Icmp6Socket implements Icmp6Sender {
     control.bytes.set(source.bytes, CMSGHDR_BYTES);
     control.words[(CMSGHDR_BYTES + 16) / 4] = ifindex;
     iov.words[8 / 4] = bytes.length;
-    if (!foreign) return orErrno(sendmsgCall(this.#fd, address, 0));
+    if (!foreign) {
+      const result = orErrno(sendmsgCall(this.#fd, address, 0));
+      return this.#fd === NO_FD ? bytes.length : result;
+    }
     setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
     const result = orErrno(sendmsgCall(this.#fd, address, 0));
     setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 0);
     return result;
   }
 
+  /** In a rehearsal: all that comes after recvmsg(2) has read such a packet. */
+  rehearse(message: Uint8Array, source: Address, destination: Address, ifindex: number): void {
+    const { name, control } = this.#in;
+    this.#packet.set(message);
+    name.bytes.set(source.bytes, 8);
+    control.words.set([CMSGHDR_BYTES + PKTINFO_BYTES, 0, IPPROTO_IPV6, IPV6_PKTINFO]);
+    control.bytes.set(destination.bytes, CMSGHDR_BYTES);
+    control.words[(CMSGHDR_BYTES + 16) / 4] = ifindex;
+    control.words.set([CMSGHDR_BYTES + 4, 0, IPPROTO_IPV6, IPV6_HOPLIMIT, 255], 40 / 4);
+    this.#in.controlLength = 40 + 24;
+    this.#deliver(message.length);
+  }
+
   /** Lets go of the socket and with it of all group memberships. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#poll.close();
-    closeFd(this.#fd);
+    this.#poll?.close();
+    if (this.#fd !== NO_FD) closeFd(this.#fd);
   }
 
   #read(): void {
@@ -246,6 +250,37 @@ class Message {
 
   get controlLength(): number {
     return this.#header.words[40 / 4]!;
+  }
+
+  set controlLength(bytes: number) {
+    this.#header.words[40 / 4] = bytes;
+  }
+}
+
+/** @throws {SystemError} */
+function openSocket(types: readonly number[]): number {
+  const fd = check(
+    orErrno(socketCall(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6)),
+    'socket',
+    'raw ICMPv6',
+  );
+  try {
+    check(setSocketBytes(fd, IPPROTO_ICMPV6, ICMP6_FILTER, encodeFilter(types)), 'setsockopt', 'ICMP6_FILTER');
+    const options: [name: string, option: number, value: number][] = [
+      ['IPV6_RECVPKTINFO', IPV6_RECVPKTINFO, 1],
+      ['IPV6_RECVHOPLIMIT', IPV6_RECVHOPLIMIT, 1],
+      ['IPV6_RECVFRAGSIZE', IPV6_RECVFRAGSIZE, 1],
+      ['IPV6_UNICAST_HOPS', IPV6_UNICAST_HOPS, 255],
+      ['IPV6_MULTICAST_HOPS', IPV6_MULTICAST_HOPS, 255],
+      ['IPV6_MULTICAST_LOOP', IPV6_MULTICAST_LOOP, 0],
+    ];
+    for (const [name, option, value] of options) {
+      check(setSocketInt(fd, IPPROTO_IPV6, option, value), 'setsockopt', name);
+    }
+    return fd;
+  } catch (error) {
+    closeFd(fd);
+    throw error;
   }
 }
 

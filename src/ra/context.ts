@@ -39,7 +39,7 @@ export interface RaContext {
   readonly network: NetworkView;
   readonly sysctl: Sysctl;
   /** Keeps what has to outlive the process; absent = nothing does. */
-  readonly stateFile?: StateFile;
+  readonly stateFile?: StateFile | undefined;
   /** Opens the raw socket for types 133 and 134; throws `SystemError` without CAP_NET_RAW. */
   openSocket(handler: Icmp6Handler): Icmp6Sender;
   emit(event: RaEvent): void;

@@ -8,6 +8,7 @@ const ENODEV = -19;
 const EADDRNOTAVAIL = -99;
 const EADDRINUSE = -98;
 const EINVAL = -22;
+const EBADF = -9;
 
 t.test('the filter blocks all but the types named', (t) => {
   const filter = encodeFilter([133, 134]);
@@ -17,6 +18,26 @@ t.test('the filter blocks all but the types named', (t) => {
     if (blocked !== (type === 133 || type === 134 ? 0 : 1)) t.fail(`type ${type}`);
   }
   t.equal(filter.length, 32);
+  t.end();
+});
+
+t.test('a rehearsal: delivered as from the kernel, sent to nowhere, and no descriptor', (t) => {
+  const packets: Icmp6Packet[] = [];
+  const socket = new Icmp6Socket(
+    [],
+    (packet) => packets.push({ ...packet, bytes: Uint8Array.from(packet.bytes) }),
+    true,
+  );
+  const message = Buffer.from('8500000000000000', 'hex');
+  const [source, destination] = [parseAddress('fe80::2'), parseAddress('ff02::2')];
+  socket.rehearse(message, source, destination, 7);
+  t.strictSame(packets, [
+    { bytes: Uint8Array.from(message), source, destination, ifindex: 7, hopLimit: 255, fragmented: false },
+  ]);
+  t.equal(socket.send(message, source, 7, destination), message.length);
+  t.equal(socket.join(destination, 7), EBADF);
+  socket.close();
+  socket.close();
   t.end();
 });
 
