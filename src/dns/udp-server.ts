@@ -21,10 +21,11 @@ const MAX_QUERY = 4096;
 /** Then other work of the thread gets its turn. */
 const BATCHES_PER_TURN = 8;
 /**
- * With so many queries at once there is load, and it is worth while to rest until more have come: small batches cost half as
- * much again. As long as they are large there is no need to.
+ * When so many queries come at once there is load: a rest lets more come together, for small batches cost a sixth more. It goes on
+ * as long as it gathers a few; and a batch that is large without needs none.
  */
-const REST_FROM = 4;
+const REST_FROM = 8;
+const GATHERED = 3;
 const LARGE = 32;
 /** At the end: more than the socket's buffer holds. */
 const MAX_DRAIN_TURNS = 64;
@@ -71,9 +72,10 @@ export class UdpServer implements EventHandler, Origin {
     return this.#socket.fd;
   }
 
-  onEvents(): void {
+  onEvents(events: number): void {
     this.#largest = 0;
-    if (!this.#answerBatches() && this.#largest >= REST_FROM && this.#open) this.#context.reactor.rest(this.#socket.fd);
+    if (this.#answerBatches() || !this.#open) return;
+    if (this.#largest >= (events === 0 ? GATHERED : REST_FROM)) this.#context.reactor.rest(this.#socket.fd);
   }
 
   /** The way back to the client whose query is being answered. */
