@@ -8,6 +8,7 @@ import { errorMessage, V6edgeError } from '../../core/errors.ts';
 import type { RecordReport, ZoneReport } from '../admin/source.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problem-text.ts';
+import { capturedQuestions } from '../shadow/captured-questions.ts';
 import { reached, type ShadowConfig, shadowConfig } from '../shadow/config.ts';
 import { compareDns, type Question, readQuestions } from '../shadow/dns.ts';
 import { compareProxy } from '../shadow/proxy.ts';
@@ -125,7 +126,7 @@ async function questionsOf(
 ): Promise<Question[]> {
   if (queries !== undefined) {
     try {
-      return readQuestions(readFileSync(queries, 'utf8'), limit);
+      return capturedQuestions(queries, limit) ?? readQuestions(readFileSync(queries, 'utf8'), limit);
     } catch (error) {
       throw new ShadowError('V6_SHADOW_QUERIES', `cannot read ${queries}: ${errorMessage(error)}`, { cause: error });
     }

@@ -8,8 +8,10 @@ import t, { type Test } from 'tap';
 import { importConfigs } from '../../../src/edge/cli/import.ts';
 import type { ShadowReport } from '../../../src/edge/shadow/report.ts';
 import { startBind } from '../../dns/bind.ts';
+import { query } from '../../dns/peers.ts';
 import { freePort } from '../../free-port.ts';
 import { exec, waitFor } from '../../lab/process.ts';
+import { ipv6, pcap, udp } from './packets.ts';
 
 const program = join(import.meta.dirname, '../../../bin/v6edge');
 const zone = `$TTL 300
@@ -126,6 +128,12 @@ t.test('the import is the same as what runs; what was changed since is told', as
       },
     ],
   );
+  const capture = join(folder, 'capture');
+  writeFileSync(capture, pcap(false, [ipv6(17, udp(query('m2.old.test')))]));
+  const captured = JSON.parse(
+    (await shadow('--config', config, '--queries', capture, '--json')).stdout,
+  ) as ShadowReport;
+  t.match(captured, { questions: 1, differences: [{ what: 'm2.old.test AAAA', part: 'answer' }] }, 'from a capture');
   const words = await shadow('--config', config, '--queries', queries);
   t.match(words.stdout, /2 differences\nOF +WHAT +PART +OLD +V6EDGE\ndns +m2\.old\.test AAAA +answer/);
   t.equal(readdirSync(tmpdir()).filter((name) => /^v6edge-shadow-[^t]/.test(name)).length, before, 'nothing is left');

@@ -18,7 +18,8 @@ export function shadowCommands(parser: Argv, context: CliContext, exit: (code: n
         })
         .option('queries', {
           type: 'string',
-          describe: 'questions: NAME TYPE a line, or a query log of BIND’s or ours; without it every name of the zones',
+          describe:
+            'questions: NAME TYPE a line, a query log of BIND’s or ours, or a capture (pcap, pcapng); without it every name of the zones',
         })
         .option('rate', { type: 'number', default: 50, describe: 'questions or connections a second, to each side' })
         .option('limit', { type: 'number', default: 10_000, describe: 'questions at most' })
