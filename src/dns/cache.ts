@@ -1,7 +1,7 @@
 /**
  * Answers as bytes, found by the bytes of their question.
  *
- * All entries live in one ring of memory (the cache's size is exact, and nothing of it concerns the garbage collector).
+ * All entries live in one `Ring` of memory (the cache's size is exact, and nothing of it concerns the garbage collector).
  * New entries go in at the head; room is made at the tail, where an entry that was asked for since it was written is
  * written again at the head, one step less deserving (FIFO with reinsertion: a scan through many names pushes out what is
  * never asked twice). A chained hash table of offsets finds them. Names are compared without case (RFC 4343 §3).
@@ -13,11 +13,11 @@
  * Times are whole seconds of the monotonic clock.
  */
 import type { Random } from '../core/random.ts';
+import { Ring, type RingOwner } from './cache-ring.ts';
 
 const ENTRY_WORDS = 12;
 const ENTRY_BYTES = ENTRY_WORDS * 4;
 const HEADER_BYTES = 12;
-const SIZE = 0;
 const FLAGS = 1;
 const HASH = 2;
 const NEXT = 3;
@@ -47,8 +47,6 @@ const MIN_BYTES = 64 * 1024;
 const MAX_BYTES = 1024 ** 3;
 /** A chain longer than this loses its oldest: whoever finds names of one hash slows nobody down. */
 const MAX_CHAIN = 16;
-/** Entries moved to make room for one: bounds the work of an insertion. */
-const MAX_MOVES = 32;
 /** The TTL of an answer that is stale (RFC 8767 §4). */
 const STALE_TTL = 30;
 const LONG_MESSAGE = 512;
@@ -81,7 +79,7 @@ export interface CacheStatus {
   readonly evicted: number;
 }
 
-export class WireCache {
+export class WireCache implements RingOwner {
   readonly capacity: number;
   /** Seconds an expired entry is kept for want of better. */
   serveStaleSeconds = 0;
@@ -94,13 +92,11 @@ export class WireCache {
   /** Whether the question that last `lookup` found an answer to is written as the entry has it, in lower case. */
   exact = false;
   readonly bytes: Buffer;
+  readonly #ring: Ring;
   readonly #words: Int32Array;
   readonly #buckets: Int32Array;
   readonly #mask: number;
   readonly #seed: number;
-  #head = 0;
-  #tail = 0;
-  #used = 0;
   #entries = 0;
   #evicted = 0;
   #refused = 0;
@@ -112,9 +108,9 @@ export class WireCache {
 
   constructor(capacity: number, random: Random) {
     this.capacity = WireCache.capacityFor(capacity);
-    // Zeroed by the kernel page by page as it is touched: an empty cache takes no memory.
-    this.bytes = Buffer.alloc(this.capacity);
-    this.#words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, this.capacity >> 2);
+    this.#ring = new Ring(this.capacity, this);
+    this.bytes = this.#ring.bytes;
+    this.#words = this.#ring.words;
     const buckets = 2 ** Math.ceil(Math.log2(this.capacity / 256));
     this.#buckets = new Int32Array(buckets).fill(-1);
     this.#mask = buckets - 1;
@@ -122,7 +118,7 @@ export class WireCache {
   }
 
   get status(): CacheStatus {
-    return { entries: this.#entries, bytes: this.#used, capacity: this.capacity, evicted: this.#evicted };
+    return { entries: this.#entries, bytes: this.#ring.used, capacity: this.capacity, evicted: this.#evicted };
   }
 
   /** Hash of a question of `length` bytes that begins at word `at`: seeded, and alike for upper and lower case. */
@@ -187,7 +183,7 @@ export class WireCache {
   ): void {
     const size = (ENTRY_BYTES + ((message.length + 1) & ~1) + ttlOffsets.length * 2 + ALIGN - 1) & ~(ALIGN - 1);
     if (size > this.capacity >> 4 || message.length < HEADER_BYTES + questionLength) return;
-    const entry = this.#allocate(size);
+    const entry = this.#ring.allocate(size);
     const words = this.#words;
     const e = entry >> 2;
     const data = entry + ENTRY_BYTES;
@@ -204,7 +200,6 @@ export class WireCache {
     const question = data + HEADER_BYTES;
     const hash = this.hash(words, question >> 2, questionLength);
     this.#drop(question, questionLength, hash, key);
-    words[e + SIZE] = size;
     words[e + FLAGS] = LIVE | key | (lifetime.authoritative ? AUTHORITATIVE : 0) | (lifetime.failure ? FAILURE : 0);
     words[e + HASH] = hash;
     words[e + QUESTION_LENGTH] = questionLength;
@@ -226,7 +221,7 @@ export class WireCache {
    */
   admits(): boolean {
     // In the place of its predecessor it belongs.
-    if (this.found >= 0 || this.#used < this.capacity - (this.capacity >> 4)) return true;
+    if (this.found >= 0 || this.#ring.used < this.capacity - (this.capacity >> 4)) return true;
     this.#refused = (this.#refused + 1) % ADMITTED;
     return this.#refused === 0;
   }
@@ -341,7 +336,7 @@ export class WireCache {
         entry = next;
       }
     }
-    if (name === undefined) this.#head = this.#tail = this.#used = 0;
+    if (name === undefined) this.#ring.clear();
     return flushed;
   }
 
@@ -433,45 +428,11 @@ export class WireCache {
     words[at + NEXT] = target;
   }
 
-  #allocate(size: number): number {
-    let moves = 0;
-    for (;;) {
-      if (this.#used === 0) this.#head = this.#tail = 0;
-      const ahead = this.#head > this.#tail || this.#used === 0;
-      const free = (ahead ? this.capacity : this.#tail) - this.#head;
-      if (free >= size) return this.#advance(size);
-      if (ahead) {
-        // The end is too short: it stays empty this time round.
-        if (free > 0) {
-          this.#words[(this.#head >> 2) + SIZE] = free;
-          this.#words[(this.#head >> 2) + FLAGS] = 0;
-          this.#advance(free);
-        }
-        this.#head = 0;
-      } else if (this.#retire(moves < MAX_MOVES)) {
-        moves++;
-      }
-    }
-  }
-
-  #advance(size: number): number {
-    const at = this.#head;
-    this.#head += size;
-    this.#used += size;
-    if (this.#head === this.capacity) this.#head = 0;
-    return at;
-  }
-
-  /** Takes the oldest entry out, or moves it to the head. Returns whether it was moved. */
-  #retire(mayMove: boolean): boolean {
-    const entry = this.#tail;
+  /** What becomes of the oldest entry. */
+  keeps(entry: number, mayMove: boolean): boolean {
     const words = this.#words;
     const e = entry >> 2;
-    const size = words[e + SIZE]!;
     const flags = words[e + FLAGS]!;
-    this.#tail += size;
-    this.#used -= size;
-    if (this.#tail === this.capacity) this.#tail = 0;
     if ((flags & LIVE) === 0) return false;
     const outdated = (flags & AUTHORITATIVE) !== 0 && words[e + VERSION] !== this.zonesVersion;
     if (!mayMove || outdated || (flags & USES_MASK) === 0) {
@@ -479,12 +440,12 @@ export class WireCache {
       this.#evicted++;
       return false;
     }
-    const target = this.#advance(size);
-    if (target !== entry) {
-      this.#redirect(entry, target);
-      this.bytes.copyWithin(target, entry, entry + size);
-    }
-    words[(target >> 2) + FLAGS] = flags - ONE_USE;
+    words[e + FLAGS] = flags - ONE_USE;
     return true;
+  }
+
+  /** An entry will be elsewhere. */
+  moves(entry: number, target: number): void {
+    this.#redirect(entry, target);
   }
 }
