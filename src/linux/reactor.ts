@@ -85,6 +85,7 @@ export class Reactor {
   /** Descriptors that rest, and whether they are to go on. */
   readonly #resting = new Map<number, boolean>();
   readonly #pause = new Words(pauseWords);
+  #restedEver = false;
   // Kept referenced: the loop stops without a word when the handle is collected.
   readonly #poll: ReturnType<typeof koffi.node.poll>;
   #closed = false;
@@ -95,8 +96,6 @@ export class Reactor {
     this.#pause.words[pauseNanoseconds] = restNanoseconds;
     this.#pause.words[pauseFd] = this.#epoll;
     this.#pause.words[pauseFd + 1] = EPOLLIN;
-    // Where it is forbidden rests are longer, no more.
-    prctlCall(PR_SET_TIMERSLACK, timerSlackNanoseconds);
     this.#poll = koffi.node.poll(this.#epoll, { readable: true }, () => this.#run());
   }
 
@@ -141,6 +140,11 @@ export class Reactor {
    * card that waits with its interrupts; the thread sleeps.
    */
   rest(fd: number): void {
+    if (!this.#restedEver) {
+      this.#restedEver = true;
+      // Of this thread. Where it is forbidden rests are longer, no more.
+      prctlCall(PR_SET_TIMERSLACK, timerSlackNanoseconds);
+    }
     if (!this.#resting.has(fd)) this.modify(fd, 0);
     this.#resting.set(fd, true);
   }
