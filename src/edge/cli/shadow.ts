@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorMessage, V6edgeError } from '../../core/errors.ts';
+import { errorCode, errorMessage, V6edgeError } from '../../core/errors.ts';
+import type { RaInterfaceConfig } from '../../ra/config.ts';
 import type { RecordReport, ZoneReport } from '../admin/source.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problem-text.ts';
@@ -12,6 +13,7 @@ import { capturedQuestions } from '../shadow/captured-questions.ts';
 import { reached, type ShadowConfig, shadowConfig } from '../shadow/config.ts';
 import { compareDns, type Question, readQuestions } from '../shadow/dns.ts';
 import { compareProxy } from '../shadow/proxy.ts';
+import { compareRa } from '../shadow/ra.ts';
 import type { Compared, ShadowReport } from '../shadow/report.ts';
 import { callApi, getJson } from './client.ts';
 import { importConfigs } from './import.ts';
@@ -23,6 +25,7 @@ export class ShadowError extends V6edgeError {}
 export interface ShadowOptions {
   readonly haproxy: string | undefined;
   readonly named: string | undefined;
+  readonly radvd: string | undefined;
   /** Instead of these: a configuration of ours. */
   readonly config: string | undefined;
   /** A file of questions; undefined: every name of the zones. */
@@ -37,6 +40,14 @@ export interface ShadowOptions {
 
 const readyMs = 20_000;
 const none: Compared = { count: 0, differences: [], remarks: [] };
+const idle: ShadowReport = {
+  equal: true,
+  questions: 0,
+  connections: 0,
+  advertisements: 0,
+  differences: [],
+  remarks: [],
+};
 
 /**
  * Runs it and compares; the old daemons run and go on.
@@ -49,14 +60,37 @@ export async function shadow(options: ShadowOptions): Promise<ShadowReport> {
     const loaded = loadConfig(file);
     if ('errors' in loaded) throw new ShadowError('V6_SHADOW_CONFIG', loaded.errors.map(formatProblem).join('\n'));
     const config = await shadowConfig(file, folder);
-    return await beside(config, options);
+    const ra = await advertised(loaded.config.ra);
+    // With advertisements alone there is nothing to run.
+    const serves = config.dns.length + config.proxy.length > 0;
+    return withRa(serves ? await beside(config, options) : idle, ra);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function imported({ haproxy, named }: ShadowOptions, out: string): string {
-  importConfigs({ haproxy, named, radvd: undefined, out });
+/** Advertisements, as far as this user may look at them. */
+async function advertised(interfaces: readonly RaInterfaceConfig[]): Promise<Compared> {
+  try {
+    return interfaces.length === 0 ? none : await compareRa(interfaces);
+  } catch (error) {
+    if (errorCode(error) !== 'EPERM') throw error;
+    return { ...none, remarks: ['advertisements were not compared: that needs root, or the capability CAP_NET_RAW'] };
+  }
+}
+
+function withRa(report: ShadowReport, ra: Compared): ShadowReport {
+  return {
+    ...report,
+    equal: report.equal && ra.differences.length === 0,
+    advertisements: ra.count,
+    differences: [...report.differences, ...ra.differences],
+    remarks: [...report.remarks, ...ra.remarks],
+  };
+}
+
+function imported({ haproxy, named, radvd }: ShadowOptions, out: string): string {
+  importConfigs({ haproxy, named, radvd, out });
   return join(out, 'v6edge.yaml');
 }
 
@@ -95,6 +129,7 @@ async function beside(config: ShadowConfig, options: ShadowOptions): Promise<Sha
       equal: differences.every(({ accepted }) => accepted !== undefined),
       questions: dns.count,
       connections: proxy.count,
+      advertisements: 0,
       differences,
       remarks: [...dns.remarks, ...proxy.remarks],
     };
@@ -142,13 +177,16 @@ async function questionsOf(
 }
 
 /** For people. */
-export function showShadow({ questions, connections, differences, remarks }: ShadowReport, paint: Paint): string {
+export function showShadow(report: ShadowReport, paint: Paint): string {
+  const { questions, connections, advertisements, differences, remarks } = report;
   const open = differences.filter(({ accepted }) => accepted === undefined);
   const reasons = Map.groupBy(
     differences.filter(({ accepted }) => accepted !== undefined),
     ({ accepted }) => accepted!,
   );
-  const head = `${questions} questions and ${connections} connections: ${open.length === 0 ? paint('green', 'the same') : paint('red', `${open.length} differences`)}\n`;
+  const ra =
+    advertisements === 0 ? '' : `, the advertisements of ${advertisements} interface${advertisements === 1 ? '' : 's'}`;
+  const head = `${questions} questions and ${connections} connections${ra}: ${open.length === 0 ? paint('green', 'the same') : paint('red', `${open.length} differences`)}\n`;
   const rows = open.map(({ of, what, part, old, ours }) => [of, what, part, old, ours]);
   const columns = [{ title: 'OF' }, { title: 'WHAT' }, { title: 'PART' }, { title: 'OLD' }, { title: 'V6EDGE' }];
   const notes = [

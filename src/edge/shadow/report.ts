@@ -2,10 +2,10 @@
 
 /** One difference between the old daemon and v6edge. */
 export interface Difference {
-  readonly of: 'dns' | 'proxy';
-  /** The question, or the listener. */
+  readonly of: 'dns' | 'proxy' | 'ra';
+  /** The question, the listener, or the interface. */
   readonly what: string;
-  /** Which part of the answer: `rcode`, `answer`, `reply`. */
+  /** Which part of it: `rcode`, `answer`, `reply`, a setting of `ra`. */
   readonly part: string;
   readonly old: string;
   readonly ours: string;
@@ -18,6 +18,8 @@ export interface ShadowReport {
   readonly equal: boolean;
   readonly questions: number;
   readonly connections: number;
+  /** Interfaces whose advertisements were compared. */
+  readonly advertisements: number;
   readonly differences: readonly Difference[];
   /** What could not be compared, and why. */
   readonly remarks: readonly string[];
@@ -25,7 +27,7 @@ export interface ShadowReport {
 
 /** What a part of the comparison brings. */
 export interface Compared {
-  /** Questions, or connections. */
+  /** Questions, connections, or interfaces. */
   readonly count: number;
   readonly differences: readonly Difference[];
   readonly remarks: readonly string[];

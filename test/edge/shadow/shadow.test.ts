@@ -140,7 +140,7 @@ t.test('the import is the same as what runs; what was changed since is told', as
 
   const wrong = await shadow();
   t.equal(wrong.code, 2);
-  t.match(wrong.stderr, /give --haproxy and --named, or --config/);
+  t.match(wrong.stderr, /give --haproxy, --named and --radvd, or --config/);
   const missing = await shadow('--config', '/none.yaml');
   t.equal(missing.code, 1);
   t.match(missing.stderr, /^v6edge: \/none\.yaml/);

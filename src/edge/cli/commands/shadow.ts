@@ -6,11 +6,15 @@ import { type CliContext, UsageError } from './shared.ts';
 export function shadowCommands(parser: Argv, context: CliContext, exit: (code: number) => void): Argv {
   return parser.command(
     'shadow',
-    'run a configuration on other ports beside HAProxy and BIND, ask both the same, and say what differs; exit 1 if something does',
+    'run a configuration on other ports beside HAProxy, BIND and radvd, ask both the same, and say what differs; exit 1 if something does',
     (y) =>
       y
         .option('haproxy', { type: 'string', describe: 'haproxy.cfg of the one that runs' })
         .option('named', { type: 'string', describe: 'named.conf of the one that runs' })
+        .option('radvd', {
+          type: 'string',
+          describe: 'radvd.conf of the one that runs (root: its advertisements are asked for)',
+        })
         .option('config', {
           type: 'string',
           alias: 'c',
@@ -26,9 +30,9 @@ export function shadowCommands(parser: Argv, context: CliContext, exit: (code: n
         .option('tries', { type: 'number', default: 8, describe: 'connections to each listener' })
         .option('json', { type: 'boolean', default: false, describe: 'print the report as JSON' }),
     async (args) => {
-      const { config, haproxy, named, rate, limit, tries } = args;
-      if ((config === undefined) === (haproxy === undefined && named === undefined)) {
-        throw new UsageError('shadow: give --haproxy and --named, or --config');
+      const { config, haproxy, named, radvd, rate, limit, tries } = args;
+      if ((config === undefined) === (haproxy === undefined && named === undefined && radvd === undefined)) {
+        throw new UsageError('shadow: give --haproxy, --named and --radvd, or --config');
       }
       for (const [name, value] of Object.entries({ rate, limit, tries })) {
         if (!(value >= 1 && value <= 100_000)) throw new UsageError(`shadow: --${name} is 1 to 100000`);
