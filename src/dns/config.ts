@@ -79,10 +79,12 @@ export interface ZoneConfig {
 }
 
 export interface UpstreamConfig {
-  readonly transport: 'udp' | 'tcp' | 'tls';
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'https';
   readonly endpoint: InetEndpoint;
-  /** Name to authenticate, for tls. */
+  /** Name to authenticate, for tls and https; undefined = the address. */
   readonly serverName: string | undefined;
+  /** Of https: where it answers there (RFC 8484 §4.1), with its slash. */
+  readonly path?: string | undefined;
 }
 
 export interface ForwardConfig {

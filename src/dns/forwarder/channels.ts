@@ -2,17 +2,18 @@
 import type { Timer } from '../../core/clock.ts';
 import type { ForwardConfig, UpstreamConfig } from '../config.ts';
 import { type NameKey, nameFromText, nameKey, nameKeyAt } from '../wire/name.ts';
+import type { Exchange } from './exchange.ts';
 import { type Flight, triesOf } from './flight.ts';
-import type { StreamExchange } from './stream-exchange.ts';
 import type { UdpExchange } from './udp-exchange.ts';
-import { Upstream, upstreamName } from './upstream.ts';
+import { isEncrypted, Upstream, upstreamName } from './upstream.ts';
 import type { UpstreamCookie } from './upstream-cookie.ts';
 
 /** An upstream and what leads to it. */
 export interface Channel {
   readonly upstream: Upstream;
   readonly udp: UdpExchange;
-  readonly stream: StreamExchange;
+  /** By TCP, TLS or HTTPS. */
+  readonly stream: Exchange;
   readonly cookie: UpstreamCookie;
   probe: Timer | undefined;
 }
@@ -36,7 +37,7 @@ export class Channels {
     const before = new Map(this.#byName);
     if (config.ca !== this.#ca) {
       // Who was trusted by other certificates is to be looked at anew.
-      for (const [name, { upstream }] of before) if (upstream.config.transport === 'tls') before.delete(name);
+      for (const [name, { upstream }] of before) if (isEncrypted(upstream.config)) before.delete(name);
     }
     const all = [...this.#byName.values()];
     this.#ca = config.ca;

@@ -7,7 +7,7 @@ export interface Attempt {
   /** The question as it was sent: a reply must repeat it. */
   readonly question: Uint8Array;
   readonly sentAt: number;
-  /** Whether it went by TCP or TLS. */
+  /** Whether it went by TCP, TLS or HTTPS. */
   readonly stream: boolean;
   /** Whether it had an OPT record. */
   readonly edns: boolean;
@@ -16,18 +16,25 @@ export interface Attempt {
   /** Whether it is the same once more, as the upstream did not know the cookie before (RFC 7873 §5.3). */
   readonly again: boolean;
   id: number;
-  /** The UDP socket it left by. */
+  /** What it left by. */
   socket: { forget(attempt: Attempt): void } | undefined;
 }
 
-/** Why an attempt ended without a reply: nobody listens there, or the connection broke. */
-export type Failure = 'refused' | 'closed';
+/** Why an attempt ended without a reply: nobody listens there, the connection broke, or what came is no DNS message. */
+export type Failure = 'refused' | 'closed' | 'answer';
+
+/** A way to one upstream. */
+export interface Exchange {
+  /** Sends `query`, writing the attempt's id into it. False when it could not leave. */
+  send(attempt: Attempt, query: Uint8Array): boolean;
+  close(): void;
+}
 
 /** Where transports report to. */
 export interface AttemptHandler {
   /** A reply whose source, id and question match; its bytes hold during the call. */
   replied(attempt: Attempt, reply: Uint8Array): void;
-  /** @param detail what the system or TLS says of it */
+  /** @param detail what the system, TLS or HTTP says of it */
   failed(attempt: Attempt, failure: Failure, detail?: string): void;
   /** A datagram that answers nothing we asked: late, or forged. */
   unmatched(upstream: Upstream): void;

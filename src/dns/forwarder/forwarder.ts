@@ -2,7 +2,7 @@
  * Asks upstreams what we do not know.
  *
  * A question that waits is a *flight*: identical questions join it. Each try of a flight is an *attempt* at one upstream, by
- * UDP or, when that came back truncated, by TCP, or by TLS. No answer in time, a refusal, SERVFAIL or REFUSED: the next
+ * UDP or, when that came back truncated, by TCP, or by TLS or HTTPS. No answer in time, a refusal, SERVFAIL or REFUSED: the next
  * upstream in the policy's order is tried at once or after its wait, and whichever attempt answers first ends the flight.
  * An upstream that stays silent is *down*: it gets probes, and queries only once it answers them. While all are down a
  * question fails at once.
@@ -24,12 +24,13 @@ import { type ForwardAnswer, readAnswer } from './answer.ts';
 import { type Channel, Channels } from './channels.ts';
 import { type Attempt, type AttemptHandler, type Failure, repeatsCase } from './exchange.ts';
 import { type Flight, type FlightPlan, type ForwardWaiter, flightId, triesOf } from './flight.ts';
+import { HttpsExchange } from './https-exchange.ts';
 import { cameBack } from './loop.ts';
 import { PROBE_QUESTION, PROBE_WAIT_MS, Probes } from './probes.ts';
 import { ReplyOptions } from './reply-options.ts';
 import { StreamExchange } from './stream-exchange.ts';
 import { UdpExchange, type UdpExchangeContext } from './udp-exchange.ts';
-import type { Upstream, UpstreamStatus } from './upstream.ts';
+import { isEncrypted, type Upstream, type UpstreamStatus } from './upstream.ts';
 import { UpstreamCookie } from './upstream-cookie.ts';
 import { encodeQuery, mixCase } from './upstream-query.ts';
 import { Waiters } from './waiters.ts';
@@ -94,7 +95,10 @@ export class Forwarder implements AttemptHandler {
     this.#channels = new Channels((upstream, ca) => ({
       upstream,
       udp: new UdpExchange(shared, upstream),
-      stream: new StreamExchange({ clock, random, handler: this }, upstream, ca),
+      stream:
+        upstream.config.transport === 'https'
+          ? new HttpsExchange({ clock, handler: this }, upstream, ca)
+          : new StreamExchange({ clock, random, handler: this }, upstream, ca),
       cookie: new UpstreamCookie(() => context.newCookie()),
       probe: undefined,
     }));
@@ -228,7 +232,7 @@ export class Forwarder implements AttemptHandler {
       this.#end(flight);
       return;
     }
-    if (certain) flight.erred.add(upstream);
+    if (failure !== 'closed') flight.erred.add(upstream);
     flight.error = EDE.NETWORK_ERROR;
     this.#next(flight);
   }
@@ -312,7 +316,7 @@ export class Forwarder implements AttemptHandler {
     if (channel === undefined) return false;
     const now = clock.now();
     const edns = now >= upstream.plainUntil;
-    const encrypted = upstream.config.transport === 'tls';
+    const encrypted = isEncrypted(upstream.config);
     const cookie = edns && !encrypted ? channel.cookie.option(now) : undefined;
     const question = stream || !upstream.mixesCase ? flight.asked : mixCase(flight.asked, random);
     const attempt: Attempt = { upstream, question, sentAt: now, stream, edns, cookie, again, id: 0, socket: undefined };

@@ -8,7 +8,7 @@ import { formatAddress } from '../../core/address.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { assert } from '../../core/errors.ts';
 import type { Random } from '../../core/random.ts';
-import { type Attempt, type AttemptHandler, matchesQuestion } from './exchange.ts';
+import { type Attempt, type AttemptHandler, type Exchange, matchesQuestion } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const IDLE_MS = 10_000;
@@ -24,7 +24,7 @@ export interface StreamContext {
   readonly handler: AttemptHandler;
 }
 
-export class StreamExchange {
+export class StreamExchange implements Exchange {
   readonly #context: StreamContext;
   readonly #upstream: Upstream;
   readonly #connections = new Set<Connection>();

@@ -15,7 +15,7 @@ const PADDING_BLOCK = 128;
 export interface QueryOptions {
   /** Data of the COOKIE option. */
   readonly cookie: Uint8Array | undefined;
-  /** Whether its length is hidden (RFC 7830): it goes by TLS. */
+  /** Whether its length is hidden (RFC 7830): it goes by TLS or HTTPS. */
   readonly padded: boolean;
 }
 

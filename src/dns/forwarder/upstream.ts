@@ -37,9 +37,14 @@ export interface UpstreamStatus {
 }
 
 /** What an upstream is called: as it stands in the configuration, port and all. */
-export function upstreamName({ transport, endpoint, serverName }: UpstreamConfig): string {
+export function upstreamName({ transport, endpoint, path, serverName }: UpstreamConfig): string {
   const server = serverName === undefined ? '' : `#${serverName}`;
-  return (transport === 'udp' ? '' : `${transport}://`) + formatEndpoint(endpoint) + server;
+  return (transport === 'udp' ? '' : `${transport}://`) + formatEndpoint(endpoint) + (path ?? '') + server;
+}
+
+/** Whether nobody on the way reads what is asked there. */
+export function isEncrypted({ transport }: UpstreamConfig): boolean {
+  return transport === 'tls' || transport === 'https';
 }
 
 export class Upstream {

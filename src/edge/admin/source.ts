@@ -154,7 +154,7 @@ export interface OtherRouterReport {
 
 export interface UpstreamReport {
   readonly endpoint: string;
-  readonly transport: 'udp' | 'tcp' | 'tls';
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'https';
   readonly healthy: boolean;
   /** Smoothed; undefined before the first answer. */
   readonly rttMs: number | undefined;

@@ -60,17 +60,22 @@ const maxTtl = 2 ** 31 - 1;
 const domainName = () => parsed({ kind: 'domain name' }, readDomainName);
 
 const upstream = parsed(
-  { kind: 'upstream', allowed: 'address[:port], tcp://address[:port] or tls://address[:port]#name' },
+  {
+    kind: 'upstream',
+    allowed: 'address[:port], tcp://address[:port], tls://address[:port]#name or https://address[:port]/path#name',
+  },
   readUpstream,
 );
 
 const forward = section({
   upstreams: list(upstream, 1).describe(
-    'resolvers asked, by UDP unless `tcp://` or `tls://` stands before; port 53, or 853 with `tls://`, unless given; after # the name their certificate must have',
+    'resolvers asked, by UDP unless `tcp://`, `tls://` or `https://` (RFC 8484) stands before; port 53, 853 with `tls://`, 443 with `https://`, unless given; path /dns-query unless given; after # the name their certificate must have',
   ),
   caFile: text('path')
     .optional()
-    .describe('certificates (PEM) that those of `tls://` upstreams are checked against, instead of public ones'),
+    .describe(
+      'certificates (PEM) that those of `tls://` and `https://` upstreams are checked against, instead of public ones',
+    ),
   policy: choice(['fastest', 'ordered', 'roundrobin']).prefault('fastest').describe('which one first'),
   domains: list(
     section({
@@ -372,20 +377,33 @@ function checkRule(path: KeyPath, rule: UpdateRule, zone: string, report: Report
   }
 }
 
+const upstreamPorts = { udp: 53, tcp: 53, tls: 853, https: 443 };
+/** Octets a path of a URL may have (RFC 3986 §3.3, §3.4); the braces of a template are not among them. */
+const urlPath = /^\/[\w.~!$&'()*+,;=:@%/?-]{0,255}$/;
+
 /**
- * Reads `2001:db8::53`, `[2001:db8::53]:5353`, `tcp://2001:db8::53` or `tls://[2001:db8::853]:853#dns.example`.
+ * Reads `2001:db8::53`, `[2001:db8::53]:5353`, `tcp://2001:db8::53`, `tls://[2001:db8::853]:853#dns.example` or
+ * `https://2001:db8::443/dns-query#dns.example`.
  * @throws {ValueError}
  */
 export function readUpstream(value: string): UpstreamConfig {
-  const match = /^(?:(tls|tcp|udp):\/\/)?([^#]+)(?:#(.+))?$/.exec(value);
+  const match = /^(?:(tls|tcp|udp|https):\/\/)?([^#/]+)(\/[^#]*)?(?:#(.+))?$/.exec(value);
   if (match === null) throw new ValueError(`"${value}" is no upstream; write an address, or tls://address#name`);
-  const transport = match[1] === 'tls' || match[1] === 'tcp' ? match[1] : 'udp';
-  if (transport !== 'tls' && match[3] !== undefined)
-    throw new ValueError(`"${value}": a name to check goes with tls:// alone`);
+  const transport = (match[1] ?? 'udp') as UpstreamConfig['transport'];
+  const [, , address, path, name] = match;
+  const encrypted = transport === 'tls' || transport === 'https';
+  if (!encrypted && name !== undefined) {
+    throw new ValueError(`"${value}": a name to check goes with tls:// and https:// alone`);
+  }
+  if (path !== undefined && transport !== 'https') throw new ValueError(`"${value}": a path goes with https:// alone`);
+  if (path !== undefined && !urlPath.test(path)) {
+    throw new ValueError(`"${value}": "${path}" is no path; write /dns-query, say, without {?dns}`);
+  }
   return {
     transport,
-    endpoint: readInetEndpoint(match[2]!, transport === 'tls' ? 853 : 53),
-    serverName: match[3] === undefined ? undefined : readDomainName(match[3]),
+    endpoint: readInetEndpoint(address!, upstreamPorts[transport]),
+    serverName: name === undefined ? undefined : readDomainName(name),
+    ...(transport === 'https' ? { path: path ?? '/dns-query' } : {}),
   };
 }
 

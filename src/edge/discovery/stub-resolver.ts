@@ -1,14 +1,15 @@
 /**
  * A stub resolver for the few names the daemon itself follows: servers in turn, by UDP, by TCP where the answer is cut
- * short, by TLS where an upstream is configured so. Traffic of clients never comes this way.
+ * short, by TLS or HTTPS where an upstream is configured so. Traffic of clients never comes this way.
  */
 import { createSocket } from 'node:dgram';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createSecureContext } from 'node:tls';
 import { formatAddress, formatEndpoint } from '../../core/address.ts';
 import type { Clock } from '../../core/clock.ts';
 import { errorMessage } from '../../core/errors.ts';
 import type { UpstreamConfig } from '../../dns/config.ts';
+import { openSession, post } from '../../dns/forwarder/doh.ts';
 import { matchesQuestion } from '../../dns/forwarder/exchange.ts';
 import { skipName } from '../../dns/wire/name.ts';
 import { RCODE } from '../../dns/wire/types.ts';
@@ -54,6 +55,7 @@ export async function askServers(context: StubContext, query: Uint8Array): Promi
 }
 
 async function askServer(context: StubContext, server: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
+  if (server.transport === 'https') return await askByHttps(context, server, query);
   if (server.transport !== 'udp') return await askByStream(context, server, query);
   const reply = await askByUdp(context.clock, server, query);
   const truncated = (reply[2]! & 2) !== 0;
@@ -101,6 +103,31 @@ function askByStream({ clock, ca }: StubContext, server: UpstreamConfig, query: 
   });
 }
 
+function askByHttps({ clock, ca }: StubContext, server: UpstreamConfig, query: Uint8Array): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  const trusted = ca?.();
+  const secureContext = createSecureContext({
+    minVersion: 'TLSv1.2',
+    ...(trusted === undefined ? {} : { ca: trusted }),
+  });
+  const { session, socket } = openSession(server, secureContext);
+  const timer = clock.after(tryMs, () => reject(new Error(`no answer within ${tryMs} ms`)));
+  socket.on('error', reject);
+  session.on('error', reject);
+  session.on('close', () => reject(new Error('the connection was closed without an answer')));
+  // The id is of no use there (RFC 8484 §4.1), and the caller's own in what it gets back.
+  const anonymous = Uint8Array.from(query).fill(0, 0, 2);
+  const replied = (reply: Uint8Array) => {
+    reply.set(query.subarray(0, 2));
+    resolve(reply);
+  };
+  post(session, server, anonymous, questionOf(query), replied, (reason) => reject(new Error(reason)));
+  return promise.finally(() => {
+    timer.cancel();
+    session.destroy();
+  });
+}
+
 function openStream({ transport, endpoint, serverName }: UpstreamConfig, ca: string | undefined): Socket {
   const host = formatAddress(endpoint.address);
   const { port } = endpoint;
@@ -111,8 +138,10 @@ function openStream({ transport, endpoint, serverName }: UpstreamConfig, ca: str
 }
 
 function isReply(reply: Uint8Array, query: Uint8Array): boolean {
-  const question = query.subarray(headerLength, skipName(query, headerLength, query.length) + 4);
-  return (
-    reply.length >= headerLength && reply[0] === query[0] && reply[1] === query[1] && matchesQuestion(reply, question)
-  );
+  const sameId = reply.length >= headerLength && reply[0] === query[0] && reply[1] === query[1];
+  return sameId && matchesQuestion(reply, questionOf(query));
+}
+
+function questionOf(query: Uint8Array): Uint8Array {
+  return query.subarray(headerLength, skipName(query, headerLength, query.length) + 4);
 }

@@ -83,7 +83,11 @@ function upstreamFindings(source: AdminSource, { config }: Evidence): Finding[] 
       severity: none ? 'error' : 'warning',
       subject: endpoint,
       text: `upstream ${endpoint} is down: ${reason}${none ? '; no other is up, so nothing but our zones and the cache is answered' : ''}`,
-      run: [transport === 'tls' ? 'v6edge status' : `v6edge query example.com AAAA --server ${endpoint}`],
+      run: [
+        transport === 'tls' || transport === 'https'
+          ? 'v6edge status'
+          : `v6edge query example.com AAAA --server ${endpoint}`,
+      ],
       where: 'edge',
     }),
   );

@@ -312,6 +312,13 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     dns('  forward: { upstreams: ["tcp://[::1]#a.test"] }'),
     [/a name to check goes with tls/],
   ],
+  ['upstream with a path, not by https', dns('  forward: { upstreams: ["tls://::1/q"] }'), [/a path goes with https/]],
+  [
+    'upstream by https with a template',
+    dns('  forward: { upstreams: ["https://::1/dns-query{?dns}"] }'),
+    [/"\/dns-query\{\?dns\}" is no path/],
+  ],
+  ['upstream by https without address', dns('  forward: { upstreams: ["https://dns.test/q"] }'), [/"dns.test"/]],
   [
     'hairpin without addresses',
     dns('  hairpin: { ingressDomains: [a.test] }'),
@@ -640,7 +647,7 @@ t.test('timeouts of a pool: what it does not say is the proxy’s', (t) => {
 
 t.test('defaults', (t) => {
   const { proxy, dns, admin, workers, stateDir, ra } = config(
-    'proxy:\n  listeners: [{ name: l, bind: ["[::]:80"], pool: p }]\n  pools: { p: {} }\ndns: { listen: ["::1"], forward: { upstreams: ["::1", "tls://[::1]#a.test", "tcp://::1"] }, zones: [{ name: a.test, ns: [n.test] }] }\nra: [{ interface: e, pref64: { prefix: "64:ff9b::/96" }, rdnss: { servers: ["::1"] }, routes: [{ prefix: "fd00::/8" }] }]',
+    'proxy:\n  listeners: [{ name: l, bind: ["[::]:80"], pool: p }]\n  pools: { p: {} }\ndns: { listen: ["::1"], forward: { upstreams: ["::1", "tls://[::1]#a.test", "tcp://::1", "https://::1#a.test", "https://[::1]:8443/q?a=b"] }, zones: [{ name: a.test, ns: [n.test] }] }\nra: [{ interface: e, pref64: { prefix: "64:ff9b::/96" }, rdnss: { servers: ["::1"] }, routes: [{ prefix: "fd00::/8" }] }]',
   );
   t.equal(workers, 'auto');
   t.equal(stateDir, '/var/lib/v6edge');
@@ -690,6 +697,8 @@ t.test('defaults', (t) => {
       { transport: 'udp', endpoint: { port: 53 } },
       { transport: 'tls', endpoint: { port: 853 }, serverName: 'a.test' },
       { transport: 'tcp', endpoint: { port: 53 } },
+      { transport: 'https', endpoint: { port: 443 }, path: '/dns-query', serverName: 'a.test' },
+      { transport: 'https', endpoint: { port: 8443 }, path: '/q?a=b', serverName: undefined },
     ],
     cache: { sizeBytes: 64 * 1024 ** 2, maxTtlSeconds: 86_400, maxNegativeTtlSeconds: 3600 },
   });

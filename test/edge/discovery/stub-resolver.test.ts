@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import http2 from 'node:http2';
 import { type AddressInfo, createServer } from 'node:net';
 import tls from 'node:tls';
 import t, { type Test } from 'tap';
@@ -113,4 +114,26 @@ t.test('TLS, known by an authority of its own', async (t) => {
   const answer = await askServers({ clock: systemClock, servers, ca: () => certificate }, query);
   t.equal(parseMessage(answer).rcode, RCODE.NXDOMAIN);
   await t.rejects(askServers({ clock: systemClock, servers }, query), { code: 'V6_LOOKUP', message: /self-signed/ });
+});
+
+t.test('HTTPS, known by an authority of its own; the answer has the id that was asked with', async (t) => {
+  const { certificate, key } = makeCertificate(t, 'dns.test');
+  const server = http2.createSecureServer({ cert: certificate, key });
+  let status = 200;
+  server.on('sessionError', () => {});
+  server.on('stream', (stream) => {
+    stream.resume().on('error', () => {});
+    stream.respond({ ':status': status, 'content-type': 'application/dns-message' });
+    stream.end(Buffer.from(reply(RCODE.NXDOMAIN)).fill(0, 0, 2));
+  });
+  server.listen(0, '::1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const endpoint = parseInetEndpoint(`[::1]:${(server.address() as AddressInfo).port}`);
+  const servers = () => [{ transport: 'https' as const, endpoint, serverName: 'dns.test', path: '/dns-query' }];
+  const context = { clock: systemClock, servers, ca: () => certificate };
+  t.match(parseMessage(await askServers(context, query)), { id: 77, rcode: RCODE.NXDOMAIN });
+  await t.rejects(askServers({ clock: systemClock, servers }, query), { code: 'V6_LOOKUP', message: /self-signed/ });
+  status = 503;
+  await t.rejects(askServers(context, query), { code: 'V6_LOOKUP', message: /HTTP status 503/ });
 });
