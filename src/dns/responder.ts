@@ -18,15 +18,15 @@ import { LoopNotice } from './forwarder/loop.ts';
 import type { Hairpin } from './hairpin.ts';
 import { Handoffs } from './handoffs.ts';
 import type { Identity } from './identity.ts';
+import { KeptAnswers } from './kept-answers.ts';
 import { type Origin, Outstanding } from './origin.ts';
 import type { OwnCookies } from './own-cookies.ts';
 import { Pending } from './pending.ts';
 import type { AnswerSource, QueryLog } from './query-log.ts';
 import { HEADER_LENGTH, NO_NSID, QueryView } from './query-view.ts';
-import { addressTo, failureMessage, roomFor, writeRcode, writeTruncated } from './reply.ts';
+import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
 import { FORWARDED_WAIT, OTHER_ZONES, zoneCounter } from './slot-counters.ts';
 import type { Handoff } from './snapshot.ts';
-import { readUint16, writeUint16 } from './wire/bytes.ts';
 import { MessageWriter } from './wire/message.ts';
 import { VERDICT } from './wire/query.ts';
 import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
@@ -35,16 +35,9 @@ import { ZoneReply } from './zone-reply.ts';
 
 /** Error answers of one client network share a bucket of the rate limit, whatever was asked. */
 const ERRORS = 0x5eed;
-/** After a failure a stale answer is given at once for so long (RFC 8767 §5). */
-const STALE_RETRY_SECONDS = 30;
 /** How long a client waits for better than a stale answer. */
 const PATIENCE_MS = 1800;
-const FIRST_FAILURE_SECONDS = 1;
-/** RFC 9520 §3.2: failures are remembered at least a second, at most five minutes. */
-const MAX_FAILURE_SECONDS = 60;
 const MAX_MESSAGE = 65535;
-/** The longest question, 255 + 2 + 2, in whole words. */
-const QUESTION_BYTES = 260;
 
 /** What the responder needs from its thread; `cookies`, `ownCookies`, `cache` and `forwarder` may be replaced. */
 export interface ResponderContext {
@@ -74,14 +67,9 @@ export class Responder {
   readonly #scratchWords = new Uint32Array(this.#scratch.buffer, this.#scratch.byteOffset, this.#scratch.length >> 2);
   readonly #writer = new MessageWriter();
   readonly #later = new QueryView(Buffer.alloc(MAX_MESSAGE + 1));
-  readonly #questionBytes = Buffer.alloc(QUESTION_BYTES);
-  readonly #questionWords = new Uint32Array(
-    this.#questionBytes.buffer,
-    this.#questionBytes.byteOffset,
-    QUESTION_BYTES >> 2,
-  );
   readonly #outstanding = new Outstanding();
   readonly #handoffs: Handoffs;
+  readonly #kept: KeptAnswers;
   /** Where the answer just written came from, and the code of one to what is no plain query: for the query log. */
   #source: AnswerSource = 'none';
   #specialRcode: number = RCODE.NOERROR;
@@ -90,6 +78,7 @@ export class Responder {
 
   constructor(context: ResponderContext) {
     this.#context = context;
+    this.#kept = new KeptAnswers(context);
     this.#handoffs = new Handoffs(context, this.#outstanding);
     this.#loops = new LoopNotice(context);
   }
@@ -200,26 +189,7 @@ export class Responder {
 
   /** Keeps what the forwarder learnt; called before those who wait are answered. */
   settled(question: Uint8Array, key: number, answer: ForwardAnswer | undefined, error: number): void {
-    const { cache, log } = this.#context;
-    const now = this.#now;
-    if (answer !== undefined) {
-      if (answer.ttl > 0) {
-        const lifetime = { ttl: answer.ttl, authoritative: false, failure: false };
-        cache.insert(answer.message, answer.questionLength, answer.ttlOffsets, key, now, lifetime);
-      }
-      return;
-    }
-    if (log.debugEnabled) {
-      log.debug({ question: Buffer.from(question).toString('latin1'), error }, 'no answer from upstreams');
-    }
-    const found = this.#lookup(question, key, now);
-    if (found === STALE) {
-      cache.noteFailedRefresh(now + STALE_RETRY_SECONDS);
-    } else if (found !== FRESH) {
-      const ttl = Math.min(MAX_FAILURE_SECONDS, Math.max(FIRST_FAILURE_SECONDS, cache.failureSeconds(now) * 2));
-      const lifetime = { ttl, authoritative: false, failure: true };
-      cache.insert(failureMessage(question), question.length, [], key, now, lifetime);
-    }
+    this.#kept.settled(question, key, answer, error, this.#now);
   }
 
   /** Calls `run` as soon as nobody waits for an answer. */
@@ -366,7 +336,7 @@ export class Responder {
         return writeRcode(view, RCODE.REFUSED, this.#recursionAvailable, out, at);
       }
       if (stale && cache.failedLately(now)) return this.#stale(view, limit, out, words, at, now);
-      if (!stale && this.#isAbsent(view, now)) return this.#absent(view, limit, out, words, at, now);
+      if (!stale && this.#kept.isAbsent(view, now)) return this.#absent(view, limit, out, words, at, now);
       counters.add(COUNT.CACHE_MISS);
     }
     const question = reply?.continuation ?? view.copyQuestion();
@@ -376,7 +346,7 @@ export class Responder {
       counters.add(zoneCounter(reply.slot, RCODE.NOERROR));
       return this.#write(view, reply.continued(ingress, this.#writer), limit, out, at);
     }
-    if (reply !== undefined && this.#lookup(question, view.key, now) === FRESH) {
+    if (reply !== undefined && this.#kept.lookup(question, view.key, now) === FRESH) {
       const rest = new Uint8Array(cache.messageLength + 3);
       const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
       counters.add(COUNT.ZONE);
@@ -404,18 +374,6 @@ export class Responder {
     this.#source = 'none';
     view.extendedError = outcome === UNAVAILABLE ? EDE.NO_REACHABLE_AUTHORITY : EDE.OTHER;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
-  }
-
-  /** Whether the name is known not to exist, having been asked for with another type (RFC 2308 §5): addresses mostly. */
-  #isAbsent(view: QueryView, now: number): boolean {
-    const { cache } = this.#context;
-    const question = view.copyQuestion();
-    const other = view.type === TYPE.A ? TYPE.AAAA : TYPE.A;
-    writeUint16(question, question.length - 4, other);
-    if (this.#lookup(question, view.key, now) !== FRESH || cache.authoritative || cache.isFailure) return false;
-    const { bytes, messageOffset } = cache;
-    // An alias says that this name exists, and another does not.
-    return (bytes[messageOffset + 3]! & 15) === RCODE.NXDOMAIN && readUint16(bytes, messageOffset + 6) === 0;
   }
 
   #absent(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
@@ -467,7 +425,7 @@ export class Responder {
 
   #staleOrFailure(view: QueryView, limit: number, out: Buffer, at: number, error: number): number {
     const now = this.#now;
-    const found = this.#lookup(view.copyQuestion(), view.key, now);
+    const found = this.#kept.lookup(view.copyQuestion(), view.key, now);
     if (found === STALE) return this.#stale(view, limit, out, this.#scratchWords, at, now);
     this.#source = 'none';
     view.extendedError = error;
@@ -484,14 +442,6 @@ export class Responder {
   #truncate(view: QueryView, source: Uint8Array, header: number, out: Buffer, at: number): number {
     this.#context.counters.add(COUNT.TRUNCATED);
     return writeTruncated(view, source, header, out, at);
-  }
-
-  /** Looks a question up that stands alone. */
-  #lookup(question: Uint8Array, key: number, now: number): number {
-    const { cache } = this.#context;
-    this.#questionBytes.set(question);
-    const hash = cache.hash(this.#questionWords, 0, question.length);
-    return cache.lookup(this.#questionBytes, this.#questionWords, 0, question.length, hash, key, now);
   }
 
   #refresh(view: QueryView): void {
