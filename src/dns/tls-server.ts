@@ -149,6 +149,7 @@ class TlsConnection implements Origin, ReplySink {
   #pieceBytes = 0;
   #need = LENGTH_BYTES;
   #pending = 0;
+  #answering = false;
   #idle: Timer | undefined;
   /** The client has sent its last: it still gets its answers. */
   #ended = false;
@@ -245,6 +246,9 @@ class TlsConnection implements Origin, ReplySink {
 
   /** Answers what has come as far as the limits allow; then waits, or lets the client go that has all it asked for. */
   #go(): void {
+    // An answer that is there at once ends its wait while it is being written, in memory that all messages share.
+    if (this.#answering) return;
+    this.#answering = true;
     while (this.#open && this.#wantsQueries && this.#received.length >= LENGTH_BYTES) {
       const end = LENGTH_BYTES + this.#received.readUInt16BE(0);
       this.#need = end;
@@ -254,6 +258,7 @@ class TlsConnection implements Origin, ReplySink {
       this.#received = this.#received.subarray(end);
       this.#message(message);
     }
+    this.#answering = false;
     if (!this.#open) return;
     if (!this.#wantsQueries) this.#socket.pause();
     else if (this.#ended && this.#pending === 0) this.#socket.end();

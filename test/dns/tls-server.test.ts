@@ -10,6 +10,7 @@ import { parseAddress } from '../../src/core/address.ts';
 import { FakeClock } from '../../src/core/clock.ts';
 import { COUNT, GAUGE } from '../../src/dns/counters.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
+import { nameToText } from '../../src/dns/wire/name.ts';
 import { RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { makeCertificate } from './certificate.ts';
 import {
@@ -116,6 +117,24 @@ t.test('more questions at once than are taken at once', async (t) => {
   const ids = new Set<number>();
   for (let i = 0; i < 500; i++) ids.add((await next()).readUInt16BE(0));
   t.equal(ids.size, 500);
+});
+
+t.test('many at once that nobody can answer: each gets its own error', async (t) => {
+  const upstream = await FakeUpstream.start(t, () => undefined);
+  await upstream.stop();
+  const server = await start(t, { upstreams: [upstream.config], forward: { timeoutMs: 200 } });
+  for (let i = 0; server.bench.engine.upstreams()[0]!.state !== 'down'; i++) await server.bench.ask(`first${i}.test`);
+  const { socket, next } = await connect(t, server);
+  socket.write(Buffer.concat(Array.from({ length: 200 }, (_, id) => frame(query(`n${id}.test`, { id })))));
+  const got: unknown[] = [];
+  for (let i = 0; i < 200; i++) {
+    const { id, rcode, questions } = parseMessage(await next());
+    got.push([id, rcode, nameToText(questions[0]!.name)]);
+  }
+  t.strictSame(
+    got,
+    Array.from({ length: 200 }, (_, id) => [id, RCODE.SERVFAIL, `n${id}.test`]),
+  );
 });
 
 t.test('who is silent is let go, who sends no TLS too, who is not allowed at once', async (t) => {
