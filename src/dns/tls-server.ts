@@ -1,6 +1,6 @@
 /**
- * DNS over TLS on one address (RFC 7858): framing, limits and manners as over TCP (tcp-server.ts), by Node's own TLS. Each data
- * thread has a socket of its own; clients outside `allow` are let go before the handshake.
+ * DNS over TLS on one address (RFC 7858): framing, limits and manners as over TCP (tcp-server.ts), by Node's own TLS; answers
+ * are padded. Each data thread has a socket of its own; clients outside `allow` are let go before the handshake.
  */
 import type { Server, Socket } from 'node:net';
 import { createServer, type Server as NodeTlsServer, type TLSSocket } from 'node:tls';
@@ -10,6 +10,7 @@ import { observe } from '../core/histogram.ts';
 import type { DnsTlsConfig } from './config.ts';
 import { COUNT, GAUGE } from './counters.ts';
 import type { Origin, ReplySink } from './origin.ts';
+import { Padding } from './padding.ts';
 import { LOCAL_WAIT } from './slot-counters.ts';
 import { IDLE_MS, MAX_PENDING, MAX_PER_CLIENT, MAX_UNSENT, type TcpShared } from './tcp-server.ts';
 import type { ServerContext } from './udp-server.ts';
@@ -143,6 +144,7 @@ class TlsConnection implements Origin, ReplySink {
   readonly #clientWords = new Uint32Array(4);
   readonly #local: InetEndpoint;
   readonly #closed: () => void;
+  readonly #padding = new Padding();
   /** What has come of messages not answered yet: whole to `#need` octets at least, or in pieces that are not put together before. */
   #received: Buffer = Buffer.alloc(0);
   #pieces: Buffer[] = [];
@@ -200,9 +202,11 @@ class TlsConnection implements Origin, ReplySink {
 
   send(bytes: Buffer, start: number, length: number): void {
     if (!this.#open) return;
-    const frame = Buffer.allocUnsafe(LENGTH_BYTES + length);
-    frame.writeUInt16BE(length, 0);
+    const extra = this.#padding.extra(bytes.subarray(start, start + length));
+    const frame = Buffer.alloc(LENGTH_BYTES + length + extra);
+    frame.writeUInt16BE(length + extra, 0);
     bytes.copy(frame, LENGTH_BYTES, start, start + length);
+    if (extra > 0) this.#padding.write(frame.subarray(LENGTH_BYTES), extra);
     this.#socket.write(frame);
   }
 

@@ -213,6 +213,45 @@ t.test('kdig is content', async (t) => {
   t.match(stdout, /TLS session/);
   t.match(stdout, /status: NOERROR/);
   t.notMatch(stdout + stderr, /WARNING|malformed/i);
+  const short = ['@127.0.0.1', '-p', String(server.port), '+tls', '+edns', '+padding', 'a.own.test', 'AAAA'];
+  const padded = await run('kdig', short);
+  t.match(padded.stdout, /PADDING: \d+ B/);
+  t.match(padded.stdout, /Received 468 B/);
+  t.notMatch(padded.stdout + padded.stderr, /WARNING|malformed/i);
+});
+
+t.test('answers are padded to blocks for who sends EDNS, whatever they are', async (t) => {
+  const upstream = await FakeUpstream.start(t, ({ message }) => reply(message, { answers: [aaaa('out.test', 1)] }));
+  const server = await start(t, {
+    upstreams: [upstream.config],
+    settings: { identity: { version: '', id: 'edge-1' } },
+  });
+  const { socket, next } = await connect(t, server);
+  const cookie = { code: 10, data: new Uint8Array(8) };
+  const nsid = { code: 3, data: new Uint8Array(0) };
+  const cases: [string, Uint8Array, number][] = [
+    ['our zone', query('a.own.test', { edns: { udpSize: 512 } }), RCODE.NOERROR],
+    ['no such name', query('b.own.test', { edns: { udpSize: 512, do: true } }), RCODE.NXDOMAIN],
+    ['forwarded', query('out.test', { edns: { udpSize: 512 } }), RCODE.NOERROR],
+    ['from the cache', query('out.test', { edns: { udpSize: 512 } }), RCODE.NOERROR],
+    ['cookie, name', query('a.own.test', { edns: { udpSize: 512, options: [cookie, nsid] } }), RCODE.NOERROR],
+    ['version 1', query('a.own.test', { edns: { udpSize: 512, version: 1 } }), 0],
+    ['long', query('big.own.test', { type: TYPE.TXT, edns: { udpSize: 512 } }), RCODE.NOERROR],
+  ];
+  for (const [name, bytes, rcode] of cases) {
+    socket.write(frame(bytes));
+    const answer = await next();
+    t.equal(answer.length % 468, 0, name);
+    const { edns, rcode: got } = parseMessage(answer);
+    t.equal(got & 15, rcode);
+    t.ok(edns!.options.some(({ code, data }) => code === 12 && data.every((octet) => octet === 0)));
+    t.equal(
+      edns!.options.some(({ code }) => code === 10),
+      name.startsWith('cookie'),
+    );
+  }
+  socket.write(frame(query('a.own.test')));
+  t.not((await next()).length % 468, 0, 'without EDNS there is nothing to pad in');
 });
 
 t.test('as an upstream, known by a certificate of its own authority (caFile)', async (t) => {
