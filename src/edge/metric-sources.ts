@@ -33,6 +33,7 @@ import type { Edge } from './edge.ts';
 import { joinCounters } from './join/counters.ts';
 import { roles } from './join/state.ts';
 import { Metrics, type Slot } from './metrics.ts';
+import { addRaMetrics } from './ra-metrics.ts';
 import { version } from './version.ts';
 
 /** All metrics of a daemon. */
@@ -110,6 +111,7 @@ export function edgeMetrics(edge: Edge): Metrics {
   );
   metrics.addTable(raCounters, (index) => edge.raCounters.get(index), 'counter');
   metrics.addTable(raGauges, (index) => edge.raCounters.gauge(index), 'gauge');
+  addRaMetrics(metrics, () => edge.ra.status());
   metrics.addTable(joinCounters, (index) => edge.joinCounters.get(index), 'counter');
   metrics.addSamples(
     { name: 'v6edge_join_nodes', help: 'Nodes that joined and were not removed, by role.' },

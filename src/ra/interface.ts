@@ -208,7 +208,7 @@ export class RaInterface {
   status(): RaInterfaceStatus {
     const iso = (at: number): string => new Date(at).toISOString();
     const current = this.#speech.current();
-    const { last, lastError } = this.#transmitter;
+    const { last, lastMulticastAt, lastError } = this.#transmitter;
     const asked = this.#lastSolicitation;
     return {
       interface: this.name,
@@ -217,6 +217,7 @@ export class RaInterface {
       reason: stateReasons[this.#state],
       source: this.#source === undefined ? undefined : formatAddress(this.#source),
       lastSent: last && { at: iso(last.at), to: last.to },
+      lastMulticast: lastMulticastAt === undefined ? undefined : iso(lastMulticastAt),
       nextMulticastInMs: this.#schedule.nextInMs,
       lastSolicitation: asked && { at: iso(asked.at), from: formatAddress(asked.from) },
       lastError,

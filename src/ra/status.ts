@@ -62,6 +62,8 @@ export interface RaInterfaceStatus {
   /** Source of what we send. */
   readonly source: string | undefined;
   readonly lastSent: { readonly at: string; readonly to: string } | undefined;
+  /** When all nodes were last told. */
+  readonly lastMulticast: string | undefined;
   readonly nextMulticastInMs: number | undefined;
   readonly lastSolicitation: { readonly at: string; readonly from: string } | undefined;
   /** errno's name of the last send if that failed. */

@@ -18,6 +18,7 @@ export class Transmitter {
   readonly #socket: Icmp6Sender;
   readonly #counters: RaInterfaceCounters;
   #last: { readonly at: number; readonly to: Address } | undefined;
+  #lastMulticastAt: number | undefined;
   #lastError: string | undefined;
 
   /** @param counters the interface's own, beside those of the engine */
@@ -40,7 +41,9 @@ export class Transmitter {
     }
     if (this.#lastError !== undefined) this.#context.log.info({}, 'router advertisements can be sent again');
     this.#lastError = undefined;
-    this.#last = { at: this.#context.clock.wall(), to };
+    const at = this.#context.clock.wall();
+    this.#last = { at, to };
+    if (to === ALL_NODES) this.#lastMulticastAt = at;
     return true;
   }
 
@@ -55,6 +58,11 @@ export class Transmitter {
   /** The last advertisement that left. */
   get last(): { readonly at: number; readonly to: string } | undefined {
     return this.#last === undefined ? undefined : { at: this.#last.at, to: formatAddress(this.#last.to) };
+  }
+
+  /** When all nodes were last told, wall-clock milliseconds. */
+  get lastMulticastAt(): number | undefined {
+    return this.#lastMulticastAt;
   }
 
   /** errno's name of the last send if that failed. */
