@@ -315,6 +315,19 @@ export class DnsControl {
   }
 
   /**
+   * Tells the secondaries of a zone what serial it has, as after a change. Returns whom.
+   * @throws {ValueError} if there is no such zone, nobody to tell, or nothing of it to tell
+   */
+  notify(zone: string): readonly string[] {
+    const served = this.#mustFind(zone);
+    const { notify: targets } = served.config.transfer;
+    if (targets.length === 0) throw new ValueError(`zone ${zone} has nobody to notify: transfer.notify is empty`);
+    if (served.zone.unavailable) throw new ValueError(`zone ${zone} has no data that are still good`);
+    this.#notify(served.zone);
+    return targets.map(formatEndpoint);
+  }
+
+  /**
    * The records of a zone, or those of a name or type in it.
    * @throws {ValueError} if there is no such zone
    */

@@ -277,6 +277,10 @@ export class EdgeSource implements AdminSource {
     this.#edge.dns.refresh(zone, whole);
   }
 
+  notifyZone(zone: string): readonly string[] {
+    return this.#edge.dns.notify(zone);
+  }
+
   flushCache(name: Uint8Array | undefined): void {
     this.#edge.threads.broadcast({ kind: 'flush-cache', name });
   }

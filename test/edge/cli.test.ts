@@ -167,6 +167,8 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     '/v1/pools/a%2Fb/members/w1?force=true': { pool: 'a/b', member: 'w1', removed: true },
     '/v1/pools/a%2Fb/members': { ...member, name: 'w3', state: 'down', weight: 50 },
     '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined, role: 'primary' }],
+    '/v1/zones/a.test/notify': { zone: 'a.test', notified: ['[::1]:53', '[::2]:53'] },
+    '/v1/dns/cache/flush': { flushed: 'b.test' },
     '/v1/zones/b.test/refresh': { zone: 'b.test', whole: true },
     '/v1/zones/a.test/records?name=l.a.test': [
       {
@@ -247,6 +249,12 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     'b.test: its primaries are being asked; v6edge zones shows what came of it\n',
   );
   t.equal(seen.at(-1), 'POST /v1/zones/b.test/refresh - application/json {"whole":true}');
+  t.equal(await see('notify', 'a.test'), 'a.test: telling [::1]:53, [::2]:53\n');
+  t.match(seen.at(-1), /^POST \/v1\/zones\/a\.test\/notify /);
+  t.equal(await see('flush', 'b.test'), 'forgotten: b.test\n');
+  t.equal(seen.at(-1), 'POST /v1/dns/cache/flush - application/json {"name":"b.test"}');
+  await see('flush');
+  t.equal(seen.at(-1), 'POST /v1/dns/cache/flush - application/json {}');
   t.match(
     await see('records', 'a.test', '--type', 'A'),
     /x\.a\.test +60 +A +192\.0\.2\.1\nx\.a\.test +60 +A +192\.0\.2\.2\n/,
@@ -305,6 +313,8 @@ t.test('help of every command', async (t) => {
     'member',
     'zones',
     'refresh',
+    'notify',
+    'flush',
     'records',
     'ra',
     'reload',

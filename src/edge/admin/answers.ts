@@ -28,6 +28,7 @@ export type AnswerName =
   | 'Record'
   | 'ZoneChange'
   | 'ZoneRefresh'
+  | 'ZoneNotify'
   | 'Nodes'
   | 'Node'
   | 'NodeRemoved'
@@ -326,6 +327,7 @@ export const answers: Readonly<Record<AnswerName, AnswerDescription>> = {
   Record: json('the RRset', record),
   ZoneChange: json('changed, and on disk', object({ zone: z.string(), serial: count })),
   ZoneRefresh: json('the primaries are being asked', object({ zone: z.string(), whole: z.boolean() })),
+  ZoneNotify: json('the secondaries are being told', object({ zone: z.string(), notified: z.array(z.string()) })),
   Nodes: json('all nodes', z.array(node)),
   Node: json('the node', node),
   NodeRemoved: json(

@@ -28,7 +28,9 @@ export const recordSet = section({
 
 /** What to forget. */
 export const cacheFlush = section({
-  name: parsed({ kind: 'domain name' }, readDomainName).optional().describe('this name alone; without it all'),
+  name: parsed({ kind: 'domain name' }, readDomainName)
+    .optional()
+    .describe('this name and all below it; without it everything'),
 });
 
 /** How a secondary zone's primaries are asked. */

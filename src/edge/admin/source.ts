@@ -276,7 +276,9 @@ export interface AdminSource {
   ): Promise<ZoneChangeReport>;
   /** Asks the primaries of a secondary zone; `whole` = all of it, whatever its serial. @throws {ValueError} */
   refreshZone(zone: string, whole: boolean): void;
-  /** All of it, or what is cached of one name. */
+  /** Sends NOTIFY to the secondaries of a zone. Returns their endpoints. @throws {ValueError} */
+  notifyZone(zone: string): readonly string[];
+  /** All of it, or what is cached of a name and of all below it. */
   flushCache(name: Uint8Array | undefined): void;
   /** What is wrong with the edge, and with which nodes. */
   doctor(): Promise<EdgeReport>;

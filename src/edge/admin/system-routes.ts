@@ -77,7 +77,7 @@ export const systemRoutes: readonly Route[] = [
   defineRoute({
     method: 'POST',
     url: '/v1/dns/cache/flush',
-    summary: 'forgets cached answers: all, or those of one name',
+    summary: 'forgets cached answers: all, or those of a name and of the names below it',
     body: async () => (await import('./bodies.ts')).cacheFlush,
     bodyOptional: true,
     answers: { 200: 'Flushed' },

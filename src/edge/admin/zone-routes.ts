@@ -71,6 +71,21 @@ export const zoneRoutes: readonly Route[] = [
     },
   }),
   defineRoute({
+    method: 'POST',
+    url: '/v1/zones/:zone/notify',
+    summary: 'tells the secondaries in `transfer.notify` what serial the zone has (NOTIFY, RFC 1996)',
+    answers: { 202: 'ZoneNotify' },
+    problems: [404],
+    handle: (source, { params }) => {
+      const zone = existingZone(source, params.zone!);
+      try {
+        return { status: 202, body: { zone, notified: source.notifyZone(zone) } };
+      } catch (error) {
+        throw error instanceof ValueError ? new ProblemError(400, error.message) : error;
+      }
+    },
+  }),
+  defineRoute({
     method: 'GET',
     url: '/v1/zones/:zone/records',
     summary: 'records of a zone; `Accept: text/dns` gives the whole as a zone file (RFC 4027)',

@@ -121,6 +121,15 @@ t.test('the whole zone first, then differences after NOTIFY, all signed', async 
   t.match(secondary.published[0], { data: { unavailable: true } });
 });
 
+t.test('NOTIFY by order, without a change', async (t) => {
+  const { primary, secondary, counters } = await startPair(t);
+  t.strictSame(primary.control.notify(zone), [`[::1]:${secondary.port}`]);
+  while (counters.get(notifyCounter('accepted')) === 0) await turn();
+  t.equal(text(secondary), text(primary));
+  t.throws(() => secondary.control.notify(zone), { code: 'V6_VALUE', message: /transfer\.notify is empty/ });
+  t.throws(() => primary.control.notify('no.test'), { code: 'V6_VALUE', message: /no\.test/ });
+});
+
 t.test('many changes at once come as one transfer, a large zone in many messages', async (t) => {
   const { primary, secondary } = await startPair(t);
   const rounds = 8;

@@ -59,6 +59,11 @@ function setUp() {
       if (refusal instanceof ValueError) throw refusal;
       calls.push([zone, whole]);
     },
+    notifyZone(zone: string) {
+      if (refusal instanceof ValueError) throw refusal;
+      calls.push(zone);
+      return ['[fd00::53]:53'];
+    },
     flushCache: (name: Uint8Array | undefined) => calls.push(name && nameToText(name)),
   };
   const app = buildApp('unix', undefined, source as unknown as AdminSource, new MemoryLogger());
@@ -113,6 +118,7 @@ const bad: readonly Case[] = [
   ['delete a type that is not there', ['DELETE', '/v1/zones/a.test/records/x.a.test/AAAA'], 404, /no AAAA records/],
   ['refresh of no such zone', ['POST', '/v1/zones/b.test/refresh'], 404, /b\.test/],
   ['refresh of what', ['POST', '/v1/zones/a.test/refresh', { whole: 'x' }], 400, /whole: /],
+  ['notify of no such zone', ['POST', '/v1/zones/b.test/notify'], 404, /b\.test/],
   ['flush of no name', ['POST', '/v1/dns/cache/flush', { name: 'a..b' }], 400, /name: .*empty label/],
   ['flush of a number', ['POST', '/v1/dns/cache/flush', { name: 5 }], 400, /name: 5 is a number/],
   ['flush of something else', ['POST', '/v1/dns/cache/flush', { nmae: 'a' }], 400, /unknown: nmae/],
@@ -177,6 +183,11 @@ t.test('changes', async (t) => {
   t.strictSame(calls.pop(), ['a.test', false]);
   await send('POST', '/v1/zones/a.test/refresh', { whole: true });
   t.strictSame(calls.pop(), ['a.test', true]);
+  t.match(await send('POST', '/v1/zones/A.test/notify'), {
+    status: 202,
+    json: { zone: 'a.test', notified: ['[fd00::53]:53'] },
+  });
+  t.equal(calls.pop(), 'a.test');
   t.match(await send('POST', '/v1/dns/cache/flush'), { status: 200, json: { flushed: 'everything' } });
   t.equal(calls.pop(), undefined);
   t.match(await send('POST', '/v1/dns/cache/flush', { name: 'A.test.' }), { status: 200, json: { flushed: 'a.test' } });
@@ -206,6 +217,7 @@ t.test('over TCP a change needs the token', async (t) => {
     ['PUT', records],
     ['DELETE', records],
     ['POST', '/v1/dns/cache/flush'],
+    ['POST', '/v1/zones/a.test/notify'],
   ] as const) {
     t.equal((await app.inject({ method, url, headers: { host: 'localhost' } })).statusCode, 401, `${method} ${url}`);
   }

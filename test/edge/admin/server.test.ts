@@ -138,6 +138,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
     setRecords: async (zone) => ({ zone, serial: 6 }),
     deleteRecords: async (zone) => ({ zone, serial: 6 }),
     refreshZone: () => undefined,
+    notifyZone: () => ['[::1]:53'],
     flushCache: () => undefined,
     doctor: async () => ({ healthy: true, since: 0, findings: [], nodes: [], more: 0 }),
     doctorOf: async () => {

@@ -32,6 +32,29 @@ export function dnsCommands(parser: Argv, context: CliContext): Argv {
         ),
     )
     .command(
+      'notify <zone>',
+      'tell the secondaries of a zone what serial it has',
+      (y) => apiOptions(y.positional('zone', { type: 'string', demandOption: true })),
+      (args) =>
+        show<{ zone: string; notified: string[] }>(
+          args,
+          context,
+          `/v1/zones/${encodeURIComponent(args.zone)}/notify`,
+          (answer) => `${answer.zone}: telling ${answer.notified.join(', ')}\n`,
+          { method: 'POST' },
+        ),
+    )
+    .command(
+      'flush [name]',
+      'forget cached answers: all, or those of a name and of the names below it',
+      (y) => apiOptions(y.positional('name', { type: 'string' })),
+      (args) =>
+        show<{ flushed: string }>(args, context, '/v1/dns/cache/flush', (answer) => `forgotten: ${answer.flushed}\n`, {
+          method: 'POST',
+          body: args.name === undefined ? {} : { name: args.name },
+        }),
+    )
+    .command(
       'records <zone>',
       'records of a zone',
       (y) =>
