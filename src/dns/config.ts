@@ -35,6 +35,8 @@ export interface UpdateRule {
   readonly leaseSeconds: number | undefined;
   /** Set: records must lead to the key's own name (the target of SRV, PTR's name); `types` are of these alone then. */
   readonly target?: 'self' | undefined;
+  /** What A and AAAA records may be added for; undefined or empty = every address. */
+  readonly addresses?: readonly Cidr[] | undefined;
 }
 
 export interface SoaConfig {

@@ -45,6 +45,8 @@ interface Rule {
   readonly other: Grant | undefined;
   readonly any: Grant | undefined;
   readonly target: 'self' | undefined;
+  /** Empty = every address. */
+  readonly addresses: readonly Cidr[];
   readonly text: string;
 }
 
@@ -72,12 +74,21 @@ export class UpdatePolicy {
     return this.#rulesFor(who).some((rule) => isAbout(rule, who));
   }
 
-  /** What the first rule that covers a record's owner and type, and where it leads, grants; undefined if there is none. */
-  grant(who: Requester, owner: NameKey, type: number, leadsTo: LeadsTo = () => false): Grant | undefined {
+  /**
+   * What the first rule that covers a record's owner and type, and where it leads, grants; undefined if there is none.
+   * @param address that an A or AAAA record adds; undefined = none is added
+   */
+  grant(
+    who: Requester,
+    owner: NameKey,
+    type: number,
+    leadsTo: LeadsTo = () => false,
+    address?: Uint8Array,
+  ): Grant | undefined {
     for (const rule of this.#rulesFor(who)) {
       if (!isAbout(rule, who) || !covers(rule, who.key, owner)) continue;
       const grant = grantOf(rule, type);
-      if (grant === undefined) continue;
+      if (grant === undefined || !allowsAddress(rule, address)) continue;
       if (rule.target === undefined) return grant;
       if (leadsTo(who.key)) return { ...grant, target: who.key };
     }
@@ -85,7 +96,7 @@ export class UpdatePolicy {
   }
 
   /** Why `knows` or `grant` said no, for the log: which rules came near, and what they lack. */
-  explain(who: Requester, owner?: NameKey, type?: number): string {
+  explain(who: Requester, owner?: NameKey, type?: number, address?: Uint8Array): string {
     const named = this.#rulesFor(who).filter((rule) => rule.keys.some((key) => matchesKey(key, who.key)));
     if (named.length === 0) return 'no rule of the zone names the key';
     const here = named.filter((rule) => isAbout(rule, who));
@@ -93,6 +104,8 @@ export class UpdatePolicy {
     if (here.length === 0) return `${list(named)}: not from ${formatAddress(who.address)}`;
     const covering = owner === undefined ? [] : here.filter((rule) => covers(rule, who.key, owner));
     const typed = covering.filter((rule) => type !== undefined && grantOf(rule, type) !== undefined);
+    const outside = typed.filter((rule) => !allowsAddress(rule, address));
+    if (outside.length > 0) return `${list(outside)}: not this address`;
     if (typed.length > 0) return `${list(typed)}: not what leads to another name`;
     if (covering.length > 0) return `${list(covering)}: not this type`;
     return `${list(here)}: not this name`;
@@ -108,7 +121,7 @@ function readRule(zone: NameKey, rule: UpdateRule, number: number): Rule {
   const asterisk = rule.match === 'wildcard' && name.startsWith(ASTERISK);
   const subject = rule.name === undefined ? '' : ` ${rule.name}`;
   const text = `rule ${number} (${rule.keys.join(', ')} ${rule.match}${subject})`;
-  const { maxRecords, leaseSeconds, target } = rule;
+  const { maxRecords, leaseSeconds, target, addresses = [] } = rule;
   const grant = (maxOfType: number): Grant => ({ text, maxOfType, maxRecords, leaseSeconds });
   const types = new Map(rule.types.map(readTypeLimit).map(({ type, max }) => [type, grant(max)]));
   return {
@@ -120,6 +133,7 @@ function readRule(zone: NameKey, rule: UpdateRule, number: number): Rule {
     other: types.size === 0 ? grant(0) : undefined,
     any: types.get(TYPE.ANY),
     target,
+    addresses,
     text,
   };
 }
@@ -141,6 +155,10 @@ function isAbout(rule: Rule, who: Requester): boolean {
   if (rule.from.length === 0) return true;
   const { bytes } = unmapAddress(who.address);
   return rule.from.some((cidr) => cidrContains(cidr, bytes));
+}
+
+function allowsAddress({ addresses }: Rule, address: Uint8Array | undefined): boolean {
+  return address === undefined || addresses.length === 0 || addresses.some((cidr) => cidrContains(cidr, address));
 }
 
 /** A rule's key may be a wildcard: every key below (as BIND's identity field has it). */

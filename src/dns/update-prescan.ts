@@ -42,15 +42,21 @@ export function checkPolicy(
     const owner = nameKey(record.name);
     // Deleting a name deletes what it has: each type must be granted.
     const types = record.type === TYPE.ANY ? view.rrsets(owner).map(({ rrset }) => rrset.type) : [record.type];
+    const address = addedAddress(record);
     let grant: Grant | undefined;
     for (const type of types) {
-      grant = policy.grant(who, owner, type, (target) => leadsTo(target, record, type, view));
+      grant = policy.grant(who, owner, type, (target) => leadsTo(target, record, type, view), address);
       if (grant !== undefined) continue;
       const what = `${recordText(record)}${type === record.type ? '' : ` (has ${typeToText(type)})`}`;
-      throw new Refusal(RCODE.REFUSED, `${what}: ${policy.explain(who, owner, type)}`);
+      throw new Refusal(RCODE.REFUSED, `${what}: ${policy.explain(who, owner, type, address)}`);
     }
     return grant;
   });
+}
+
+/** What an A or AAAA record that is to be added leads to: taking one away is nothing that `addresses` of a rule is about. */
+function addedAddress({ class: cls, type, rdata }: ResourceRecord): Uint8Array | undefined {
+  return cls === CLASS.IN && (type === TYPE.A || type === TYPE.AAAA) ? rdata : undefined;
 }
 
 /** Holds the rules' limits against what the records made of the zone: who is at a limit may still replace. @throws {Refusal} */

@@ -57,6 +57,34 @@ t.test('rules', (t) => {
   t.end();
 });
 
+t.test('addresses that may be added', (t) => {
+  const addresses = [parseCidr('fd00:6:6::/64'), parseCidr('192.0.2.0/24')];
+  const limited = updateRule('k', 'zonesub', undefined, ['A', 'AAAA', 'TXT'], { addresses });
+  const rows: [rules: UpdateRule[], address: string | undefined, type: string, granted: boolean][] = [
+    [[limited], 'fd00:6:6::1', 'AAAA', true],
+    [[limited], 'fd00:6:7::1', 'AAAA', false],
+    [[limited], '::ffff:192.0.2.1', 'AAAA', false],
+    [[limited], '192.0.2.1', 'A', true],
+    [[limited], '192.0.3.1', 'A', false],
+    // Deleted, or a type without addresses.
+    [[limited], undefined, 'AAAA', true],
+    [[limited], undefined, 'TXT', true],
+    // The next rule may still grant it.
+    [[limited, rule('name', 'a.cluster.test', ['AAAA'])], 'fd00:6:7::1', 'AAAA', true],
+    [[updateRule('k', 'zonesub', undefined, [], { addresses: [] })], 'fd00:6:7::1', 'AAAA', true],
+  ];
+  for (const [rules, address, type, granted] of rows) {
+    const policy = new UpdatePolicy(zone, rules);
+    const bytes = address === undefined ? undefined : parseAddress(address).bytes;
+    const grant = policy.grant(from('k'), key('a.cluster.test'), typeFromText(type), undefined, bytes);
+    t.equal(grant !== undefined, granted, `${rules.length} ${address} ${type}`);
+  }
+  const policy = new UpdatePolicy(zone, [limited]);
+  const { bytes } = parseAddress('fd00:6:7::1');
+  t.match(policy.explain(from('k'), key('a.cluster.test'), 28, bytes), /^rule 1 .*: not this address$/);
+  t.end();
+});
+
 t.test('keys', (t) => {
   const rows: [keys: string[], match: UpdateMatch, who: string, owner: string, granted: boolean][] = [
     [['old', 'new'], 'zonesub', 'old', 'a.cluster.test', true],

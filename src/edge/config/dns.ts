@@ -192,6 +192,11 @@ const updateRule = section({
   target: choice(['self'])
     .optional()
     .describe('with `types` of SRV and PTR alone: records that lead to the key’s own name, and no others beside them'),
+  addresses: list(cidr())
+    .prefault([])
+    .describe(
+      'networks that added A and AAAA records must lead into; empty = anywhere. Types without addresses are not concerned',
+    ),
 }).transform(
   ({ key, lease, target, ...rest }): UpdateRule => ({
     ...rest,

@@ -126,6 +126,9 @@ export const join = section({
     .optional()
     .describe('of the nodes’ names; else the first of `dns.zones` that is ours and no reverse zone'),
   services,
+  addresses: list(cidr())
+    .prefault([])
+    .describe('networks that nodes’ own A and AAAA records must lead into; empty = anywhere'),
   cluster,
 }).describe('nodes join by one command; without this section they cannot');
 
@@ -160,7 +163,7 @@ export function completeJoin(
       parsed.zone === undefined ? 'no zone of dns.zones is ours' : `"${parsed.zone}" is no zone of ours in dns.zones`;
     fault(parsed.zone === undefined ? [] : ['zone'], `${wanted}: nodes announce their names there`);
   }
-  const { cluster, services, allow } = parsed;
+  const { cluster, services, allow, addresses } = parsed;
   if (cluster.podSubnet !== undefined && (cluster.podSubnet.length < 48 || cluster.podSubnet.length > 64)) {
     fault(['cluster', 'podSubnet'], 'its length is to be 48 to 64');
   }
@@ -192,6 +195,7 @@ export function completeJoin(
     ttlMs: parsed.ttl,
     zone: zone.name,
     reverseZones,
+    addresses,
     services: { worker: services.worker, 'control-plane': services.controlPlane },
     cluster: {
       ...cluster,

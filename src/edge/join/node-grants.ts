@@ -22,10 +22,11 @@ export function nodeDomain(name: string, zone: string): string {
 }
 
 /** A node's key with its rules, by zone. */
-export function nodeGrant(node: StoredNode, { zone, reverseZones, services }: JoinConfig): DynamicKey {
+export function nodeGrant(node: StoredNode, { zone, reverseZones, services, addresses }: JoinConfig): DynamicKey {
   const key = nodeKey(node, zone);
   const rule = { keys: [key.name], name: undefined, from: [], maxRecords: 0, leaseSeconds: undefined } as const;
-  const own: UpdateRule = { ...rule, match: 'self', types: ['A', 'AAAA', 'SSHFP', 'TXT'], maxRecords: maxOfName };
+  const types = ['A', 'AAAA', 'SSHFP', 'TXT'];
+  const own: UpdateRule = { ...rule, match: 'self', types, maxRecords: maxOfName, addresses };
   const names = [...new Set(services[node.role].map(({ name }) => name))];
   return {
     key,

@@ -54,6 +54,8 @@ export interface JoinConfig {
   readonly zone: string;
   /** Our reverse zones, where a node may have its own PTR records. */
   readonly reverseZones: readonly string[];
+  /** What nodes may announce addresses in; empty = every address. */
+  readonly addresses: readonly Cidr[];
   readonly services: Readonly<Record<NodeRole, readonly NodeService[]>>;
   readonly cluster: ClusterSettings;
 }

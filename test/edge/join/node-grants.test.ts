@@ -101,6 +101,36 @@ function record(text: string): ResourceRecord {
   return rr(name!, CLASS[cls as keyof typeof CLASS], number, Number(ttl), rdata);
 }
 
+t.test('addresses that nodes may announce, where `join.addresses` says', (t) => {
+  const { key: own, rules } = nodeGrant(storedNode('w1'), joinConfig('  addresses: ["fd00:6:7::/64", "192.0.2.0/24"]'));
+  const policy = new UpdatePolicy(
+    nameKey(nameFromText('cluster.test')),
+    [],
+    new Map([[nameKey(nameFromText(own.name)), rules.get('cluster.test')!]]),
+  );
+  const rows: [rcode: string, ...updates: string[]][] = [
+    ['REFUSED', 'w1.cluster.test 60 IN AAAA fd00:6:6::22'],
+    ['REFUSED', 'w1.cluster.test 60 IN AAAA fd00:6:7::21', 'w1.cluster.test 60 IN AAAA 2001:db8::1'],
+    ['REFUSED', 'w1.cluster.test 60 IN A 192.0.3.1'],
+    ['NOERROR', 'w1.cluster.test 60 IN AAAA fd00:6:7::21', 'w1.cluster.test 60 IN A 192.0.2.1'],
+    // What was announced before the rule may go.
+    ['NOERROR', 'w1.cluster.test 0 NONE AAAA fd00:6:6::21', 'w1.cluster.test 60 IN AAAA fd00:6:7::21'],
+    ['NOERROR', 'w1.cluster.test 0 ANY ANY'],
+    ['NOERROR', 'w1.cluster.test 60 IN TXT "x"'],
+  ];
+  for (const [rcode, ...updates] of rows) {
+    const outcome = processUpdate(
+      updateMessage(1, 'cluster.test', [], updates.map(record)),
+      nameKey(nameFromText('cluster.test')),
+      zones['cluster.test']!,
+      policy,
+      { key, address: parseAddress('fd00:6:6::21') },
+    );
+    t.equal(rcodeToText(outcome.rcode), rcode, updates.join(', '));
+  }
+  t.end();
+});
+
 t.test('case by case', (t) => {
   const refused: [name: string, zone: string, ...updates: string[]][] = [
     ['another’s address', 'cluster.test', 'w2.cluster.test 60 IN AAAA fd00::1'],
