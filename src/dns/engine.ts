@@ -24,6 +24,7 @@ import { RebindGuard } from './rebind.ts';
 import { Responder, type ResponderContext } from './responder.ts';
 import { OTHER_ZONES } from './slot-counters.ts';
 import type { DnsSettings, Handoff, ZoneData, ZoneDelta } from './snapshot.ts';
+import type { DnsSocketKeeper, KeptTransport } from './socket-keeper.ts';
 import { TcpServer, TcpShared } from './tcp-server.ts';
 import { TlsListeners } from './tls-listeners.ts';
 import { type ServerContext, UdpServer } from './udp-server.ts';
@@ -45,7 +46,7 @@ export interface DnsEngineContext {
   readonly counters: CounterStripe;
   readonly handoff: Handoff;
   /** Unless given, sockets end with the process. */
-  readonly keeper?: DnsSocketKeeper;
+  readonly keepers?: Readonly<Record<KeptTransport, DnsSocketKeeper>>;
 }
 
 /** One address and transport it should listen on. */
@@ -65,13 +66,6 @@ interface Listener {
   error: string | undefined;
   retry: Timer | undefined;
   retryMs: number;
-}
-
-/** Keeps UDP sockets beyond the process, so that queries wait for the next one and are not refused. */
-export interface DnsSocketKeeper {
-  keep(endpoint: InetEndpoint, fd: number): void;
-  /** It is about to be closed for good. */
-  drop(endpoint: InetEndpoint): void;
 }
 
 export class DnsEngine {
@@ -226,9 +220,9 @@ export class DnsEngine {
     return this.#shared.cache.flush(name === undefined ? undefined : lowerName(name));
   }
 
-  /** Gives the UDP listener of an endpoint, once there is one, a socket that is bound to it already. */
-  adopt(endpoint: InetEndpoint, fd: number): void {
-    this.#adopted.set(formatEndpoint(endpoint), fd);
+  /** Gives the listener of an endpoint, once there is one, a socket that is bound to it already; one for TCP listens as well. */
+  adopt(transport: KeptTransport, endpoint: InetEndpoint, fd: number): void {
+    this.#adopted.set(`${transport} ${formatEndpoint(endpoint)}`, fd);
   }
 
   /** Where it listens, and where it cannot. */
@@ -244,14 +238,17 @@ export class DnsEngine {
 
   /**
    * Takes no more queries, waits until those under way are answered, at most `graceMs`, and closes.
-   * @param handOver whether UDP sockets stay with their keeper, for a process that follows at once
+   * @param handOver whether sockets stay with their keeper, for a process that follows at once
    */
   async stop(graceMs: number, handOver = false): Promise<void> {
     this.#handOver = handOver;
-    for (const { server, retry } of this.#listeners.values()) {
+    for (const { server, retry, endpoint, transport } of this.#listeners.values()) {
       retry?.cancel();
       if (server instanceof UdpServer) server.quiesce();
-      else server?.close();
+      else if (server !== undefined) {
+        if (!handOver) this.#context.keepers?.[transport].drop(endpoint);
+        server.close();
+      }
     }
     this.#tls.quiesce();
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -357,8 +354,7 @@ export class DnsEngine {
     const { endpoint, transport } = listener;
     const { log, clock } = this.#context;
     try {
-      if (transport === 'tcp') listener.server = new TcpServer(this.#server, this.#tcp, this.#portAsUdp(endpoint));
-      else listener.server = this.#openUdp(endpoint);
+      listener.server = this.#openServer(transport, endpoint);
       listener.error = undefined;
       log.info({ endpoint: formatEndpoint(listener.server.endpoint), transport }, 'DNS listens');
     } catch (error) {
@@ -372,11 +368,15 @@ export class DnsEngine {
     }
   }
 
-  #openUdp(endpoint: InetEndpoint): UdpServer {
-    const adopted = this.#adopted.get(formatEndpoint(endpoint));
-    this.#adopted.delete(formatEndpoint(endpoint));
-    const server = new UdpServer(this.#server, endpoint, adopted);
-    if (adopted === undefined && endpoint.port !== 0) this.#context.keeper?.keep(endpoint, server.fd);
+  #openServer(transport: KeptTransport, endpoint: InetEndpoint): UdpServer | TcpServer {
+    const key = `${transport} ${formatEndpoint(endpoint)}`;
+    const adopted = this.#adopted.get(key);
+    this.#adopted.delete(key);
+    const server =
+      transport === 'udp'
+        ? new UdpServer(this.#server, endpoint, adopted)
+        : new TcpServer(this.#server, this.#tcp, this.#portAsUdp(endpoint), adopted);
+    if (adopted === undefined && endpoint.port !== 0) this.#context.keepers?.[transport].keep(endpoint, server.fd);
     return server;
   }
 
@@ -389,9 +389,10 @@ export class DnsEngine {
 
   #closeListener(listener: Listener): void {
     listener.retry?.cancel();
+    const { server, endpoint, transport } = listener;
     // The kernel would go on giving a socket of an SO_REUSEPORT group its share of queries.
-    if (listener.server instanceof UdpServer && !this.#handOver) this.#context.keeper?.drop(listener.endpoint);
-    listener.server?.close();
+    if (server !== undefined && !this.#handOver) this.#context.keepers?.[transport].drop(endpoint);
+    server?.close();
     listener.server = undefined;
   }
 }

@@ -56,22 +56,25 @@ export class TcpServer implements EventHandler {
   readonly endpoint: InetEndpoint;
   readonly context: ServerContext;
   readonly shared: TcpShared;
-  readonly #fd: number;
+  readonly fd: number;
   #open = true;
 
-  /** @throws {SystemError} when the address cannot be bound */
-  constructor(context: ServerContext, shared: TcpShared, endpoint: InetEndpoint) {
+  /**
+   * @param adopted a socket that listens there already; the server's from now on
+   * @throws {SystemError} when the address cannot be bound
+   */
+  constructor(context: ServerContext, shared: TcpShared, endpoint: InetEndpoint, adopted?: number) {
     this.context = context;
     this.shared = shared;
-    this.#fd = listenTcp(endpoint, { backlog: BACKLOG, keepaliveSeconds: KEEPALIVE_SECONDS });
-    check(localAddress(this.#fd, shared.peer), 'getsockname');
+    this.fd = adopted ?? listenTcp(endpoint, { backlog: BACKLOG, keepaliveSeconds: KEEPALIVE_SECONDS });
+    check(localAddress(this.fd, shared.peer), 'getsockname');
     this.endpoint = decodeSockaddr(shared.peer.bytes)!;
-    context.reactor.add(this.#fd, EPOLLIN, this);
+    context.reactor.add(this.fd, EPOLLIN, this);
   }
 
   onEvents(): void {
     for (let i = 0; i < ACCEPTS_PER_TURN && this.#open; i++) {
-      const fd = acceptTcp(this.#fd, this.shared.peer);
+      const fd = acceptTcp(this.fd, this.shared.peer);
       if (fd >= 0) this.#accepted(fd);
       else if (fd === -EMFILE || fd === -ENFILE) {
         // Somebody has to go, or the event would come again and again.
@@ -84,8 +87,8 @@ export class TcpServer implements EventHandler {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.context.reactor.forget(this.#fd);
-    closeFd(this.#fd);
+    this.context.reactor.forget(this.fd);
+    closeFd(this.fd);
   }
 
   #accepted(fd: number): void {

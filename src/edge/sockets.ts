@@ -9,7 +9,7 @@
  */
 import { formatEndpoint, type InetEndpoint, isUnspecified, parseInetEndpoint } from '../core/address.ts';
 import type { Logger } from '../core/logger.ts';
-import type { DnsSocketKeeper } from '../dns/engine.ts';
+import type { DnsSocketKeeper } from '../dns/socket-keeper.ts';
 import { closeFd, duplicateFd } from '../linux/libc.ts';
 import type { ListenFd, ListenFds } from '../linux/listenfds.ts';
 import type { Notifier } from '../linux/notify.ts';
@@ -21,8 +21,8 @@ import type { WantedPort } from './ports.ts';
 export interface PassedSocket {
   readonly endpoint: string;
   readonly fd: number;
-  /** spare: only for those who wait in its queue; dns: a UDP socket of the DNS server. */
-  readonly kind: 'lent' | 'kept' | 'spare' | 'dns';
+  /** spare: only for those who wait in its queue; the last two are of the DNS server. */
+  readonly kind: 'lent' | 'kept' | 'spare' | 'dns-udp' | 'dns-tcp';
 }
 
 interface KeptSocket {
@@ -139,10 +139,10 @@ export class Sockets {
     const mine = this.#kept.filter((each) => each.thread === thread || (thread === 0 && each.thread >= threads));
     this.#kept = this.#kept.filter((each) => !mine.includes(each));
     for (const { fd, name, endpoint, thread: of, transport } of mine) {
-      if (transport === 'udp') {
-        // Queries in the queue of a thread that is no more are asked again by those who wait.
+      if (transport === 'udp' || asked.has(endpoint)) {
+        // What is in the queue of a thread that is no more is asked again by those who wait.
         const wanted = asked.has(endpoint) && of < threads;
-        if (wanted) sockets.push({ endpoint, fd, kind: 'dns' });
+        if (wanted) sockets.push({ endpoint, fd, kind: `dns-${transport}` });
         else {
           this.#notifier.unstore(name);
           closeFd(fd);

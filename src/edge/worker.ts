@@ -57,11 +57,15 @@ class DataThread {
       log: log.child({ module: 'dns' }),
       counters: dnsWindow(stripe),
       handoff: (request, send) => this.#handOver(request, send),
-      keeper: socketKeeper(this.#notifier, start.thread, 'udp'),
+      keepers: {
+        udp: socketKeeper(this.#notifier, start.thread, 'udp'),
+        tcp: socketKeeper(this.#notifier, start.thread),
+      },
     });
     for (const { endpoint, fd, kind } of start.sockets) {
       const bound = parseInetEndpoint(endpoint);
-      if (kind === 'dns') this.#dns.adopt(bound, fd);
+      if (kind === 'dns-udp') this.#dns.adopt('udp', bound, fd);
+      else if (kind === 'dns-tcp') this.#dns.adopt('tcp', bound, fd);
       else if (kind === 'spare') this.#proxy.adoptSpare(bound, fd);
       else this.#proxy.adopt(bound, { fd, lent: kind === 'lent' });
     }

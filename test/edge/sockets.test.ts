@@ -53,6 +53,23 @@ function config(listeners: Record<string, readonly string[]>, port: number): str
   return `proxy:\n  listeners: [${list.join(', ')}]\n  pools: { p: { check: { type: none }, members: ${members} } }`;
 }
 
+/** The rcode of an answer by TCP. */
+async function askByTcp(port: number): Promise<number> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    const query = Buffer.from('000701000001000000000000' + '07636c7573746572' + '0474657374' + '0000060001', 'hex');
+    socket.write(Buffer.concat([Buffer.of(0, query.length), query]));
+    let received = Buffer.alloc(0);
+    for await (const piece of socket) {
+      received = Buffer.concat([received, piece as Buffer]);
+      if (received.length > 2 + 12) return received[2 + 3]! & 15;
+    }
+    throw new Error('closed without an answer');
+  } finally {
+    socket.destroy();
+  }
+}
+
 /** What a client gets: the member's greeting, or why there is none. */
 function ask(port: number, host = '127.0.0.1'): Promise<string> {
   return new Promise((resolve) => {
@@ -151,10 +168,13 @@ t.test('queries wait for the next daemon: after a restart, a crash, and when a l
     return `dns:\n  listen: ${listen}\n  allow: ["127.0.0.0/8"]\n  zones: [{ name: cluster.test, ns: [edge.cluster.test] }]`;
   };
   const kept = () => manager.store.map(({ name }) => name).sort();
-  const names = (...ports: number[]) => ports.flatMap((each) => [0, 1].map((i) => `v6edge.udp.127.0.0.1_${each}.${i}`));
+  const names = (...ports: number[]) =>
+    ports.flatMap((each) =>
+      [0, 1].flatMap((i) => [`v6edge.127.0.0.1_${each}.${i}`, `v6edge.udp.127.0.0.1_${each}.${i}`]),
+    );
   home.configure(dns(port, other));
   let daemon = await start(home, manager);
-  await waitFor('the store', () => kept().length === 4);
+  await waitFor('the store', () => kept().length === 8);
   t.strictSame(kept(), names(port, other).sort());
   const clients = Array.from({ length: 20 }, () => new DnsClient(port));
   t.teardown(() => {
@@ -165,7 +185,9 @@ t.test('queries wait for the next daemon: after a restart, a crash, and when a l
     daemon.kill(signal);
     await daemon.exited;
     const waiting = askAll();
+    const byTcp = Array.from({ length: 20 }, () => askByTcp(port));
     daemon = await start(home, manager);
+    for (const rcode of await Promise.all(byTcp)) t.equal(rcode, 0, `a connection waits as well, after ${signal}`);
     t.ok(
       (await waiting).every((reply) => reply?.answers.length === 1),
       `each query is answered once, after ${signal}`,
@@ -174,8 +196,8 @@ t.test('queries wait for the next daemon: after a restart, a crash, and when a l
   }
   home.configure(dns(port));
   t.equal((await home.api('POST', '/v1/reload')).status, 200);
-  await waitFor('the store', () => kept().length === 2);
-  t.strictSame(kept(), names(port), 'a listener that goes takes its sockets out');
+  await waitFor('the store', () => kept().length === 4);
+  t.strictSame(kept(), names(port).sort(), 'a listener that goes takes its sockets out');
   daemon.kill('SIGWINCH');
   await waitFor(
     'the thread to be back',
@@ -185,9 +207,11 @@ t.test('queries wait for the next daemon: after a restart, a crash, and when a l
     (await askAll()).every((reply) => reply?.answers.length === 1),
     'nor does a thread that failed keep any',
   );
+  t.equal(await askByTcp(port), 0, 'by TCP neither');
   home.configure(dns(port), 1);
   daemon = await restart(home, manager, daemon);
-  await waitFor('the store', () => kept().length === 1);
+  await waitFor('the store', () => kept().length === 2);
+  t.equal(await askByTcp(port), 0);
   t.ok(
     (await askAll()).every((reply) => reply?.answers.length === 1),
     'one thread less: its socket is closed',
