@@ -1,21 +1,9 @@
 /** The `dns` section: schema, defaults, and the checks that span keys. */
 import { z } from 'zod';
 import { type Cidr, parseCidr } from '../../core/address.ts';
-import { parseDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
-import type {
-  Dns64Config,
-  SoaConfig,
-  TsigAlgorithm,
-  UpdateRule,
-  UpstreamConfig,
-  ZoneConfig,
-} from '../../dns/config.ts';
-import { MIN_LEASE_SECONDS } from '../../dns/lease-grant.ts';
-import { readTypeLimit } from '../../dns/policy.ts';
-import { targetTypes } from '../../dns/target.ts';
-import { isDataType, typeToText } from '../../dns/wire/types.ts';
-import { isInZone, readDomainName } from './domain-name.ts';
+import type { Dns64Config, SoaConfig, TsigAlgorithm, ZoneConfig } from '../../dns/config.ts';
+import { readDomainName } from './domain-name.ts';
 import {
   address,
   bytes,
@@ -29,13 +17,14 @@ import {
   milliseconds,
   number,
   parsed,
-  readInetEndpoint,
   requireText,
   seconds,
   section,
   text,
 } from './fields.ts';
-import type { KeyPath, Located, Report } from './types.ts';
+import type { Located, Report } from './types.ts';
+import { checkRule, lease, updateRule } from './update-rule.ts';
+import { upstream } from './upstream.ts';
 
 export const tsigAlgorithms = [
   'hmac-md5',
@@ -58,14 +47,6 @@ export const nat64Lengths = [32, 40, 48, 56, 64, 96] as const;
 const maxTtl = 2 ** 31 - 1;
 
 const domainName = () => parsed({ kind: 'domain name' }, readDomainName);
-
-const upstream = parsed(
-  {
-    kind: 'upstream',
-    allowed: 'address[:port], tcp://address[:port], tls://address[:port]#name or https://address[:port]/path#name',
-  },
-  readUpstream,
-);
 
 const forward = section({
   upstreams: list(upstream, 1).describe(
@@ -169,43 +150,6 @@ const soa = section({
   expire: seconds(1, maxTtl).prefault('14d').describe('they stop answering after this long without us'),
   minimum: seconds(0, maxTtl).prefault('1m').describe('lifetime of negative answers (RFC 2308 §4)'),
 }).prefault({});
-
-/** Seconds, none or a lifetime that can be kept up. */
-const lease = () => leaf({ kind: 'duration', allowed: `0s, or ${MIN_LEASE_SECONDS}s to 365d` }, readLease);
-
-const updateRule = section({
-  key: leaf({ kind: 'key name', allowed: 'or a list of them' }, readKeyNames).describe(
-    'keys of `dns.keys`; `*.example.org` is every key whose name is below example.org',
-  ),
-  match: choice(['self', 'selfsub', 'selfwild', 'name', 'subdomain', 'wildcard', 'zonesub']).describe(
-    'which names: the key’s own; that and below it; below it alone; `name` alone; `name` and below; what the wildcard `name` covers; all in the zone',
-  ),
-  name: domainName().optional().describe('for name, subdomain and wildcard; else the zone’s own'),
-  types: list(parsed({ kind: 'record type' }, readType))
-    .prefault([])
-    .describe(
-      'record types, `AAAA(2)` with the most of them a name may have; an empty list is every type but SOA, NS, RRSIG, NSEC and NSEC3',
-    ),
-  from: list(cidr()).prefault([]).describe('where such updates may come from; empty = everywhere'),
-  maxRecords: integer(0, 100_000).prefault(0).describe('records of all types that a name may have; 0 = no limit'),
-  lease: lease().optional().describe('how long records last that are not refreshed; else as the zone says'),
-  target: choice(['self'])
-    .optional()
-    .describe('with `types` of SRV and PTR alone: records that lead to the key’s own name, and no others beside them'),
-  addresses: list(cidr())
-    .prefault([])
-    .describe(
-      'networks that added A and AAAA records must lead into; empty = anywhere. Types without addresses are not concerned',
-    ),
-}).transform(
-  ({ key, lease, target, ...rest }): UpdateRule => ({
-    ...rest,
-    name: rest.name,
-    keys: key,
-    leaseSeconds: lease,
-    target,
-  }),
-);
 
 /** One entry of `dns.zones`. */
 export const zone = section({
@@ -363,55 +307,6 @@ export function checkDns(zones: readonly Located<ZoneConfig>[], zoneNames: reado
   }
 }
 
-function checkRule(path: KeyPath, rule: UpdateRule, zone: string, report: Report): void {
-  const leads = rule.types.length > 0 && rule.types.every((type) => targetTypes.has(readTypeLimit(type).type));
-  if (rule.target !== undefined && !leads) {
-    report([...path, 'target'], 'goes with `types` of SRV and PTR alone: records of other types lead nowhere');
-  }
-  if (rule.name === undefined) {
-    if (rule.match === 'wildcard') report(path, 'match: wildcard needs a `name` that begins with *.');
-    return;
-  }
-  if (rule.match.startsWith('self') || rule.match === 'zonesub') {
-    report([...path, 'name'], `match: ${rule.match} takes no name`);
-  } else if (!isInZone(rule.name, zone)) {
-    report([...path, 'name'], `"${rule.name}" is not in the zone "${zone}"`);
-  }
-  if (rule.match === 'wildcard' && !rule.name.startsWith('*.')) {
-    report([...path, 'name'], `"${rule.name}" is no wildcard: it begins with *.`);
-  }
-}
-
-const upstreamPorts = { udp: 53, tcp: 53, tls: 853, https: 443 };
-/** Octets a path of a URL may have (RFC 3986 §3.3, §3.4); the braces of a template are not among them. */
-const urlPath = /^\/[\w.~!$&'()*+,;=:@%/?-]{0,255}$/;
-
-/**
- * Reads `2001:db8::53`, `[2001:db8::53]:5353`, `tcp://2001:db8::53`, `tls://[2001:db8::853]:853#dns.example` or
- * `https://2001:db8::443/dns-query#dns.example`.
- * @throws {ValueError}
- */
-export function readUpstream(value: string): UpstreamConfig {
-  const match = /^(?:(tls|tcp|udp|https):\/\/)?([^#/]+)(\/[^#]*)?(?:#(.+))?$/.exec(value);
-  if (match === null) throw new ValueError(`"${value}" is no upstream; write an address, or tls://address#name`);
-  const transport = (match[1] ?? 'udp') as UpstreamConfig['transport'];
-  const [, , address, path, name] = match;
-  const encrypted = transport === 'tls' || transport === 'https';
-  if (!encrypted && name !== undefined) {
-    throw new ValueError(`"${value}": a name to check goes with tls:// and https:// alone`);
-  }
-  if (path !== undefined && transport !== 'https') throw new ValueError(`"${value}": a path goes with https:// alone`);
-  if (path !== undefined && !urlPath.test(path)) {
-    throw new ValueError(`"${value}": "${path}" is no path; write /dns-query, say, without {?dns}`);
-  }
-  return {
-    transport,
-    endpoint: readInetEndpoint(address!, upstreamPorts[transport]),
-    serverName: name === undefined ? undefined : readDomainName(name),
-    ...(transport === 'https' ? { path: path ?? '/dns-query' } : {}),
-  };
-}
-
 function readDns64Prefix(value: unknown): 'auto' | Cidr {
   if (value === 'auto') return value;
   const prefix = parseCidr(requireText(value));
@@ -439,32 +334,6 @@ function readMailName(value: string): string {
   if (!/^[A-Za-z0-9._+-]{1,63}$/.test(local))
     throw new ValueError(`"${value}" is no mail address that fits into an SOA record`);
   return `${local.replaceAll('.', '\\.')}.${readDomainName(value.slice(at + 1))}`;
-}
-
-function readType(value: string): string {
-  const { type, max } = readTypeLimit(value);
-  const text = typeToText(type);
-  // ANY and its like stand for no records of their own.
-  if (!isDataType(type) || ['SOA', 'RRSIG', 'NSEC', 'NSEC3'].includes(text)) {
-    throw new ValueError(`${text} records cannot be changed by an update`);
-  }
-  return max === 0 ? text : `${text}(${max})`;
-}
-
-function readLease(value: unknown): number {
-  const ms = value === 0 ? 0 : parseDuration(requireText(value));
-  if (ms === 0) return 0;
-  if (ms < MIN_LEASE_SECONDS * 1000 || ms > 365 * 86_400_000 || ms % 1000 !== 0) {
-    throw new ValueError(`"${value}" is no lease (allowed: 0s, or ${MIN_LEASE_SECONDS}s to 365d, in whole seconds)`);
-  }
-  return ms / 1000;
-}
-
-/** One key name or several, as `dns.keys` has them. */
-function readKeyNames(value: unknown): string[] {
-  const names = Array.isArray(value) ? value.map(requireText) : [requireText(value)];
-  if (names.length === 0) throw new ValueError('an empty list: a rule is about one key at least');
-  return names.map(readDomainName);
 }
 
 function issue(ctx: z.core.$RefinementCtx, input: unknown, message: string): never {
