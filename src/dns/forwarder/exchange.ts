@@ -23,6 +23,9 @@ export interface Attempt {
 /** Why an attempt ended without a reply: nobody listens there, the connection broke, or what came is no DNS message. */
 export type Failure = 'refused' | 'closed' | 'answer';
 
+/** A connection that said nothing for so long while a query waited may lead nowhere, which TCP only finds in minutes. */
+export const SILENT_MS = 1_500;
+
 /** A way to one upstream. */
 export interface Exchange {
   /** Sends `query`, writing the attempt's id into it. False when it could not leave. */

@@ -6,14 +6,12 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { type DohSession, openSession, type Posted, post } from './doh.ts';
-import type { Attempt, AttemptHandler, Exchange } from './exchange.ts';
+import { type Attempt, type AttemptHandler, type Exchange, SILENT_MS } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const IDLE_MS = 10_000;
 /** Queries that wait for their answers; what the server does not take at once of them waits for others to end. */
 const MAX_PENDING = 1024;
-/** A connection that said nothing for so long while a query waited may lead nowhere, which TCP only finds in minutes. */
-const SILENT_MS = 1_500;
 
 /** What the way needs from its thread. */
 export interface HttpsContext {

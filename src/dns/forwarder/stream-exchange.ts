@@ -1,6 +1,6 @@
 /**
  * Queries to one upstream by TCP (RFC 7766) or TLS (RFC 7858): a few connections, opened as they are needed, many queries on
- * each at a time, closed when they have been idle. Node's own sockets do: these are few, and what they carry is bounded.
+ * each at a time, closed when they have been idle, left for another when they stay silent. Node's own sockets do: these are few, and what they carry is bounded.
  */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
@@ -8,7 +8,7 @@ import { formatAddress } from '../../core/address.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { assert } from '../../core/errors.ts';
 import type { Random } from '../../core/random.ts';
-import { type Attempt, type AttemptHandler, type Exchange, matchesQuestion } from './exchange.ts';
+import { type Attempt, type AttemptHandler, type Exchange, matchesQuestion, SILENT_MS } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const IDLE_MS = 10_000;
@@ -55,6 +55,7 @@ export class StreamExchange implements Exchange {
   #choose(): Connection | undefined {
     let best: Connection | undefined;
     for (const connection of this.#connections) {
+      if (connection.retired) continue;
       if (best === undefined || connection.pending < best.pending) best = connection;
     }
     if (best !== undefined && (best.pending < BUSY || this.#connections.size >= MAX_CONNECTIONS)) {
@@ -101,7 +102,10 @@ class Connection {
   readonly #closed: (self: Connection) => void;
   readonly #waiting = new Map<number, Attempt>();
   #received: Buffer = Buffer.alloc(0);
+  #heardAt = 0;
   #idle: Timer | undefined;
+  /** It gets no more queries. */
+  retired = false;
   #open = true;
 
   constructor(context: StreamContext, upstream: Upstream, socket: Socket, closed: (self: Connection) => void) {
@@ -142,10 +146,16 @@ class Connection {
   }
 
   forget(attempt: Attempt): void {
+    const { clock } = this.#context;
     this.#waiting.delete(attempt.id);
+    this.retired ||= this.#heardAt < attempt.sentAt && clock.now() - attempt.sentAt >= SILENT_MS;
     if (this.#waiting.size > 0 || !this.#open) return;
+    if (this.retired) {
+      this.close();
+      return;
+    }
     this.#idle?.cancel();
-    this.#idle = this.#context.clock.after(IDLE_MS, () => this.close());
+    this.#idle = clock.after(IDLE_MS, () => this.close());
   }
 
   close(): void {
@@ -167,6 +177,7 @@ class Connection {
   }
 
   #read(data: Buffer): void {
+    this.#heardAt = this.#context.clock.now();
     this.#received = this.#received.length === 0 ? data : Buffer.concat([this.#received, data]);
     while (this.#open && this.#received.length >= 2) {
       const end = 2 + this.#received.readUInt16BE(0);
