@@ -21,6 +21,8 @@ const MAX_HEADERS = 64;
 const MAX_SETTINGS = 16;
 const HTTPS_PORT = 443;
 const STATUS_OK = 200;
+/** Of a media type, to the operator. */
+const MAX_TOLD = 64;
 /** RFC 9113 §7. */
 const CANCEL = 8;
 
@@ -124,9 +126,12 @@ function listen(
   let age = 0;
   stream.on('response', (headers) => {
     const status = headers[':status'];
-    const type = String(headers['content-type'] ?? '');
+    const type = String(headers['content-type'] ?? '')
+      .split(';', 1)[0]!
+      .trim()
+      .toLowerCase();
     if (status !== STATUS_OK) fail(`HTTP status ${status}`, true);
-    else if (type.split(';', 1)[0]!.trim().toLowerCase() !== MEDIA_TYPE) fail(`not a DNS message but "${type}"`, true);
+    else if (type !== MEDIA_TYPE) fail(`not a DNS message but "${type.slice(0, MAX_TOLD)}"`, true);
     else if (Number(headers['content-length'] ?? 0) > MAX_MESSAGE) fail('HTTP body longer than a DNS message', true);
     age = Number(headers.age ?? 0);
   });

@@ -157,6 +157,14 @@ const faults: Fault[] = [
     reason: /not a DNS message but "text\/html"/,
   },
   {
+    name: 'a media type without end',
+    behaviour: ({ stream, body }) => {
+      stream.respond({ ':status': 200, 'content-type': 'x'.repeat(4000) });
+      stream.end(answer(body));
+    },
+    reason: /not a DNS message but "x{64}"$/,
+  },
+  {
     name: 'no media type',
     behaviour: ({ stream, body }) => {
       stream.respond({ ':status': 200 });
