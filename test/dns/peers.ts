@@ -1,6 +1,7 @@
 /** What tests of the answering side need around it: an engine, upstreams that misbehave on purpose, and a client. */
 import dgram from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import type { Test } from 'tap';
 import { parseAddress, parseCidr } from '../../src/core/address.ts';
@@ -276,6 +277,14 @@ export function settings(options: EngineOptions): DnsSettings {
   };
 }
 
+/** Whether more than one UDP socket of this namespace has a port (proc(5), /proc/net/udp). */
+function isShared(port: number | undefined): boolean {
+  if (port === undefined) return false;
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const lines = readFileSync('/proc/net/udp', 'latin1').split('\n');
+  return lines.filter((line) => line.trim().split(/\s+/)[1]?.endsWith(local)).length > 1;
+}
+
 /** An engine on a port of 127.0.0.1, and a client of it. */
 export class Bench {
   readonly engine: DnsEngine;
@@ -294,9 +303,10 @@ export class Bench {
       engine.apply(settings(options));
       return engine;
     };
-    // The port that UDP was given may be taken on TCP.
+    // The port that UDP was given may be taken on TCP; or be another engine's, since sockets with SO_REUSEPORT may share one.
     let engine = make();
-    while (engine.listening.some(({ error }) => error !== undefined)) {
+    const taken = () => engine.listening.some(({ error, bound }) => error !== undefined || isShared(bound?.port));
+    while (taken()) {
       engine.close();
       engine = make();
     }
