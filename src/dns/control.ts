@@ -18,10 +18,8 @@ import { ControlQueries } from './control-queries.ts';
 import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
 import { answerUpdate } from './control-updates.ts';
 import { type DynamicKey, Keys } from './dynamic-keys.ts';
-import type { LeasedRecord } from './lease-grant.ts';
 import type { Lease } from './leases.ts';
 import { Notifier } from './notify.ts';
-import { Overlay } from './overlay.ts';
 import { Secondaries } from './secondary/secondaries.ts';
 import type { Contact, SecondaryZone } from './secondary/secondary-zone.ts';
 import { type AskPrimary, primaryAsker } from './secondary/transfer-client.ts';
@@ -29,22 +27,17 @@ import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData } from './snapshot.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
 import { type TsigOutcome, verifyRequest } from './tsig.ts';
-import { finishChanges } from './update.ts';
-import { replaceRRset, withdrawRRset } from './update-apply.ts';
 import { type Message, type ParsedMessage, parseMessage } from './wire/message.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
-import { CLASS, OPCODE, opcodeToText, RCODE, TYPE } from './wire/types.ts';
-import { withdrawHost } from './withdraw.ts';
+import { CLASS, OPCODE, opcodeToText, RCODE } from './wire/types.ts';
 import { unavailableZone, Zone, ZoneTable } from './zone.ts';
+import { ZoneEdits } from './zone-edits.ts';
 import type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
 import { ZonePacking } from './zone-packing.ts';
 import { fileRecords, seedText, startZone } from './zone-seed.ts';
 import { ZoneWriter } from './zone-writer.ts';
 
 export type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
-
-/** Looks at the RRsets that a change by hand is about, in the transaction that changes them; what it throws stops that. */
-export type CheckBefore = (before: readonly OwnedRRset[]) => void;
 
 /** What the control part needs from above. */
 export interface DnsControlContext {
@@ -74,6 +67,12 @@ export class DnsControl {
   #notifier: Notifier;
   readonly #queries: ControlQueries;
   readonly #secondaries: Secondaries;
+  /** Changes by hand. */
+  readonly edits = new ZoneEdits({
+    gate: () => this.#gate,
+    find: (zone) => this.#mustFind(zone),
+    writer: () => this.#writer!,
+  });
   readonly #packing = new ZonePacking((zone) => this.#share(zone));
   #store: ZoneStore | undefined;
   #writer: ZoneWriter | undefined;
@@ -357,78 +356,9 @@ export class DnsControl {
     return this.#writer!.leases(this.#mustFind(zone).zone.key, nameKey(owner), type);
   }
 
-  /**
-   * Puts an RRset in place of what is there, to stay; resolves when it is on disk.
-   * @param check sees what is there in the same transaction; nothing changes if it throws
-   * @param client who asked, for the log
-   * @returns the zone's serial
-   * @throws {ValueError} if the zone's rules do not allow it
-   */
-  setRRset(
-    zone: string,
-    owner: Name,
-    type: number,
-    ttl: number,
-    rdata: readonly Uint8Array[],
-    check: CheckBefore = () => undefined,
-    client?: string,
-  ): Promise<number> {
-    const added = rdata.map((one) => ({ record: { name: owner, type, class: CLASS.IN, ttl, rdata: one }, seconds: 0 }));
-    return this.#edit(zone, added, client, (key, overlay) => {
-      check(overlay.rrsets(nameKey(owner)).filter(({ rrset }) => rrset.type === type));
-      replaceRRset(owner, type, ttl, rdata, key, overlay);
-    });
-  }
-
-  /**
-   * Deletes an RRset, or with no type all of a name; resolves when it is on disk.
-   * @param check and client as for `setRRset`
-   * @returns the zone's serial
-   * @throws {ValueError} if the zone's rules do not allow it
-   */
-  deleteRRset(
-    zone: string,
-    owner: Name,
-    type?: number,
-    check: CheckBefore = () => undefined,
-    client?: string,
-  ): Promise<number> {
-    return this.#edit(zone, [], client, (key, overlay) => {
-      check(overlay.rrsets(nameKey(owner)).filter(({ rrset }) => type === undefined || rrset.type === type));
-      withdrawRRset(owner, type ?? TYPE.ANY, key, overlay);
-    });
-  }
-
-  /**
-   * Deletes a host's records in a zone, and those that lead to it (withdraw.ts); resolves when it is on disk.
-   * @param client who asked, for the log
-   * @returns the zone's serial
-   * @throws {ValueError} if there is no such zone, or its rules do not allow it
-   */
-  withdrawHost(zone: string, host: Name, client?: string): Promise<number> {
-    return this.#edit(zone, [], client, (_, overlay) => withdrawHost(host, this.#mustFind(zone).zone, overlay));
-  }
-
   /** When a dynamic key last made an update that was good, wall-clock milliseconds; undefined: not since the start. */
   lastUpdateBy(key: string): number | undefined {
     return this.#keys.lastUpdateBy(key);
-  }
-
-  async #edit(
-    zone: string,
-    added: readonly LeasedRecord[],
-    client: string | undefined,
-    change: (key: NameKey, overlay: Overlay) => void,
-  ): Promise<number> {
-    while (this.#gate !== undefined) await this.#gate;
-    const served = this.#mustFind(zone);
-    if (served.secondary !== undefined) throw new ValueError(`zone ${zone} is changed at its primary`);
-    const view = this.#writer!.view(served.zone);
-    const overlay = new Overlay(view);
-    change(served.zone.key, overlay);
-    const changes = finishChanges(served.zone.key, view, overlay);
-    await this.#writer!.commit(served, changes, added, { by: 'api', client });
-    return served.zone.serial;
   }
 
   /** Tells the zone's secondaries what serial it has. */

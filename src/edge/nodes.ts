@@ -42,7 +42,7 @@ export class Nodes implements NodeSource {
     const { dns, join } = this.#edge;
     const removed = await join.remove(name, client, async (domain) => {
       const zones = [join.config!.zone, ...join.config!.reverseZones].filter((zone) => dns.zone(zone) !== undefined);
-      for (const zone of zones) await dns.withdrawHost(zone, nameFromText(domain), client);
+      for (const zone of zones) await dns.edits.withdrawHost(zone, nameFromText(domain), client);
     });
     return removed !== undefined;
   }

@@ -255,7 +255,7 @@ export class EdgeSource implements AdminSource {
     client: string,
   ): Promise<ZoneChangeReport> {
     const checkSets = (before: readonly OwnedRRset[]) => check(before.map((set) => this.#record(zone, set)));
-    return { zone, serial: await this.#edge.dns.setRRset(zone, name, type, ttl, rdata, checkSets, client) };
+    return { zone, serial: await this.#edge.dns.edits.setRRset(zone, name, type, ttl, rdata, checkSets, client) };
   }
 
   async deleteRecords(
@@ -266,7 +266,7 @@ export class EdgeSource implements AdminSource {
     client: string,
   ): Promise<ZoneChangeReport> {
     const checkSets = (before: readonly OwnedRRset[]) => check(before.map((set) => this.#record(zone, set)));
-    return { zone, serial: await this.#edge.dns.deleteRRset(zone, name, type, checkSets, client) };
+    return { zone, serial: await this.#edge.dns.edits.deleteRRset(zone, name, type, checkSets, client) };
   }
 
   #record(zone: string, set: OwnedRRset): RecordReport {

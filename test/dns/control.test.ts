@@ -141,15 +141,15 @@ t.test('records set and deleted by the admin API', async (t) => {
   const owner = nameFromText('API.cluster.test');
   published.length = 0;
   const data = ['fd00:6:6::a', 'fd00:6:6::b'].map((text) => rdataFromText(TYPE.AAAA, text));
-  t.equal(await control.setRRset('cluster.test', owner, TYPE.AAAA, 30, data), serial + 1);
+  t.equal(await control.edits.setRRset('cluster.test', owner, TYPE.AAAA, 30, data), serial + 1);
   t.same(
     published.map((publication) => publication.kind),
     ['delta', 'delta'],
     'both zones go to the data threads',
   );
   t.equal(control.records(reverseZoneName, { type: TYPE.PTR }).length, 2);
-  t.equal(await control.setRRset('cluster.test', owner, TYPE.AAAA, 30, data), serial + 1, 'again: no change');
-  t.equal(await control.setRRset('cluster.test', owner, TYPE.AAAA, 30, data.slice(1)), serial + 2);
+  t.equal(await control.edits.setRRset('cluster.test', owner, TYPE.AAAA, 30, data), serial + 1, 'again: no change');
+  t.equal(await control.edits.setRRset('cluster.test', owner, TYPE.AAAA, 30, data.slice(1)), serial + 2);
   t.same(
     control
       .records('cluster.test', { name: nameFromText('api.cluster.test') })
@@ -157,31 +157,39 @@ t.test('records set and deleted by the admin API', async (t) => {
     [['API.cluster.test', 1]],
   );
   t.equal(control.records(reverseZoneName, { type: TYPE.PTR }).length, 1);
-  await control.setRRset('cluster.test', owner, TYPE.TXT, 30, [rdataFromText(TYPE.TXT, 'x')]);
-  t.equal(await control.deleteRRset('cluster.test', owner, TYPE.AAAA), serial + 4);
+  await control.edits.setRRset('cluster.test', owner, TYPE.TXT, 30, [rdataFromText(TYPE.TXT, 'x')]);
+  t.equal(await control.edits.deleteRRset('cluster.test', owner, TYPE.AAAA), serial + 4);
   t.equal(control.records('cluster.test', { name: owner }).length, 1);
-  t.equal(await control.deleteRRset('cluster.test', owner), serial + 5);
+  t.equal(await control.edits.deleteRRset('cluster.test', owner), serial + 5);
   t.same(control.records('cluster.test', { name: owner }), []);
   t.equal(control.records(reverseZoneName, { type: TYPE.PTR }).length, 0);
 
   const bad: [name: string, attempt: () => Promise<number>, message: RegExp][] = [
-    ['no such zone', () => control.setRRset('other.test', owner, TYPE.TXT, 1, data), /there is no zone "other.test"/],
+    [
+      'no such zone',
+      () => control.edits.setRRset('other.test', owner, TYPE.TXT, 1, data),
+      /there is no zone "other.test"/,
+    ],
     [
       'outside the zone',
-      () => control.setRRset('cluster.test', nameFromText('a.test'), TYPE.TXT, 1, data),
+      () => control.edits.setRRset('cluster.test', nameFromText('a.test'), TYPE.TXT, 1, data),
       /not in the/,
     ],
-    ['no records', () => control.setRRset('cluster.test', owner, TYPE.TXT, 1, []), /a record at least/],
-    ['bad data', () => control.setRRset('cluster.test', owner, TYPE.A, 1, data), /not valid for A/],
-    ['a query type', () => control.setRRset('cluster.test', owner, TYPE.ANY, 1, data), /no record has the type ANY/],
+    ['no records', () => control.edits.setRRset('cluster.test', owner, TYPE.TXT, 1, []), /a record at least/],
+    ['bad data', () => control.edits.setRRset('cluster.test', owner, TYPE.A, 1, data), /not valid for A/],
+    [
+      'a query type',
+      () => control.edits.setRRset('cluster.test', owner, TYPE.ANY, 1, data),
+      /no record has the type ANY/,
+    ],
     [
       'a CNAME beside the SOA',
-      () => control.setRRset('cluster.test', nameFromText('cluster.test'), TYPE.CNAME, 1, [owner]),
+      () => control.edits.setRRset('cluster.test', nameFromText('cluster.test'), TYPE.CNAME, 1, [owner]),
       /must stand alone/,
     ],
     [
       'the SOA deleted',
-      () => control.deleteRRset('cluster.test', nameFromText('cluster.test'), TYPE.SOA),
+      () => control.edits.deleteRRset('cluster.test', nameFromText('cluster.test'), TYPE.SOA),
       /SOA and NS/,
     ],
   ];

@@ -265,7 +265,7 @@ t.test('a node that is gone: its name, its PTR record, the serials, the event', 
     { zone: 'cluster.test', by: 'lease', serial: serial + 1, changed: ['n1.cluster.test AAAA', 'n1.cluster.test TXT'] },
     { zone: reverseZoneName, by: 'lease' },
   ]);
-  await control.setRRset('cluster.test', nameFromText('n2.cluster.test'), TYPE.AAAA, 60, [
+  await control.edits.setRRset('cluster.test', nameFromText('n2.cluster.test'), TYPE.AAAA, 60, [
     rdataFromText(TYPE.AAAA, 'fd00:6:6::2'),
   ]);
   clock.advance(86_400_000);

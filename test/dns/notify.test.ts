@@ -196,7 +196,7 @@ t.test('BIND as secondary has a change as soon as it is made', async (t) => {
   await server.control.apply(testConfig({ zones: [zoneConfig('cluster.test', { transfer })] }));
   const addresses = [rdataFromText(TYPE.AAAA, 'fd00:6:6::5')];
   for (const name of ['a', 'b']) {
-    await server.control.setRRset('cluster.test', nameFromText(`${name}.cluster.test`), TYPE.AAAA, 60, addresses);
+    await server.control.edits.setRRset('cluster.test', nameFromText(`${name}.cluster.test`), TYPE.AAAA, 60, addresses);
     const wanted = await axfrLines(server.port, 'cluster.test', testKey);
     const deadline = Date.now() + 10_000;
     let found: string[] = [];

@@ -55,7 +55,7 @@ class Primary {
     while (this.#going) {
       const owner = nameFromText(`h${this.#random.below(40)}.${zone}`);
       const data = rdataFromText(TYPE.TXT, `"${this.#random.below(1e6)}" "${'x'.repeat(200)}"`);
-      await this.#server.control.setRRset(zone, owner, TYPE.TXT, 60, [data]);
+      await this.#server.control.edits.setRRset(zone, owner, TYPE.TXT, 60, [data]);
       this.#note();
       await new Promise((resolve) => setImmediate(resolve));
     }

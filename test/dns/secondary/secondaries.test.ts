@@ -246,7 +246,7 @@ t.test('updates are forwarded as they are, and so are the answers', async (t) =>
   t.equal(counters.get(forwardedCounter('failed')), 1);
   t.ok(log.lines.some(({ message }) => message === 'update could not be forwarded'));
   await t.rejects(
-    secondary.control.setRRset(zone, nameFromText(`u.${zone}`), TYPE.TXT, 60, [rdataFromText(TYPE.TXT, 'x')]),
+    secondary.control.edits.setRRset(zone, nameFromText(`u.${zone}`), TYPE.TXT, 60, [rdataFromText(TYPE.TXT, 'x')]),
     { message: /changed at its primary/ },
   );
 });

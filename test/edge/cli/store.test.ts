@@ -60,7 +60,7 @@ async function setup(t: Test) {
   await control.start(testConfig());
   t.teardown(() => control.stop());
   const put = (name: string) =>
-    control.setRRset('cluster.test', nameFromText(name), TYPE.TXT, 60, [rdataFromText(TYPE.TXT, '"x"')]);
+    control.edits.setRRset('cluster.test', nameFromText(name), TYPE.TXT, 60, [rdataFromText(TYPE.TXT, '"x"')]);
   await put('n1.cluster.test');
   const api = `unix:${dir}/admin.sock`;
   const data = join(dir, 'state/zones/data.mdb');
