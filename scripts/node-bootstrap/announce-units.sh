@@ -51,6 +51,8 @@ RemainAfterExit=yes
 ExecStart=/usr/local/lib/v6edge-node/announce.sh --enter
 # As root: systemd 252 gives what LoadCredential brings to what starts a service, and not to what stops it.
 ExecStop=+/usr/local/lib/v6edge-node/announce.sh --leave
+# The edge sends nobody here any more; who is here already is served before the kubelet stops.
+ExecStop=/usr/bin/sleep 2
 Restart=on-failure
 RestartSec=10
 $(service_settings)
