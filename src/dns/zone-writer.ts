@@ -1,7 +1,7 @@
 /**
  * The one way by which zones change: updates, the admin API and leases that run out all come through here. A change and
- * the PTR records and leases that follow from it are one transaction; when it is on disk and with the data threads, it is
- * logged, told as an event, and secondaries are notified.
+ * the PTR records and leases that follow from it are one transaction; when it is on disk and the data threads were told, or
+ * have it (`Until`), it is logged, told as an event, and secondaries are notified.
  */
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';

@@ -153,7 +153,11 @@ if (inNamespace(t, import.meta.filename)) {
     if (code !== 0) throw new Error(`${line} in ${box.name}: exit ${code}\n${stdout}${stderr}`);
     return stdout;
   };
-  const ask = async () => (await exec(['curl', '-sS', '--max-time', '5', 'http://198.51.100.1/'])).stdout;
+  /** What it answers; why it does not, where that is so. */
+  const ask = async () => {
+    const { stdout, stderr } = await exec(['curl', '-sS', '--max-time', '5', 'http://198.51.100.1/']);
+    return stdout + stderr;
+  };
 
   await t.test('the edge: the package, one file, started', async () => {
     edge.write('/root/v6edge.deb', await deb.bytes());
