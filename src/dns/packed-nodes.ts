@@ -1,25 +1,31 @@
 /**
- * The nodes of a large zone in memory that all threads share: some 100 octets a name, where objects would take five times that in
- * every thread, and nothing of it concerns the garbage collector. Written once, read by any number of threads, never changed.
+ * The nodes of a large zone in memory that all threads share: some 45 octets for a name with an address, where objects would take
+ * ten times that in every thread, and nothing of it concerns the garbage collector. Written once (node-packer.ts), read by any
+ * number of threads, never changed.
  *
- *   bytes   of each node its key, then (if it has records) u16 number of RRsets · RRsets as the store has them
- *   nodes   three words a node: where its key begins · where its RRsets begin, 0 = it has none · number of nodes directly below
- *   index   open addressing: at the hash of a key, or behind it, the node's number + 1; 0 ends the search
+ *   bytes     of each name that has RRsets its key without the zone's name, ended by 0, then its RRsets:
+ *             flags · [owner with its length] · type (1 octet, or 2) · TTL (4) · [number of records (2)] · records with their lengths (2)
+ *   index     open addressing: at the hash of a key, or behind it, where in `bytes` the key begins; 0 ends the search. Negative: the
+ *             name is there for names below it only, and its key is the end of one of theirs
+ *   children  number of nodes directly below, for each place in the index; 255: it is in `many`
+ *   many      pairs of a place in the index and a number, sorted
  */
-import { assert } from '../core/errors.ts';
-import { cryptoRandom } from '../core/random.ts';
 import type { OwnedRRset, RRset } from './snapshot.ts';
-import { encodeRRset } from './store-codec.ts';
 import { copyBytes, readUint16, readUint32 } from './wire/bytes.ts';
-import { type NameKey, parentKey } from './wire/name.ts';
-import { TYPE } from './wire/types.ts';
+import { type Name, type NameKey, nameFromKey } from './wire/name.ts';
 
-const NODE_WORDS = 3;
-const KEY = 0;
-const SETS = 1;
-const CHILDREN = 2;
-/** Offsets are 32-bit; a zone is far from this. */
-const MAX_BYTES = 2 ** 31 - 1;
+/** Before an RRset: another one of this name follows. */
+export const FLAG_MORE = 1;
+/** The owner is not as its key has it: not all in lower case. */
+export const FLAG_OWNER = 2;
+/** The type has two octets. */
+export const FLAG_LONG_TYPE = 4;
+/** There are several records. */
+export const FLAG_SEVERAL = 8;
+/** In `children`. */
+export const MANY_CHILDREN = 255;
+/** Where the first record begins: 0 is no place, and at 1 there is the end of a key, the apex's while it has no records. */
+export const FIRST_RECORD = 2;
 
 /** A name that exists: it has records, or names below it. */
 export interface ZoneNode {
@@ -30,10 +36,14 @@ export interface ZoneNode {
 
 /** The memory of packed nodes: plain data that structured clone shares between threads. */
 export interface PackedData {
+  readonly apex: NameKey;
   readonly bytes: Uint8Array;
-  readonly nodes: Int32Array;
   readonly index: Int32Array;
+  readonly children: Uint8Array;
+  readonly many: Int32Array;
+  /** Of the hash. */
   readonly seed: number;
+  readonly nodes: number;
   readonly sets: number;
   /** Names below the apex that have NS records. */
   readonly cuts: number;
@@ -43,112 +53,22 @@ export interface PackedData {
 /** A zone of fewer RRsets is not worth packing. */
 export const MIN_PACKED = 2000;
 
-/** Packs nodes: every owner is added once, in any order; nodes between them and the apex come by themselves. */
-export class NodePacker {
-  readonly #apex: NameKey;
-  readonly #seed: number;
-  readonly #numbers = new Map<NameKey, number>();
-  #bytes = Buffer.allocUnsafe(64 * 1024);
-  #end = 1;
-  #nodes = new Int32Array(NODE_WORDS * 1024);
-  #sets = 0;
-  #cuts = 0;
-  #dnames = 0;
-
-  /** @param seed of the hash: whoever may choose names must not choose what they collide with */
-  constructor(apex: NameKey, seed = cryptoRandom.below(2 ** 32)) {
-    this.#apex = apex;
-    this.#seed = seed;
-    this.#makeNode(apex);
-  }
-
-  /** Adds an owner with its RRsets. */
-  add(key: NameKey, sets: readonly OwnedRRset[]): void {
-    this.addEncoded(
-      key,
-      sets.map(({ owner, rrset }) => encodeRRset(owner, rrset)),
-    );
-  }
-
-  /** Adds an owner (the apex, or below it) with its RRsets as `encodeRRset` makes them. */
-  addEncoded(key: NameKey, sets: readonly Uint8Array[]): void {
-    const node = this.#makeNode(key) * NODE_WORDS;
-    assert(this.#nodes[node + SETS] === 0, 'an owner is packed once');
-    if (sets.length === 0) return;
-    this.#nodes[node + SETS] = this.#end;
-    this.#reserve(2);
-    this.#bytes.writeUInt16BE(sets.length, this.#end);
-    this.#end += 2;
-    for (const set of sets) {
-      this.#reserve(set.length);
-      this.#bytes.set(set, this.#end);
-      this.#end += set.length;
-      const type = readUint16(set, 1 + set[0]!);
-      if (type === TYPE.NS && key !== this.#apex) this.#cuts++;
-      if (type === TYPE.DNAME) this.#dnames++;
-    }
-    this.#sets += sets.length;
-  }
-
-  finish(): PackedData {
-    const count = this.#numbers.size;
-    const bytes = new Uint8Array(new SharedArrayBuffer(this.#end));
-    bytes.set(this.#bytes.subarray(0, this.#end));
-    const nodes = new Int32Array(new SharedArrayBuffer(count * NODE_WORDS * 4));
-    nodes.set(this.#nodes.subarray(0, count * NODE_WORDS));
-    const slots = 2 ** Math.ceil(Math.log2(count * 2));
-    const index = new Int32Array(new SharedArrayBuffer(slots * 4));
-    for (const [key, number] of this.#numbers) {
-      let slot = hashOf(key, this.#seed) & (slots - 1);
-      while (index[slot] !== 0) slot = (slot + 1) & (slots - 1);
-      index[slot] = number + 1;
-    }
-    return { bytes, nodes, index, seed: this.#seed, sets: this.#sets, cuts: this.#cuts, dnames: this.#dnames };
-  }
-
-  /** The number of a name's node, made with all that lie between it and the apex. */
-  #makeNode(key: NameKey): number {
-    const known = this.#numbers.get(key);
-    if (known !== undefined) return known;
-    if (key !== this.#apex) {
-      const parent = this.#makeNode(parentKey(key)!);
-      this.#nodes[parent * NODE_WORDS + CHILDREN]!++;
-    }
-    const number = this.#numbers.size;
-    this.#numbers.set(key, number);
-    const at = number * NODE_WORDS;
-    if (at === this.#nodes.length) {
-      const larger = new Int32Array(this.#nodes.length * 2);
-      larger.set(this.#nodes);
-      this.#nodes = larger;
-    }
-    this.#reserve(key.length);
-    this.#nodes[at + KEY] = this.#end;
-    this.#end += this.#bytes.write(key, this.#end, 'latin1');
-    return number;
-  }
-
-  #reserve(length: number): void {
-    if (this.#end + length <= this.#bytes.length) return;
-    assert(this.#end + length < MAX_BYTES, 'a zone fits into its memory');
-    const larger = Buffer.allocUnsafe(Math.min(MAX_BYTES, Math.max(this.#bytes.length * 2, this.#end + length)));
-    larger.set(this.#bytes.subarray(0, this.#end));
-    this.#bytes = larger;
-  }
-}
-
 /** Reads packed nodes. What comes back is copied out of the shared memory. */
 export class PackedNodes {
   readonly data: PackedData;
   readonly #text: Buffer;
+  readonly #apex: Name;
+  /** Where the last RRset that was read ended. */
+  #at = 0;
 
   constructor(data: PackedData) {
     this.data = data;
     this.#text = Buffer.from(data.bytes.buffer, data.bytes.byteOffset, data.bytes.length);
+    this.#apex = nameFromKey(data.apex);
   }
 
   get count(): number {
-    return this.data.nodes.length / NODE_WORDS;
+    return this.data.nodes;
   }
 
   has(key: NameKey): boolean {
@@ -157,53 +77,91 @@ export class PackedNodes {
 
   /** The node of a name; undefined if the name does not exist. */
   node(key: NameKey): ZoneNode | undefined {
-    const node = this.#find(key);
-    return node < 0 ? undefined : { sets: this.#readSets(node), children: this.data.nodes[node + CHILDREN]! };
+    const slot = this.#find(key);
+    if (slot < 0) return undefined;
+    const at = this.data.index[slot]!;
+    return { sets: at < 0 ? [] : this.#readSets(at, key.length - this.#apex.length), children: this.#children(slot) };
   }
 
-  /** All nodes that have records, in the order they were added. */
+  /** All names that have records, in the order they were added. */
   *entries(): Generator<readonly [key: NameKey, sets: OwnedRRset[]]> {
-    const { nodes, bytes } = this.data;
-    for (let node = 0; node < nodes.length; node += NODE_WORDS) {
-      if (nodes[node + SETS] === 0) continue;
-      const from = nodes[node + KEY]!;
-      let end = from;
-      while (bytes[end]! > 0) end += bytes[end]! + 1;
-      yield [this.#text.toString('latin1', from, end + 1), this.#readSets(node)];
+    const { bytes, apex } = this.data;
+    for (let at = FIRST_RECORD; at < bytes.length; ) {
+      const length = keyLength(bytes, at);
+      const sets = this.#readSets(at, length);
+      // Others may read before the caller goes on.
+      const next = this.#at;
+      yield [this.#text.toString('latin1', at, at + length) + apex, sets];
+      at = next;
     }
   }
 
-  /** Where a name's node begins in `nodes`; -1: it is not there. */
+  /** Where all names that have records begin in `bytes`, with their keys, in the order they were added. */
+  *places(): Generator<readonly [key: NameKey, at: number]> {
+    const { bytes, apex } = this.data;
+    for (let at = FIRST_RECORD; at < bytes.length; ) {
+      const length = keyLength(bytes, at);
+      yield [this.#text.toString('latin1', at, at + length) + apex, at];
+      at = skipSets(bytes, at + length + 1);
+    }
+  }
+
+  /** A name's place in the index; -1: it is not there. */
   #find(key: NameKey): number {
-    const { nodes, index, bytes, seed } = this.data;
-    const mask = index.length - 1;
-    for (let slot = hashOf(key, seed) & mask; index[slot] !== 0; slot = (slot + 1) & mask) {
-      const node = (index[slot]! - 1) * NODE_WORDS;
-      const at = nodes[node + KEY]!;
+    const { index, bytes, seed, apex } = this.data;
+    const length = key.length - apex.length;
+    if (length < 0) return -1;
+    let hash = seed;
+    for (let i = 0; i < length; i++) hash = hashStep(hash, key.charCodeAt(i));
+    let slot = slotOf(hash, index.length);
+    for (; index[slot] !== 0; slot = slot + 1 === index.length ? 0 : slot + 1) {
+      const at = Math.abs(index[slot]!);
       let i = 0;
-      // A name ends itself: whichever of the two is shorter differs from the other where it ends.
-      while (i < key.length && bytes[at + i] === key.charCodeAt(i)) i++;
-      if (i === key.length) return node;
+      // A key ends itself: whichever of the two is shorter differs from the other where it ends.
+      while (i < length && bytes[at + i] === key.charCodeAt(i)) i++;
+      if (i === length && bytes[at + i] === 0) return key.endsWith(apex) ? slot : -1;
     }
     return -1;
   }
 
-  #readSets(node: number): OwnedRRset[] {
-    const { bytes, nodes } = this.data;
-    let at = nodes[node + SETS]!;
-    if (at === 0) return [];
+  #children(slot: number): number {
+    const { children, many } = this.data;
+    const few = children[slot]!;
+    if (few < MANY_CHILDREN) return few;
+    let low = 0;
+    for (let high = many.length / 2 - 1; low < high; ) {
+      const middle = (low + high) >> 1;
+      if (many[2 * middle]! < slot) low = middle + 1;
+      else high = middle;
+    }
+    return many[2 * low + 1]!;
+  }
+
+  /** @param length of the key that begins at `from`, without its end */
+  #readSets(from: number, length: number): OwnedRRset[] {
+    const { bytes } = this.data;
     const sets: OwnedRRset[] = [];
-    let left = readUint16(bytes, at);
-    at += 2;
-    for (; left > 0; left--) {
-      const ownerEnd = at + 1 + bytes[at]!;
-      const owner = copyBytes(bytes, at + 1, ownerEnd);
-      const type = readUint16(bytes, ownerEnd);
-      const ttl = readUint32(bytes, ownerEnd + 2);
+    let at = from + length + 1;
+    for (let flags = FLAG_MORE; (flags & FLAG_MORE) !== 0; ) {
+      flags = bytes[at++]!;
+      let owner: Name;
+      if ((flags & FLAG_OWNER) === 0) {
+        owner = this.#ownerAt(from, length);
+      } else {
+        owner = copyBytes(bytes, at + 1, at + 1 + bytes[at]!);
+        at += 1 + bytes[at]!;
+      }
+      let type = bytes[at++]!;
+      if ((flags & FLAG_LONG_TYPE) !== 0) type = (type << 8) | bytes[at++]!;
+      const ttl = readUint32(bytes, at);
+      at += 4;
+      let left = 1;
+      if ((flags & FLAG_SEVERAL) !== 0) {
+        left = readUint16(bytes, at);
+        at += 2;
+      }
       const rdata: Uint8Array[] = [];
-      const records = readUint16(bytes, ownerEnd + 6);
-      at = ownerEnd + 8;
-      for (let i = 0; i < records; i++) {
+      for (; left > 0; left--) {
         const end = at + 2 + readUint16(bytes, at);
         rdata.push(copyBytes(bytes, at + 2, end));
         at = end;
@@ -211,16 +169,56 @@ export class PackedNodes {
       const rrset: RRset = { type, ttl, rdata };
       sets.push({ owner, rrset });
     }
+    this.#at = at;
     return sets;
+  }
+
+  #ownerAt(from: number, length: number): Name {
+    const { bytes } = this.data;
+    const owner = new Uint8Array(length + this.#apex.length);
+    for (let i = 0; i < length; i++) owner[i] = bytes[from + i]!;
+    for (let i = length; i < owner.length; i++) owner[i] = this.#apex[i - length]!;
+    return owner;
   }
 }
 
-function hashOf(key: NameKey, seed: number): number {
-  let hash = seed;
-  for (let i = 0; i < key.length; i++) {
-    hash = Math.imul(hash ^ key.charCodeAt(i), 0x9e3779b1);
-    hash ^= hash >>> 15;
+/** Length of the key that begins somewhere, without its end. */
+export function keyLength(bytes: Uint8Array, from: number): number {
+  let at = from;
+  while (bytes[at]! > 0) at += bytes[at]! + 1;
+  return at - from;
+}
+
+/** Where a name's RRsets end. @param saw told of each one's type */
+export function skipSets(bytes: Uint8Array, from: number, saw?: (type: number) => void): number {
+  let at = from;
+  for (let flags = FLAG_MORE; (flags & FLAG_MORE) !== 0; ) {
+    flags = bytes[at++]!;
+    if ((flags & FLAG_OWNER) !== 0) at += 1 + bytes[at]!;
+    let type = bytes[at++]!;
+    if ((flags & FLAG_LONG_TYPE) !== 0) type = (type << 8) | bytes[at++]!;
+    saw?.(type);
+    at += 4;
+    let left = 1;
+    if ((flags & FLAG_SEVERAL) !== 0) {
+      left = readUint16(bytes, at);
+      at += 2;
+    }
+    for (; left > 0; left--) at += 2 + readUint16(bytes, at);
   }
-  hash = Math.imul(hash, 0x85ebca6b);
-  return hash ^ (hash >>> 13);
+  return at;
+}
+
+/** The hash of a key goes through its octets; it begins with the seed. */
+export function hashStep(hash: number, octet: number): number {
+  const mixed = Math.imul(hash ^ octet, 0x9e3779b1);
+  return mixed ^ (mixed >>> 15);
+}
+
+/** Where the search for a key begins in an index of a length. */
+export function slotOf(hash: number, length: number): number {
+  let mixed = Math.imul(hash, 0x85ebca6b);
+  mixed ^= mixed >>> 13;
+  mixed = Math.imul(mixed, 0xc2b2ae35);
+  return Math.floor(((mixed >>> 0) * length) / 2 ** 32);
 }

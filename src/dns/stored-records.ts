@@ -1,5 +1,6 @@
 /** The records of a stored zone on their way into memory: those of a large one are packed as they come. */
-import { NodePacker, type PackedData } from './packed-nodes.ts';
+import { NodePacker } from './node-packer.ts';
+import type { PackedData } from './packed-nodes.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import { ByteReader, decodeRRset } from './store-codec.ts';

@@ -8,7 +8,8 @@
  * what changes goes into a new one over both.
  */
 import { assert } from '../core/errors.ts';
-import { MIN_PACKED, NodePacker, PackedNodes, type ZoneNode } from './packed-nodes.ts';
+import { NodePacker } from './node-packer.ts';
+import { MIN_PACKED, PackedNodes, type ZoneNode } from './packed-nodes.ts';
 import { OTHER_ZONES } from './slot-counters.ts';
 import type { OwnedRRset, RRset, ZoneChange, ZoneData } from './snapshot.ts';
 import { readUint32 } from './wire/bytes.ts';
@@ -33,7 +34,7 @@ interface Node extends ZoneNode {
 /** In the map: a node that what lies below still has. */
 const GONE: Node = { sets: [], children: 0 };
 /** Packed anew when so many nodes in a hundred have changed. */
-const CHANGED_PERCENT = 20;
+const CHANGED_PERCENT = 5;
 /** Nodes packed at a time: a millisecond or two. */
 const SLICE_NODES = 1000;
 
@@ -171,9 +172,11 @@ export class Zone {
       if (node.sets.length > 0) packer.add(key, node.sets);
       if (++nodes % slice === 0) yield;
     }
-    for (const [key, sets] of this.#packed?.entries() ?? []) {
-      if (!this.#frozen.has(key)) packer.add(key, sets);
-      if (++nodes % slice === 0) yield;
+    if (this.#packed !== undefined) {
+      for (const [key, at] of this.#packed.places()) {
+        if (!this.#frozen.has(key)) packer.addPacked(this.#packed.data.bytes, at);
+        if (++nodes % slice === 0) yield;
+      }
     }
     this.#packed = new PackedNodes(packer.finish());
     this.#frozen = undefined;
