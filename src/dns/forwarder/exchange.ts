@@ -1,6 +1,9 @@
 /** What the forwarder and its transports tell one another. */
 import type { Upstream } from './upstream.ts';
 
+/** What a query can do without: the cookie, or EDNS altogether. */
+export type Unneeded = 'cookie' | 'edns';
+
 /** One query sent to one upstream. */
 export interface Attempt {
   readonly upstream: Upstream;
@@ -15,6 +18,8 @@ export interface Attempt {
   readonly cookie: Uint8Array | undefined;
   /** Whether it is the same once more, as the upstream did not know the cookie before (RFC 7873 §5.3). */
   readonly again: boolean;
+  /** What was left out this time, as the upstream may not have understood it. */
+  readonly without: Unneeded | undefined;
   id: number;
   /** What it left by. */
   socket: { forget(attempt: Attempt): void } | undefined;

@@ -22,7 +22,7 @@ import { UPSTREAM, upstreamCounterBase } from '../slot-counters.ts';
 import { FLAG, RCODE } from '../wire/types.ts';
 import { type ForwardAnswer, readAnswer } from './answer.ts';
 import { type Channel, Channels } from './channels.ts';
-import { type Attempt, type AttemptHandler, type Failure, repeatsCase } from './exchange.ts';
+import { type Attempt, type AttemptHandler, type Failure, repeatsCase, type Unneeded } from './exchange.ts';
 import { type Flight, type FlightPlan, type ForwardWaiter, flightId, triesOf } from './flight.ts';
 import { HttpsExchange } from './https-exchange.ts';
 import { cameBack } from './loop.ts';
@@ -186,13 +186,17 @@ export class Forwarder implements AttemptHandler {
     const rcode = ((options?.upperRcode ?? 0) << 4) | (reply[3]! & 15);
     if (rcode === RCODE.BADCOOKIE && !stream) {
       // RFC 7873 §5.3: once more with the cookie that came, then by TCP, where none is needed.
-      if (this.#send(flight, upstream, attempt.again, true)) return;
+      if (this.#send(flight, upstream, attempt.again, { again: true })) return;
     }
     if (attempt.edns && (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP || rcode === RCODE.BADVERS)) {
       // RFC 6891 §7: it may know no EDNS, or if it answers with some, no cookie; the same again without.
-      if (attempt.cookie !== undefined && options?.present === true) cookie?.refused(now);
-      else upstream.plainUntil = now + PLAIN_MS;
-      if (this.#send(flight, upstream, stream)) return;
+      const without = attempt.cookie !== undefined && options?.present === true ? 'cookie' : 'edns';
+      if (this.#send(flight, upstream, stream, { without })) return;
+    }
+    // Not before: it may have been the question, which anybody can ask, that it did not like.
+    if (rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN) {
+      if (attempt.without === 'cookie') cookie?.refused(now);
+      else if (attempt.without === 'edns') upstream.plainUntil = now + PLAIN_MS;
     }
     const truncated = (reply[2]! & (FLAG.TC >> 8)) !== 0;
     if (truncated && !stream) {
@@ -309,17 +313,24 @@ export class Forwarder implements AttemptHandler {
     return false;
   }
 
-  /** @param again whether this is the query once more, as it had a cookie that was not known */
-  #send(flight: Flight, upstream: Upstream, stream: boolean, again = false): boolean {
+  /** @param form how it differs from what an upstream gets first */
+  #send(
+    flight: Flight,
+    upstream: Upstream,
+    stream: boolean,
+    form: { readonly again?: boolean; readonly without?: Unneeded } = {},
+  ): boolean {
+    const { again = false, without } = form;
     const { clock, counters, random } = this.#context;
     const channel = this.#channels.of(upstream);
     if (channel === undefined) return false;
     const now = clock.now();
-    const edns = now >= upstream.plainUntil;
+    const edns = now >= upstream.plainUntil && without !== 'edns';
     const encrypted = isEncrypted(upstream.config);
-    const cookie = edns && !encrypted ? channel.cookie.option(now) : undefined;
+    const cookie = edns && !encrypted && without === undefined ? channel.cookie.option(now) : undefined;
     const question = stream || !upstream.mixesCase ? flight.asked : mixCase(flight.asked, random);
-    const attempt: Attempt = { upstream, question, sentAt: now, stream, edns, cookie, again, id: 0, socket: undefined };
+    const sent = { upstream, question, sentAt: now, stream, edns, cookie, again, without };
+    const attempt: Attempt = { ...sent, id: 0, socket: undefined };
     const tries = triesOf(flight, upstream);
     const query = encodeQuery(question, flight.key, edns ? { cookie, padded: encrypted } : undefined);
     if (!(stream ? channel.stream : channel.udp).send(attempt, query)) return false;

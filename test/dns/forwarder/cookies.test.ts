@@ -93,3 +93,27 @@ t.test('a server that dislikes the option gets EDNS without it; one that dislike
   const other = await Bench.start(t, { upstreams: [old.config] });
   t.match(await other.ask('a.test'), { rcode: RCODE.NOERROR, answers: [{}] }, 'BADVERS is no empty answer');
 });
+
+t.test('a question that an upstream does not like takes neither cookies nor EDNS from those after it', async (t) => {
+  // Anybody can ask such a one: some servers answer ANY with NOTIMP.
+  for (const [refusal, withOpt] of [
+    [RCODE.NOTIMP, true],
+    [RCODE.FORMERR, true],
+    [RCODE.FORMERR, false],
+  ] as const) {
+    const upstream = await FakeUpstream.start(t, (seen) => {
+      if (seen.message.questions[0]!.type !== TYPE.ANY) return answer(seen, given(seen));
+      return withOpt
+        ? answer(seen, given(seen), refusal)
+        : reply(seen.message, { rcode: refusal }).subarray(0, 12).fill(0, 4);
+    });
+    const bench = await Bench.start(t, { upstreams: [upstream.config] });
+    const edns = { udpSize: 1232, do: true };
+    t.equal((await bench.ask('a.test', { type: TYPE.ANY })).rcode, RCODE.SERVFAIL);
+    t.ok(upstream.seen.length <= 3, `asked ${upstream.seen.length} times`);
+    t.match(await bench.ask('b.test', { edns }), { rcode: RCODE.NOERROR, edns: { do: true } });
+    const { message } = upstream.seen.at(-1)!;
+    t.equal(message.edns?.do, true, `${refusal}, ${withOpt ? 'with' : 'without'} OPT`);
+    t.ok((cookieOf(message)?.length ?? 0) >= 8);
+  }
+});
