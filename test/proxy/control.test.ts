@@ -256,6 +256,35 @@ t.test('live failures bring the checks forward: a dead member is down within a f
   t.end();
 });
 
+t.test('checks that say nothing change nothing, however many', (t) => {
+  let result: Partial<CheckResult> = { ok: true, code: 'L4OK' };
+  const made = { reason: 'as told', durationMs: 1 };
+  const clock = new FakeClock();
+  const { control, states, events } = setUp({
+    clock,
+    probe: (_target, _clock, done) => {
+      const timer = clock.after(1, () => done({ ...made, ...result } as CheckResult));
+      return { cancel: () => timer.cancel() };
+    },
+  });
+  result = { ok: false, code: 'SOCKERR', inconclusive: true };
+  control.start(config([pool('web', [member('a')])]));
+  clock.advance(60_000);
+  t.strictSame([states(), events], [{ a: 'down' }, []], 'it is still to be found out');
+  result = { ok: true, code: 'L4OK' };
+  clock.advance(3_000);
+  t.strictSame(states(), { a: 'up' });
+  result = { ok: false, code: 'SOCKERR', inconclusive: true };
+  clock.advance(60_000);
+  t.strictSame(states(), { a: 'up' });
+  t.match(control.pools()[0]!.members[0]!.lastCheck, { code: 'SOCKERR', inconclusive: true }, 'though it is told');
+  result = { ok: false, code: 'L4CON' };
+  clock.advance(10_000);
+  t.strictSame(states(), { a: 'down' });
+  control.stop();
+  t.end();
+});
+
 t.test('one failure of traffic does not take a healthy member down', (t) => {
   const { control, clock, states, events } = setUp();
   control.start(config([pool('web', [member('a')])]));

@@ -143,7 +143,7 @@ export class NetworkCheck {
 
   #react(reaction: Reaction): void {
     if (this.#settled) return;
-    this.#settle(false, 'L6RSP', `${reaction} after the PROXY header`, reaction);
+    this.#settle(false, 'L6RSP', `${reaction} after the PROXY header`, { reaction });
     this.#destroy();
   }
 
@@ -229,7 +229,9 @@ export class NetworkCheck {
 
   #onError(error: Error): void {
     if (this.#settled) return;
-    if (this.#introducedAt !== undefined) this.#react('reset');
+    const lack = ownLacks[errorCode(error) ?? ''];
+    if (lack !== undefined && this.#layer === 'L4') this.#giveUp(`the check cannot be made: ${lack}`);
+    else if (this.#introducedAt !== undefined) this.#react('reset');
     else if (this.#layer === 'L4') this.#fail('L4CON', connectFailure(error));
     else this.#fail(`${this.#layer}RSP`, responseFailure(error));
   }
@@ -267,21 +269,20 @@ export class NetworkCheck {
     this.#destroy();
   }
 
-  #settle(ok: boolean, code: CheckCode, reason: string, reaction?: Reaction): void {
+  /** For want of something of ours. */
+  #giveUp(reason: string): void {
+    this.#settle(false, 'SOCKERR', reason, { inconclusive: true });
+    this.#destroy();
+  }
+
+  #settle(ok: boolean, code: CheckCode, reason: string, more: Pick<Observed, 'reaction' | 'inconclusive'> = {}): void {
     if (this.#settled) return;
     this.#settled = true;
     // Hundredths: finer says nothing, and reads badly. What was waited for a reaction says nothing of the member.
     const endedAt = this.#introducedAt ?? this.#clock.now();
     const durationMs = Math.round((endedAt - this.#startedAt) * 100) / 100;
     const rttMs = this.#roundTrip();
-    this.#done({
-      ok,
-      code,
-      reason,
-      durationMs,
-      ...(rttMs === undefined ? {} : { rttMs }),
-      ...(reaction === undefined ? {} : { reaction }),
-    });
+    this.#done({ ok, code, reason, durationMs, ...(rttMs === undefined ? {} : { rttMs }), ...more });
   }
 
   #roundTrip(): number | undefined {
@@ -312,6 +313,15 @@ const connectFailures: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'no route to host',
   ENETUNREACH: 'network unreachable',
   ETIMEDOUT: 'connection timed out',
+};
+
+/** Errors of a connect that are no word of the member's or the network's. */
+const ownLacks: Readonly<Record<string, string>> = {
+  EMFILE: 'v6edge is out of descriptors (EMFILE)',
+  ENFILE: 'the machine is out of descriptors (ENFILE)',
+  ENOBUFS: 'the kernel is out of buffers (ENOBUFS)',
+  ENOMEM: 'the kernel is out of memory (ENOMEM)',
+  EADDRNOTAVAIL: 'no local address or port is free (EADDRNOTAVAIL)',
 };
 
 function connectFailure(error: Error): string {

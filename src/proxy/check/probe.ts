@@ -41,7 +41,8 @@ class GuardedCheck {
 
   #judge(result: Observed): void {
     const { reaction, ...told } = result;
-    if (reaction === 'alert' || reaction === 'http') this.#refused(told, reactions[reaction]);
+    if (result.inconclusive === true) this.#done(told);
+    else if (reaction === 'alert' || reaction === 'http') this.#refused(told, reactions[reaction]);
     else if (reaction !== undefined) this.#askAgain(told, reaction);
     else if (result.ok || !/RSP$|STS$/.test(result.code)) this.#done(told);
     else {

@@ -23,6 +23,8 @@ export interface CheckResult {
   readonly durationMs: number;
   /** Smoothed round-trip time of its connection, as the kernel has it; undefined: there was no connection. */
   readonly rttMs?: number;
+  /** It could not be made for want of something of ours: it says nothing of the member. */
+  readonly inconclusive?: true;
   /** The member cannot read the PROXY header that the pool sends. */
   readonly refusesHeader?: true;
 }

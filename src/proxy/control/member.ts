@@ -198,6 +198,7 @@ export class Member {
       { ...this.#target(), type: 'tcp', steps: [], address, port, proxyProtocol },
       clock,
       (result) => {
+        if (result.inconclusive === true) return;
         this.#warn(result.refusesHeader === true ? result.reason : undefined);
       },
     );
@@ -255,6 +256,11 @@ export class Member {
   #onResult(result: CheckResult): void {
     const { check } = this.#pool;
     this.#lastCheck = { ...result, at: this.#context.clock.wall() };
+    // Whoever takes members down because it cannot look at them ends all of its sessions when descriptors run out.
+    if (result.inconclusive === true) {
+      this.#context.log.debug(this.#fields({ code: result.code, reason: result.reason }), 'check says nothing');
+      return;
+    }
     if (result.refusesHeader) this.#warn(result.reason);
     else if (result.ok && this.#target().proxyProtocol !== 'none') this.#warn(undefined);
     this.#health = nextHealth(this.#health, result.ok, check);

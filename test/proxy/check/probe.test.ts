@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttp, type IncomingMessage } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createServer as createTls } from 'node:tls';
 import t from 'tap';
 import { FakeClock, systemClock } from '../../../src/core/clock.ts';
+import { fileLimit, setFileLimit } from '../../../src/linux/limits.ts';
 import { networkProbe } from '../../../src/proxy/check/probe.ts';
 import type { CheckResult, CheckTarget } from '../../../src/proxy/check/result.ts';
 
@@ -72,6 +73,32 @@ t.test('a refused port', async (t) => {
   for (const type of ['tcp', 'tls', 'http', 'https'] as const) {
     t.match(await check(target(port, { type })), { ok: false, code: 'L4CON', reason: 'connection refused' }, type);
   }
+});
+
+t.test('no descriptor of our own is left: that says nothing of the member', async (t) => {
+  const port = await listen(createServer());
+  const limit = fileLimit();
+  // The lowest number that is free: the limit counts numbers.
+  const free = openSync('/dev/null', 'r');
+  closeSync(free);
+  for (const [type, proxyProtocol] of [
+    ['tcp', 'none'],
+    ['tcp', 'v2'],
+    ['https', 'none'],
+  ] as const) {
+    setFileLimit({ ...limit, soft: free });
+    try {
+      t.match(await check(target(port, { type, proxyProtocol })), {
+        ok: false,
+        code: 'SOCKERR',
+        reason: 'the check cannot be made: v6edge is out of descriptors (EMFILE)',
+        inconclusive: true,
+      });
+    } finally {
+      setFileLimit(limit);
+    }
+  }
+  t.match(await check(target(port)), { ok: true, inconclusive: undefined });
 });
 
 t.test('the round-trip time of the connection, where there was one', async (t) => {
