@@ -1,4 +1,5 @@
 /** The TCP proxy of one data thread: listeners, pools and sessions, brought in line with each snapshot. */
+import { isDeepStrictEqual } from 'node:util';
 import { cidrContains, type InetEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
@@ -81,6 +82,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly #listeners: ListenerSet;
   readonly #sources: Sources;
   readonly #backends = new Map<string, Backend>();
+  /** The proxy's, and those of pools. */
+  #allTimeouts: readonly (ProxyTimeouts | undefined)[] = [];
   readonly #sessions: Session[] = [];
   #nextId = 1;
   #stopping = false;
@@ -136,6 +139,11 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       }
     }
     for (const backend of this.#backends.values()) backend.wake();
+    // Most snapshots tell of members, whose sessions are none of their timeouts' business.
+    const timeouts = [snapshot.timeouts, ...snapshot.pools.map((pool) => pool.timeouts)];
+    if (isDeepStrictEqual(timeouts, this.#allTimeouts)) return;
+    this.#allTimeouts = timeouts;
+    for (const session of this.#sessions) session.timeoutsChanged();
   }
 
   /** Each bind of the configuration, with why it is not served if so. */

@@ -136,6 +136,14 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
     this.#dispatch(true);
   }
 
+  /** Timeouts may be others than when the session was last looked at: they hold from now on. */
+  timeoutsChanged(): void {
+    if (this.state !== 'relaying') return;
+    // While nothing was waited for the wheel's time stood still.
+    if (this.wheelSlot < 0) this.#lastActive = this.host.now();
+    this.#schedule();
+  }
+
   /** The member went down by its health check or the operator's word. */
   memberDown(): void {
     if (this.state === 'connecting') this.#dial!.memberDown();
@@ -217,7 +225,8 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
   }
 
   onHalfClosed(_side: Relay): void {
-    this.#lastActive = this.host.wheel.now;
+    // The wheel's time stands still while nothing is waited for.
+    this.#lastActive = this.wheelSlot < 0 ? this.host.now() : this.host.wheel.now;
     this.#schedule();
   }
 

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import net from 'node:net';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { FakeClock } from '../../src/core/clock.ts';
 import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET } from '../../src/linux/constants.ts';
 import { getSocketInt } from '../../src/linux/libc.ts';
+import type { ProxyTimeouts } from '../../src/proxy/config.ts';
 import { MemberTcp, memberCounterBase, memberGaugeBase } from '../../src/proxy/counters.ts';
 import {
   freePort,
@@ -81,6 +83,54 @@ t.test('timeouts', async (t) => {
     const line = await harness.session();
     t.match(line, { cause: 'maximum age' });
     t.ok((line.totalMs as number) > 170 && (line.totalMs as number) < 500, String(line.totalMs));
+  });
+});
+
+/** A session through a pool that has nothing to wait for, an hour after both sides have said something. */
+async function quietSession(t: Test) {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  t.teardown(() => upstream.close());
+  const clock = new FakeClock();
+  const harness = new Harness(clock);
+  t.teardown(() => harness.close());
+  const port = await freePort();
+  const apply = (more: Partial<ProxyTimeouts>) => {
+    const limits = { ...timeouts, idleMs: 0, tunnelMs: 0, ...more };
+    const pools = [pool([member('m1', upstream.port)])];
+    harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], pools, { timeouts: limits }));
+  };
+  apply({});
+  const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.teardown(() => client.destroy());
+  client.write('hi');
+  await once(client, 'data');
+  await until(() => upstream.received[0]!.length === 2, 'what the client said');
+  clock.advance(timeouts.connectMs + 100);
+  t.equal(clock.pending, 0, 'no timer runs for it');
+  clock.advance(3_600_000);
+  return { harness, clock, client, socket: upstream.sockets[0]!, apply };
+}
+
+t.test('a session that nothing is waited for', async (t) => {
+  t.test('once half-closed it has all of the time for that', async (t) => {
+    const { harness, clock, client, socket } = await quietSession(t);
+    client.end();
+    await once(socket, 'end');
+    clock.advance(timeouts.clientFinMs - 100);
+    socket.write('late');
+    t.equal(String((await once(client, 'data'))[0]), 'late');
+    clock.advance(timeouts.clientFinMs + 100);
+    t.match(await harness.session(), { cause: 'client half-closed, timeout' });
+  });
+
+  t.test('timeouts that a reload brings hold for it from then on', async (t) => {
+    const { harness, clock, apply } = await quietSession(t);
+    apply({ tunnelMs: 60_000 });
+    clock.advance(59_000);
+    t.equal(harness.sessions.length, 0, 'nobody kept the time before');
+    apply({ tunnelMs: 30_000 });
+    clock.advance(100);
+    t.match(await harness.session(), { cause: 'idle timeout' });
   });
 });
 
