@@ -118,6 +118,8 @@ function interpreterOf(path: string): string | undefined {
 function readUrl(value: string): string {
   const url = URL.parse(value);
   if (url === null || !/^https?:$/.test(url.protocol)) throw new ValueError('is no URL of http or https');
-  if (url.username !== '') throw new ValueError('has a user name in it, which is not supported');
+  if (url.username !== '' || url.password !== '') {
+    throw new ValueError('has a user name or password in it, which is not supported');
+  }
   return url.href;
 }

@@ -66,14 +66,15 @@ export class Hooks {
 
   /** Takes over a configuration; what waits for a receiver that stays still reaches it. */
   apply(configs: readonly HookConfig[]): void {
-    const before = this.#hooks;
+    const before = [...this.#hooks];
     this.#hooks = configs.map((config) => {
-      const known =
-        before.find((hook) => identity(hook.config) === identity(config)) ?? new Hook(this.#context, config);
+      // One receiver may be named twice, for events of its own each.
+      const at = before.findIndex((hook) => identity(hook.config) === identity(config));
+      const [known = new Hook(this.#context, config)] = at < 0 ? [] : before.splice(at, 1);
       known.config = config;
       return known;
     });
-    for (const hook of before) if (!this.#hooks.includes(hook)) hook.stop();
+    for (const hook of before) hook.stop();
   }
 
   /** By receiver; those that the log calls the same are one. */

@@ -253,6 +253,7 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     'ra: []\nhooks: [{ exec: [/etc/passwd] }]',
     [/^2:18: hooks\[0\].exec\[0\]: \/etc\/passwd cannot be run by user id \d+: it lacks the right/],
   ],
+  ['hook with a password', 'ra: []\nhooks: [{ url: "http://:b@x" }]', [/^2:16: hooks\[0\].url: has a user name or p/]],
   ['hook with a user', 'ra: []\nhooks: [{ url: "http://a:b@x" }]', [/^2:16: hooks\[0\].url: has a user name/]],
   [
     'hook for nothing',

@@ -79,6 +79,25 @@ t.test('one after the other, in order; kinds that are not wanted are left out', 
   t.strictSame(sent, ['http://pager.test/secret a', 'http://pager.test/secret b']);
 });
 
+t.test('a receiver that is named twice has events of its own for each, also after a reload', async (t) => {
+  const { stream, sent, hooks } = setUp(() => Promise.resolve());
+  const both = [hook, { ...hook, events: ['reload'] }];
+  for (const configs of [both, both, [...both].reverse()]) {
+    hooks.apply(configs);
+    sent.length = 0;
+    stream.emit(down('a'));
+    stream.emit({ kind: 'reload', errors: [], overridden: [], changed: [] });
+    await settled();
+    t.strictSame(sent, [`${hook.url} a`, `${hook.url} undefined`]);
+  }
+  hooks.apply([hook]);
+  sent.length = 0;
+  stream.emit({ kind: 'reload', errors: [], overridden: [], changed: [] });
+  stream.emit(down('b'));
+  await settled();
+  t.strictSame(sent, [`${hook.url} b`]);
+});
+
 t.test(
   'a receiver that fails is tried again, then the event is given up; that is told once, and when it ends',
   async (t) => {
