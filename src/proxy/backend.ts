@@ -112,6 +112,8 @@ export class Backend {
   /** Members that left a connect unanswered and have not answered one since. */
   #silent: readonly Member[] = [];
   readonly #waiting: Waiting[] = [];
+  /** Given back, and not offered to those who wait yet. */
+  #places = 0;
   readonly #counters: CounterStripe;
   readonly #random: Random;
   readonly #now: () => number;
@@ -139,6 +141,7 @@ export class Backend {
       known.update(each);
       return known;
     });
+    this.#silent = this.#silent.filter((member) => this.members.includes(member));
     const eligible = this.members.filter((member) => member.eligible);
     const tiers = [...new Set(eligible.map(({ tier }) => tier))].sort((a, b) => a - b);
     this.#tiers = tiers.map((tier) => eligible.filter((member) => member.tier === tier));
@@ -156,6 +159,7 @@ export class Backend {
 
   /** A connect to the member has no answer: for a while sessions go to others, if there are any. */
   suspect(member: Member, now: number): void {
+    if (!this.members.includes(member)) return;
     if (!member.silent) this.#silent = [...this.#silent, member];
     member.silentUntil = now + silenceMs;
   }
@@ -190,7 +194,10 @@ export class Backend {
   /** Gives a place back and lets whoever waits longest have it. */
   vacate(member: Member): void {
     member.vacate();
-    this.#waiting[0]?.proceed();
+    this.#places++;
+    // Whoever fails at once gives the place back from within: the next one's turn comes then, not inside of its own.
+    if (this.#places > 1) return;
+    for (; this.#places > 0; this.#places--) this.#waiting[0]?.proceed();
   }
 
   /** Queues a session; false when the queue is full. */

@@ -181,6 +181,8 @@ export class Dial implements Waiting {
   #turnAround(): void {
     const caller = this.#caller;
     const { host } = caller;
+    // Others need not wait behind it meanwhile.
+    this.leaveQueue();
     this.#tried = undefined;
     caller.state = 'waiting';
     this.#deadline = host.now() + Math.min(turnaroundMs, host.timeouts.connectMs);
@@ -331,6 +333,8 @@ export class Dial implements Waiting {
     caller.host.reactor.forget(fd);
     closeFd(fd);
     caller.upstream.fd = -1;
+    // That was of the socket that is gone.
+    caller.upstream.hangUp = false;
     caller.member = undefined;
     this.#late = true;
     const next = this.#beside?.shift();

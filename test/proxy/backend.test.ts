@@ -11,14 +11,14 @@ import { member, pool } from './harness.ts';
 const client = spanOfAddress(parseAddress('192.0.2.1'), 1234);
 
 function backend(members: MemberSnapshot[], more: Partial<PoolSnapshot> = {}): Backend {
-  return new Backend(
-    pool(members, more),
-    CounterStripe.alone(proxyCounters, proxyGauges),
-    new SeededRandom(1),
-    () => now,
-  );
+  return new Backend(pool(members, more), CounterStripe.alone(proxyCounters, proxyGauges), new SeededRandom(1), () => {
+    looks++;
+    return now;
+  });
 }
 let now = 0;
+/** How often the time was asked for, which is for members that are silent. */
+let looks = 0;
 const name = (taken: Member | NoMember) => (typeof taken === 'string' ? taken : taken.name);
 
 t.test('who is taken', async (t) => {
@@ -98,6 +98,29 @@ t.test('limits are kept, and a place given back goes to who waits longest', asyn
   t.equal(first.active + second.active, 0);
 });
 
+t.test('a crowd that waits for members which fail at once is served in turn, however large', async (t) => {
+  const subject = backend([member('m1', 1, { maxConnections: 1 })], { queue: { timeoutMs: 1, length: 1_000_000 } });
+  const held = subject.take(client, []) as Member;
+  const served: number[] = [];
+  for (let i = 0; i < 20_000; i++) {
+    const session = {
+      proceed() {
+        const taken = subject.take(client, []);
+        if (typeof taken === 'string') return;
+        subject.dequeue(session);
+        served.push(i);
+        subject.vacate(taken);
+      },
+    };
+    subject.enqueue(session);
+  }
+  subject.vacate(held);
+  t.equal(subject.waiting, 0);
+  t.ok(served.every((who, turn) => who === turn));
+  t.equal(served.length, 20_000);
+  t.equal(held.active, 0);
+});
+
 t.test('members stay themselves over a change of configuration', async (t) => {
   const subject = backend([member('m1', 1), member('m2', 1), member('m3', 1)]);
   const [one, two, three] = subject.members;
@@ -149,6 +172,14 @@ t.test('members that leave connects unanswered', async (t) => {
   pool.apply({ ...pool.settings, members: [member('m1', 1, { state: 'down' }), member('m2', 1)] });
   pool.apply({ ...pool.settings, members: [member('m1', 1), member('m2', 1)] });
   t.strictSame(takes(2), ['m1', 'm1'], 'checks that bring it up speak for it');
+  looks = 0;
+  const changing = backend([member('m1', 1), member('m2', 1)]);
+  const gone = changing.members[0]!;
+  changing.suspect(gone, now);
+  changing.apply({ ...changing.settings, members: [member('m2', 1)] });
+  changing.suspect(gone, now);
+  changing.take(client, []);
+  t.equal(looks, 0, 'one that is gone is not thought of any more');
   const full = backend([member('m1', 1), member('m2', 1, { maxConnections: 1 })]);
   full.suspect(full.members[0]!, now);
   t.strictSame(

@@ -370,6 +370,39 @@ t.test('members', async (t) => {
     t.equal(upstream.received[0]!.toString(), 'patient');
   });
 
+  t.test('a crowd that waits, and a member that cannot even be connected to', async (t) => {
+    // The kernel refuses it at once: a group has no TCP (tcp_v4_connect, ENETUNREACH).
+    const nobody = member('m1', 80, { address: '224.0.0.1', state: 'down' });
+    const crowd = 300;
+    const { harness, port, update } = await serve(t, [nobody], {
+      listener: { whenEmpty: 'wait', backlog: crowd },
+      snapshot: { timeouts: { ...timeouts, connectMs: 100 } },
+    });
+    const ends = Array.from({ length: crowd }, () => outcome(net.connect(port, '127.0.0.1')));
+    await until(() => harness.engine.sessions().length === crowd, 'the crowd');
+    await until(() => harness.engine.sessions().every(({ state }) => state === 'waiting'), 'all of it to wait');
+    update([{ ...nobody, state: 'up' }]);
+    await Promise.all(ends);
+    t.equal(harness.sessions.filter(({ cause, retries }) => cause === 'connect failed' && retries === 3).length, crowd);
+    t.equal(harness.counters.gauge(memberGaugeBase(1)), 0, 'no place is held');
+  });
+
+  t.test('those who wait behind one whose connect failed have their own tries', async (t) => {
+    const refusing = member('m1', await freePort(), { maxConnections: 1 });
+    const { harness, port, update } = await serve(t, [{ ...refusing, state: 'down' }], {
+      listener: { whenEmpty: 'wait' },
+      snapshot: { timeouts: { ...timeouts, connectMs: 100 } },
+    });
+    const ends = Array.from({ length: 6 }, () => outcome(net.connect(port, '127.0.0.1')));
+    await until(() => harness.engine.sessions().length === 6, 'all of them');
+    update([refusing]);
+    await Promise.all(ends);
+    t.strictSame(
+      harness.sessions.map(({ cause, retries }) => `${cause} ${retries}`),
+      Array(6).fill('connect failed 3'),
+    );
+  });
+
   t.test('waiting for a place, in turn, with a bounded queue and time', async (t) => {
     const upstream = await new Upstream((socket) => socket.write('hello')).listen();
     t.teardown(() => upstream.close());
