@@ -83,13 +83,17 @@ interface Help {
 
 /** The commands that do something, those of commands included. */
 function leaves(program: readonly string[], help: Help): Help[] {
-  return help.commands.flatMap(([usage]) => {
+  return help.commands.flatMap(([usage, about]) => {
     const words = usage.split(' ').slice(1);
+    // Of yargs' own, which says nothing of itself.
+    if (words[0] === 'completion') return [{ usage, about, commands: [], options: [], last: '' }];
     const child = helpOf(
       program,
       words.filter((word) => /^\w+$/.test(word)),
     );
-    return child.commands.length > 0 ? leaves(program, child) : [child];
+    if (child.commands.length === 0) return [child];
+    // One with options does something without a further word, too.
+    return [...(child.options.length > 0 ? [child] : []), ...leaves(program, child)];
   });
 }
 

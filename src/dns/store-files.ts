@@ -1,12 +1,16 @@
 /** The zone store's files: its directory, its lock, and what is looked at before LMDB maps them. */
 import {
+  accessSync,
+  chownSync,
   closeSync,
+  constants,
   copyFileSync,
   existsSync,
   fsyncSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readSync,
   rmSync,
   statSync,
@@ -25,6 +29,7 @@ const META_END = META_LAST_PAGE + 8 + 8;
 const LMDB_MAGIC = 0xbeefc0de;
 /** LMDB's name for it. */
 export const DATA_FILE = 'data.mdb';
+const LOCK_FILE = 'lock.mdb';
 const MAX_FILE_LENGTH = 2 ** 40;
 
 /** A store that cannot be used. Codes: V6_STORE_DAMAGED, V6_STORE_VERSION, V6_STORE_OPEN, V6_STORE_LOCKED, V6_STORE_WRITE. */
@@ -61,6 +66,31 @@ function syncDirectories(highest: string, deepest: string): void {
 
 export function cannotOpen(path: string, cause: unknown): StoreError {
   return new StoreError('V6_STORE_OPEN', `cannot open the zone store ${path}: ${errorMessage(cause)}`, { cause });
+}
+
+/**
+ * Makes sure that a store's files may be written: where its lock file may not, LMDB ends the process (SIGSEGV).
+ * @param only to read it, its lock file alone has to be
+ * @throws {StoreError} says what mends it
+ */
+export function checkAccess(stateDir: string, path: string, only?: 'to read'): void {
+  for (const name of readdirSync(path).filter((each) => only === undefined || each === LOCK_FILE)) {
+    try {
+      accessSync(join(path, name), constants.R_OK | constants.W_OK);
+    } catch (error) {
+      const mend = `chown -R --reference=${stateDir} ${path}`;
+      throw new StoreError('V6_STORE_OPEN', `${errorMessage(error)}: it is another user's (${mend} mends that)`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+/** What LMDB made for root to read a store of another user is that user's, who could not open it otherwise. */
+export function giveLockToOwner(path: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(path);
+  if (existsSync(join(path, LOCK_FILE))) chownSync(join(path, LOCK_FILE), uid, gid);
 }
 
 /**

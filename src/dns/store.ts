@@ -9,7 +9,7 @@
  * next start what the tables have not is taken over from the log before anything is read. A store that does not read is
  * never written to.
  */
-import { closeSync, fsyncSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { assert, errorMessage } from '../core/errors.ts';
@@ -19,9 +19,11 @@ import { commitsOf, isStep, type Pending, serialsOf, sliceOf } from './pending-c
 import { decodeCommits, encodeCommits, type JournalEntry } from './store-codec.ts';
 import {
   cannotOpen,
+  checkAccess,
   completeFile,
   copyDirectory,
   DATA_FILE,
+  giveLockToOwner,
   lockDirectory,
   readableStore,
   StoreError,
@@ -90,7 +92,8 @@ export class ZoneStore {
     const lock = lockDirectory(stateDir, path);
     const release = () => closeSync(lock);
     const prepare = (): RootDatabase<Buffer, Buffer> => {
-      if (readdirSync(path).includes(DATA_FILE)) completeFile(join(path, DATA_FILE));
+      checkAccess(stateDir, path);
+      if (existsSync(join(path, DATA_FILE))) completeFile(join(path, DATA_FILE));
       return openTables(path);
     };
     return await ZoneStore.#start(path, prepare, release, options, async (store) => {
@@ -110,7 +113,12 @@ export class ZoneStore {
     for (let look = 1; ; look++) {
       const files = readWalFiles(path);
       const readable = readableStore(path);
-      const prepare = (): RootDatabase<Buffer, Buffer> => openTables(readable.path, true);
+      const prepare = (): RootDatabase<Buffer, Buffer> => {
+        checkAccess(stateDir, readable.path, 'to read');
+        const root = openTables(readable.path, true);
+        giveLockToOwner(readable.path);
+        return root;
+      };
       const store = await ZoneStore.#start(
         path,
         prepare,

@@ -1,7 +1,10 @@
 import {
+  chmodSync,
+  chownSync,
   closeSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -18,6 +21,7 @@ import { ZoneStore } from '../../src/dns/store.ts';
 import { nameFromText, nameKey } from '../../src/dns/wire/name.ts';
 import { TYPE } from '../../src/dns/wire/types.ts';
 import { Zone } from '../../src/dns/zone.ts';
+import { exec } from '../lab/process.ts';
 
 const zoneName = nameFromText('cluster.test');
 const zone = nameKey(zoneName);
@@ -259,6 +263,44 @@ t.test('a state directory that cannot be used', async (t) => {
   const dir = newDir(t);
   writeFileSync(join(dir, 'zones'), '');
   await t.rejects(ZoneStore.open(dir), { code: 'V6_STORE_OPEN', message: /cannot open the zone store/ });
+});
+
+const asRoot = process.getuid?.() === 0 ? {} : { skip: 'not root' };
+
+t.test('files that are not ours to write are told of, and nobody ends', asRoot, async (t) => {
+  // A process of its own: the unmended fault is a SIGSEGV, and who may write is a matter of its user.
+  const opens = async (dir: string, call: string) => {
+    const script = `import { ZoneStore } from '${join(import.meta.dirname, '../../src/dns/store.ts')}';
+      process.setgid(65534); process.setuid(65534);
+      await ZoneStore.${call}('${dir}').then((store) => store.close(), (error) => console.log(error.code, error.message));`;
+    // Without what tap adds to every process of node: it writes where that user may not.
+    return await exec(['env', '-u', 'NODE_OPTIONS', process.execPath, '--input-type=module', '--eval', script]);
+  };
+  for (const name of ['lock.mdb', 'data.mdb', 'wal.0']) {
+    const dir = newDir(t);
+    await filled(dir);
+    writeFileSync(join(dir, 'zones/wal.0'), '');
+    for (const each of ['.', 'zones', ...readdirSync(join(dir, 'zones')).map((file) => `zones/${file}`)])
+      chownSync(join(dir, each), 65534, 65534);
+    chownSync(join(dir, 'zones', name), 0, 0);
+    chmodSync(join(dir, 'zones', name), 0o644);
+    const mend = `zones/${name}.*chown -R --reference=${dir} ${join(dir, 'zones')} mends that`;
+    t.match((await opens(dir, 'open')).stdout, new RegExp(`^V6_STORE_OPEN EACCES.*${mend}`), name);
+    if (name === 'lock.mdb') t.match((await opens(dir, 'openReadOnly')).stdout, new RegExp(mend));
+    chownSync(join(dir, 'zones', name), 65534, 65534);
+    for (const call of ['open', 'openReadOnly'])
+      t.match(await opens(dir, call), { code: 0, stdout: '', stderr: '' }, `mended: ${call}`);
+  }
+});
+
+t.test('what root makes to read a store is its owner’s', asRoot, async (t) => {
+  const dir = newDir(t);
+  await filled(dir);
+  chownSync(join(dir, 'zones'), 65534, 65533);
+  rmSync(join(dir, 'zones/lock.mdb'));
+  await (await ZoneStore.openReadOnly(dir)).close();
+  const { uid, gid } = statSync(join(dir, 'zones/lock.mdb'));
+  t.strictSame([uid, gid], [65534, 65533]);
 });
 
 t.test('one process has it open', async (t) => {

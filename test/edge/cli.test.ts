@@ -229,10 +229,13 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     ].join('\n'),
   );
   t.match(await see('pools', 'workers'), /w1/);
-  t.equal(await see('member', 'a/b', 'w1', '--state', 'drain', '--weight', '5'), 'a/b/w1: drain, up, weight 100\n');
+  t.equal(
+    await see('member', 'a/b', 'w1', '--state', 'drain', '--weight', '5'),
+    'a/b/w1: ordered drain, is up, weight 100\n',
+  );
   t.equal(seen.at(-1), 'PATCH /v1/pools/a%2Fb/members/w1 - application/json {"state":"drain","weight":5}');
   const added = ['--add', '[fd00::23]:80', '--weight', '50', '--backup', '--max-connections', '7'];
-  t.equal(await see('member', 'a/b', 'w3', ...added), 'a/b/w3: ready, down, weight 50\n');
+  t.equal(await see('member', 'a/b', 'w3', ...added), 'a/b/w3: ordered ready, is down, weight 50\n');
   t.equal(
     seen.at(-1),
     'POST /v1/pools/a%2Fb/members - application/json {"name":"w3","address":"fd00::23","port":80,"weight":50,"backup":true,"maxConnections":7}',

@@ -97,9 +97,9 @@ t.test('manual pages render without a warning and tell all commands and settings
     return result.stdout;
   };
   const commands = await render('man1/v6edge.1.gz');
-  for (const command of ['run', 'check', 'status', 'pools', 'records', 'key new', 'reload', 'version']) {
-    t.match(commands, new RegExp(`v6edge ${command}\\b`));
-  }
+  const verbs = ['run', 'check', 'status', 'pools', 'records', 'key new', 'ra$', 'ra watch', 'reload', 'completion'];
+  for (const verb of verbs) t.match(commands, new RegExp(`^ +v6edge ${verb}`, 'm'));
+  t.notMatch(commands, /COMP_WORDS/, 'what completion prints is not of the page');
   const configuration = await render('man5/v6edge.yaml.5.gz');
   for (const key of ['workers', 'proxy.listeners[].name', 'dns.listen', 'ra[].interface'])
     t.ok(configuration.includes(key));

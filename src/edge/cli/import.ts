@@ -140,7 +140,7 @@ function summary(notes: readonly Note[], journals: readonly string[], problems: 
   const lines = [
     notes.length === 0
       ? 'Everything was taken over.'
-      : `${notes.length} things were not taken over as they were: see the comments.`,
+      : `${notes.length === 1 ? '1 thing was' : `${notes.length} things were`} not taken over as ${notes.length === 1 ? 'it was' : 'they were'}: see the comments.`,
     ...journals.map((journal) => `${journal} has changes that the zone file lacks: import with --out takes them along`),
     ...(problems.length === 0 ? [] : ['To be mended before it can run:', ...problems.map((each) => `  ${each}`)]),
   ];

@@ -52,13 +52,13 @@ export function initialize(options: InitOptions, host: Host = readHost()): strin
     said.push(writeSecret(files.keyFile, formatKeyFile(generateKey(keyName, 'hmac-sha256', cryptoRandom))));
     const token = Buffer.from(cryptoRandom.fill(new Uint8Array(tokenBytes))).toString('base64url');
     said.push(writeSecret(files.tokenFile, `${token}\n`));
-    writeFileSync(files.zoneFile, renderZone(draft), { mode: 0o644 });
+    writeOwn(files.zoneFile, renderZone(draft));
     said.push(`wrote ${files.zoneFile}`);
     if (existsSync(config)) {
       renameSync(config, `${config}.old`);
       said.push(`moved the configuration that was there to ${config}.old`);
     }
-    writeFileSync(config, text, { mode: 0o644 });
+    writeOwn(config, text);
     said.push(`wrote ${config}`);
   } catch (error) {
     throw new InitError('V6_INIT_WRITE', `cannot write below ${folder} (${errorCode(error)}): run it as root`, {
@@ -80,11 +80,16 @@ function nextSteps(config: string, doubts: readonly string[]): string[] {
 /** A key or token that is there stays: nodes and scripts hold it. */
 function writeSecret(file: string, content: string): string {
   if (existsSync(file)) return `kept ${file}`;
-  writeFileSync(file, content, { mode: 0o640, flag: 'wx' });
+  writeOwn(file, content);
+  return `wrote ${file}`;
+}
+
+/** For root and the daemon alone: a configuration may come to hold secrets. */
+function writeOwn(file: string, content: string): void {
+  writeFileSync(file, content, { mode: 0o640 });
   const group = groupOf('v6edge');
   // Without the package there is no such group, and the daemon runs as whoever made the file.
   if (group !== undefined && process.getuid?.() === 0) chownSync(file, 0, group);
-  return `wrote ${file}`;
 }
 
 /** group(5). */

@@ -17,7 +17,7 @@ import { compareRa } from '../shadow/ra.ts';
 import type { Compared, ShadowReport } from '../shadow/report.ts';
 import { callApi, getJson } from './client.ts';
 import { importConfigs } from './import.ts';
-import { formatTable, type Paint } from './table.ts';
+import type { Paint } from './table.ts';
 
 /** What went wrong before anything could be compared. */
 export class ShadowError extends V6edgeError {}
@@ -163,7 +163,8 @@ async function questionsOf(
     try {
       return capturedQuestions(queries, limit) ?? readQuestions(readFileSync(queries, 'utf8'), limit);
     } catch (error) {
-      throw new ShadowError('V6_SHADOW_QUERIES', `cannot read ${queries}: ${errorMessage(error)}`, { cause: error });
+      const why = errorCode(error) === 'ENOENT' ? 'there is no such file' : errorMessage(error);
+      throw new ShadowError('V6_SHADOW_QUERIES', `cannot read ${queries}: ${why}`, { cause: error });
     }
   }
   const questions: Question[] = [];
@@ -184,16 +185,22 @@ export function showShadow(report: ShadowReport, paint: Paint): string {
     differences.filter(({ accepted }) => accepted !== undefined),
     ({ accepted }) => accepted!,
   );
-  const ra =
-    advertisements === 0 ? '' : `, the advertisements of ${advertisements} interface${advertisements === 1 ? '' : 's'}`;
-  const head = `${questions} questions and ${connections} connections${ra}: ${open.length === 0 ? paint('green', 'the same') : paint('red', `${open.length} differences`)}\n`;
-  const rows = open.map(({ of, what, part, old, ours }) => [of, what, part, old, ours]);
-  const columns = [{ title: 'OF' }, { title: 'WHAT' }, { title: 'PART' }, { title: 'OLD' }, { title: 'V6EDGE' }];
-  const notes = [
-    ...[...reasons].map(([reason, { length }]) => `${length} times different, and right so: ${reason}`),
-    ...remarks,
-  ];
-  return (
-    head + (rows.length === 0 ? '' : formatTable(columns, rows, paint)) + notes.map((each) => `${each}\n`).join('')
-  );
+  const of = [counted(questions, 'question'), counted(connections, 'connection')].join(' and ');
+  const ra = advertisements === 0 ? '' : `, the advertisements of ${counted(advertisements, 'interface')}`;
+  const result = open.length === 0 ? paint('green', 'the same') : paint('red', counted(open.length, 'difference'));
+  return [
+    `${of}${ra}: ${result}\n`,
+    // One below the other: as columns, replies and records would be wider than any terminal.
+    ...open.map(
+      ({ of, what, part, old, ours }) =>
+        `\n${paint('bold', `${of} ${what}: ${part}`)}\n  old     ${old || 'nothing'}\n  v6edge  ${ours || 'nothing'}\n`,
+    ),
+    ...(reasons.size + remarks.length > 0 ? ['\n'] : []),
+    ...[...reasons].map(([reason, { length }]) => `${counted(length, 'difference')}, right so: ${reason}\n`),
+    ...remarks.map((each) => `${each}\n`),
+  ].join('');
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -1,6 +1,7 @@
 /** The configuration under test on other ports: beside the old daemons, and with no word to anybody else. */
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { formatAddress, formatEndpoint, type InetEndpoint, parseInetEndpoint } from '../../core/address.ts';
@@ -41,16 +42,17 @@ export async function shadowConfig(file: string, folder: string): Promise<Shadow
   for (const key of ['ra', 'hooks', 'join']) delete config[key];
   const dns = config.dns as Section | undefined;
   const pairs: Pair[] = [];
+  const listeners: ShadowConfig['proxy'][number][] = [];
+  await using ports = new FreePorts();
   if (dns !== undefined) {
     delete dns.tls;
     for (const zone of (dns.zones as Section[] | undefined) ?? [])
       delete (zone.transfer as Section | undefined)?.notify;
-    pairs.push(...(await moved(dns, 'listen')));
+    pairs.push(...(await moved(dns, 'listen', ports)));
   }
-  const listeners: ShadowConfig['proxy'][number][] = [];
   for (const listener of ((config.proxy as Section | undefined)?.listeners as Section[] | undefined) ?? []) {
     const name = String(listener.name);
-    listeners.push({ name, acceptProxy: listener.acceptProxy === true, pairs: await moved(listener, 'bind') });
+    listeners.push({ name, acceptProxy: listener.acceptProxy === true, pairs: await moved(listener, 'bind', ports) });
   }
   const shadow = join(beside, '.shadow.yaml');
   // Keys may be in it.
@@ -59,26 +61,34 @@ export async function shadowConfig(file: string, folder: string): Promise<Shadow
 }
 
 /** Gives each endpoint of a list a port that is free. */
-async function moved(section: Section, key: string): Promise<Pair[]> {
+async function moved(section: Section, key: string, ports: FreePorts): Promise<Pair[]> {
   const texts = [section[key] ?? []].flat() as string[];
   const pairs: Pair[] = [];
   for (const text of texts) {
     const old = parseInetEndpoint(text);
-    pairs.push({ old, ours: { ...old, port: await freePort(formatAddress(old.address)) } });
+    pairs.push({ old, ours: { ...old, port: await ports.take(formatAddress(old.address)) } });
   }
   if (pairs.length > 0) section[key] = pairs.map(({ ours }) => formatEndpoint(ours));
   return pairs;
 }
 
-/** A port that nobody has at this moment. */
-function freePort(host: string): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const server = createServer().on('error', reject);
-  server.listen(0, host, () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-  });
-  return promise;
+/** Ports that nobody has. Each is held until the last one is found: the kernel would give one away again, at another address. */
+class FreePorts {
+  readonly #servers: Server[] = [];
+
+  async take(host: string): Promise<number> {
+    const server = createServer();
+    this.#servers.push(server);
+    server.listen(0, host);
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#servers.map((server) => once(server, 'close'));
+    for (const server of this.#servers) server.close();
+    await Promise.all(closed);
+  }
 }
 
 /** Where a client on this host connects to reach an endpoint. */

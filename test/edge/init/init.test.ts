@@ -43,6 +43,7 @@ if (inNamespace(t, import.meta.filename)) {
     t.match(first.stdout, new RegExp(`wrote ${config}\n`));
     t.equal(statSync(join(folder, 'keys/node-key.key')).mode & 0o777, 0o640);
     t.equal(statSync(join(folder, 'admin.token')).mode & 0o777, 0o640);
+    t.equal(statSync(join(folder, 'v6edge.yaml')).mode & 0o777, 0o640);
     t.match(readFileSync(`${config}.old`, 'utf8'), /as installed/);
     t.match((await run('check', '--config', config)).stdout, /good/);
 

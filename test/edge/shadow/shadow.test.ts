@@ -135,7 +135,10 @@ t.test('the import is the same as what runs; what was changed since is told', as
   ) as ShadowReport;
   t.match(captured, { questions: 1, differences: [{ what: 'm2.old.test AAAA', part: 'answer' }] }, 'from a capture');
   const words = await shadow('--config', config, '--queries', queries);
-  t.match(words.stdout, /2 differences\nOF +WHAT +PART +OLD +V6EDGE\ndns +m2\.old\.test AAAA +answer/);
+  t.match(
+    words.stdout,
+    /2 differences\n\ndns m2\.old\.test AAAA: answer\n {2}old {5}m2\.old\.test AAAA fd00::12\n {2}v6edge {2}m2\.old/,
+  );
   t.equal(readdirSync(tmpdir()).filter((name) => /^v6edge-shadow-[^t]/.test(name)).length, before, 'nothing is left');
 
   const wrong = await shadow();

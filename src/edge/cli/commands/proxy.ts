@@ -127,7 +127,7 @@ async function orderMember(args: MemberArguments, context: CliContext): Promise<
   const { pool, name, state, weight } = args;
   const members = `/v1/pools/${encodeURIComponent(pool)}/members`;
   const path = `${members}/${encodeURIComponent(name)}`;
-  const words = (m: MemberReport) => `${pool}/${m.name}: ${m.admin}, ${m.state}, weight ${m.weight}\n`;
+  const words = (m: MemberReport) => `${pool}/${m.name}: ordered ${m.admin}, is ${m.state}, weight ${m.weight}\n`;
   if (args.add !== undefined) {
     await show(args, context, members, words, { method: 'POST', body: newMember(args, args.add) });
     return;
