@@ -24,28 +24,48 @@ export function wantedPorts(config: EdgeConfig): WantedPort[] {
   ];
 }
 
+/** A port that cannot be had, and why. */
+export interface TakenPort {
+  readonly port: WantedPort;
+  readonly reason: string;
+}
+
 /**
- * Makes sure that nobody else has a port that is about to be bound. Other obstacles (an interface that is not there yet)
- * are left to the data threads, which try again.
+ * Ports that somebody else has. Other obstacles (an interface that is not there yet) are left to the data threads, which try again.
  * @param ours ports that are bound already: an overlap with one of those is no obstacle
+ */
+export function takenPorts(wanted: readonly WantedPort[], ours: readonly WantedPort[] = []): TakenPort[] {
+  return wanted.flatMap((port) => {
+    const { transport, endpoint } = port;
+    const own = ours.some((each) => each.transport === transport && each.endpoint.port === endpoint.port);
+    if (endpoint.port === 0 || own) return [];
+    const reason = obstacle(transport, endpoint);
+    return reason === undefined ? [] : [{ port, reason }];
+  });
+}
+
+/**
+ * Makes sure that nobody else has a port that is about to be bound.
  * @throws {PortError} code V6_PORT
  */
 export function checkPorts(wanted: readonly WantedPort[], ours: readonly WantedPort[] = []): void {
-  const taken = wanted.flatMap(({ transport, endpoint }) => {
-    const { port } = endpoint;
-    if (port === 0 || ours.some((own) => own.transport === transport && own.endpoint.port === port)) return [];
-    const reason = obstacle(transport, endpoint);
-    return reason === undefined ? [] : [`${transport} ${formatEndpoint(endpoint)}: ${reason}`];
-  });
-  if (taken.length > 0) throw new PortError('V6_PORT', taken.join('; '));
+  const reasons = Map.groupBy(takenPorts(wanted, ours), ({ reason }) => reason);
+  const lines = [...reasons].map(
+    ([reason, taken]) => `${taken.map(({ port }) => formatPort(port)).join(', ')}: ${reason}`,
+  );
+  if (lines.length > 0) throw new PortError('V6_PORT', lines.join('; '));
+}
+
+/** `tcp [::]:443` */
+export function formatPort({ transport, endpoint }: WantedPort): string {
+  return `${transport} ${formatEndpoint(endpoint)}`;
 }
 
 function obstacle(transport: 'tcp' | 'udp', endpoint: InetEndpoint): string | undefined {
   try {
     const result = probeBind(endpoint, transport);
-    const flags = transport === 'tcp' ? '-lntp' : '-lnup';
     if (result === -EADDRINUSE)
-      return `another process listens there (ss ${flags} 'sport = :${endpoint.port}' names it)`;
+      return 'another process listens there (`v6edge doctor`, as root, or ss -lntup says which)';
     if (result === -EACCES) return 'not permitted: ports below 1024 need CAP_NET_BIND_SERVICE';
     return undefined;
   } catch (error) {

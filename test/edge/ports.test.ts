@@ -50,7 +50,7 @@ t.test('ports of others are named, all of them; what may come later is passed ov
   t.doesNotThrow(() => checkPorts(later));
   t.throws(() => checkPorts([port('tcp', tcp), ...later, port('udp', udp)]), {
     code: 'V6_PORT',
-    message: new RegExp(`^tcp ${tcp.replaceAll(/[[\]]/g, '\\$&')}: another process .*; udp ${udp}: another process `),
+    message: `tcp ${tcp}, udp ${udp}: another process listens there`,
   });
   const [, number] = /:(\d+)$/.exec(tcp)!;
   t.doesNotThrow(

@@ -2,9 +2,10 @@
 import { errorCode, errorMessage } from '../../core/errors.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problem-text.ts';
+import { takenFindings } from '../doctor/port-findings.ts';
 import type { EdgeReport, Finding, NodeReport, Severity } from '../doctor/report.ts';
 import { isHealthy } from '../doctor/report.ts';
-import { checkPorts, wantedPorts } from '../ports.ts';
+import { takenPorts, wantedPorts } from '../ports.ts';
 import { type ApiError, type ApiTarget, getJson } from './client.ts';
 import { type Colour, formatAge, type Paint } from './table.ts';
 
@@ -67,21 +68,7 @@ function withoutDaemon(error: ApiError, config: string): Finding[] {
       }),
     ];
   }
-  try {
-    checkPorts(wantedPorts(loaded.config));
-  } catch (problem) {
-    for (const text of errorMessage(problem).split('; ')) {
-      findings.push({
-        id: 'port-held',
-        severity: 'error',
-        subject: text.split(': ')[0]!,
-        text,
-        run: [],
-        where: 'edge',
-      });
-    }
-  }
-  return findings;
+  return [...findings, ...takenFindings(takenPorts(wantedPorts(loaded.config)))];
 }
 
 function edgeLines({ findings, nodes, more }: EdgeReport, paint: Paint): string[] {
