@@ -8,6 +8,7 @@
  * A signal that comes during the start waits for its end. A fault of our own in the control thread ends the process
  * as it is, for the service manager to start another: nothing that was acknowledged is lost, and what state it is in is unknown.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatEndpoint } from '../core/address.ts';
 import { errorCode, errorMessage, V6edgeError } from '../core/errors.ts';
 import type { LogFields, Logger } from '../core/logger.ts';
@@ -22,6 +23,7 @@ import type { EdgeConfig, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
 import { possibleSessions } from './file-limit.ts';
 import { openLog } from './log.ts';
+import { formatPort, takenPorts, wantedPorts } from './ports.ts';
 import { processSettling, settleInTime } from './settle.ts';
 import { Sockets } from './sockets.ts';
 import { EdgeSource } from './source.ts';
@@ -29,6 +31,9 @@ import { version } from './version.ts';
 
 /** Ctrl-C reaches the whole process group, and npm or timeout(1) pass it on once more: that is one signal still. */
 const sameSignalMs = 500;
+/** So long a start waits for ports that another process has, when a service manager would start us again at once. */
+const portWaitMs = 5_000;
+const portLookMs = 250;
 
 export interface DaemonOptions {
   readonly configPath: string;
@@ -121,6 +126,7 @@ class Daemon {
     );
     try {
       this.#source.adminListening = admin.listening;
+      await this.#portsFree(signals);
       await this.#edge.start();
       this.#source.start();
       this.#notifier.ready(this.#served());
@@ -140,6 +146,26 @@ class Daemon {
     }
     this.#log.info({}, 'stopped');
     return 0;
+  }
+
+  /**
+   * Waits until nobody else has our ports: haproxy or named that is being stopped. Without an end to that, the start says so and
+   * fails; but not several times a second, which is what a service manager makes of a start that fails at once.
+   */
+  async #portsFree(signals: Signals): Promise<void> {
+    if (!this.#notifier.enabled) return;
+    const wanted = wantedPorts(this.#edge.config);
+    const ended = signals.end.then(() => true);
+    let told = false;
+    for (const until = performance.now() + portWaitMs; performance.now() < until; ) {
+      const [taken] = takenPorts(wanted, this.#sockets.ports);
+      if (taken === undefined) return;
+      const text = `waits for ${formatPort(taken.port)}: ${taken.reason}`;
+      this.#notifier.status(text);
+      if (!told) this.#log.warn({}, text);
+      told = true;
+      if (await Promise.race([ended, sleep(portLookMs, false)])) return;
+    }
   }
 
   async #stop(final: boolean): Promise<void> {

@@ -7,5 +7,7 @@ import { runDaemon } from './daemon.ts';
  * @param loading what is in the file, where it is being read already
  */
 export async function run(config: string, loading = loadConfigApart(config)): Promise<number> {
+  // In top, ss and systemctl status; Node.js would have it called MainThread.
+  process.title = 'v6edge';
   return await runDaemon(loading, { configPath: config, load: () => loadConfigApart(config) });
 }

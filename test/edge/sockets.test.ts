@@ -1,5 +1,6 @@
 /** Listening sockets that outlive the daemon: of a service manager's socket units, and kept in its descriptor store. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -361,4 +362,22 @@ t.test('a start that fails closes what was kept: nobody waits for it', async (t)
   t.equal((await home.spawn(manager.passed).exited).code, 1);
   await waitFor('the store to be empty', () => manager.store.length === 0);
   t.equal(await ask(port), 'ECONNREFUSED');
+});
+
+t.test('a port that another process still has is waited for', async (t) => {
+  const home = new DaemonHome(t);
+  const manager = new ServiceManager(t);
+  const port = await freePort();
+  const holder = createServer().listen(port, '127.0.0.1');
+  await once(holder, 'listening');
+  home.configure(config({ web: [`127.0.0.1:${port}`] }, await member(t, 'm')));
+  const daemon = home.spawn(manager.passed);
+  await waitFor('it to wait', () => daemon.output.includes(`waits for tcp 127.0.0.1:${port}: another process`), {
+    timeoutMs: 20_000,
+    why: () => daemon.output,
+  });
+  holder.close();
+  await waitFor('it to serve', async () => (await ask(port)) === 'm', { timeoutMs: 20_000, why: () => daemon.output });
+  t.match(readFileSync(`/proc/${daemon.pid}/comm`, 'utf8'), /^v6edge$/m, 'what ss and top call it');
+  t.equal((await daemon.stop()).code, 0);
 });
