@@ -92,7 +92,13 @@ export class ListenerSet {
         wanted.set(key, listener);
       }
     }
-    for (const listener of this.#listeners.values()) if (!kept.has(listener)) this.#closeListener(listener, true);
+    const served = new Set([...wanted.values()].map(({ endpoint }) => formatEndpoint(endpoint)));
+    for (const listener of this.#listeners.values()) {
+      if (kept.has(listener) || !listener.isOpen) continue;
+      // Under another name from now on: who is in its queue, or on the way there, is not sent away for that.
+      if (!served.has(formatEndpoint(listener.endpoint))) this.#closeListener(listener, true);
+      else this.adopt(listener.endpoint, { lent: listener.lent, fd: listener.letGo() });
+    }
     this.#listeners.clear();
     for (const [key, listener] of wanted) this.#listeners.set(key, listener);
     this.#openListeners();

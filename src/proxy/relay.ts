@@ -271,7 +271,8 @@ export class Relay implements EventHandler {
       return true;
     }
     this.#releasePipe();
-    if (result !== -EAGAIN) this.#owner.onBroken(this, -result);
+    // Nothing more comes from one that could not be written to.
+    if (result !== -EAGAIN || this.broken) this.#owner.onBroken(this, -result);
     return false;
   }
 
@@ -353,7 +354,8 @@ export class Relay implements EventHandler {
       other.hangUp = true;
       other.pump();
     }
-    if (this.#owner.relaying && !other.blocked) this.#owner.onBroken(other, errno);
+    // What takes it longer is gone on with, and comes to its end by itself.
+    if (this.#owner.relaying && !other.blocked && !other.#deferred) this.#owner.onBroken(other, errno);
     return false;
   }
 }

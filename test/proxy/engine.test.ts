@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { createInterface } from 'node:readline';
 import t from 'tap';
@@ -124,6 +125,39 @@ t.test('a snapshot changes what differs and leaves the rest alone', async (t) =>
   t.equal(String((await once(orphan, 'data'))[0]), 'still here');
   lasting.destroy();
   orphan.destroy();
+});
+
+t.test('a listener that gets another name keeps its socket, and whoever is in its queue', async (t) => {
+  const upstream = await naming('m1').listen();
+  const port = await freePort();
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const bind = (name: string, slot: number, address = '127.0.0.1') =>
+    listener(`${address}:${port}`, { name, slot, maxConnections: 1 });
+  const pools = [pool([member('m1', upstream.port)])];
+  const sockets = () =>
+    readFileSync('/proc/net/tcp', 'ascii')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter((words) => words[3] === '0A' && Number(`0x${words[1]!.split(':')[1]}`) === port)
+      .map((words) => words[9]);
+  harness.engine.apply(snapshot([bind('old', 0), bind('other', 1, '127.0.0.2')], pools));
+  const before = sockets();
+  t.equal(before.length, 2);
+  harness.engine.apply(snapshot([bind('new', 2), bind('other', 1, '127.0.0.2')], pools));
+  t.strictSame(sockets(), before);
+  t.equal(await ask(port), 'm1');
+  t.match(await harness.session(), { listener: 'new' });
+  // Two that change names with each other.
+  harness.engine.apply(snapshot([bind('other', 1), bind('new', 2, '127.0.0.2')], pools));
+  t.strictSame(sockets(), before);
+  t.equal(await ask(port), 'm1');
+  t.match(await harness.session(2), { listener: 'other' });
+  harness.engine.apply(snapshot([], pools));
+  t.strictSame(sockets(), []);
 });
 
 t.test('connections waiting in the queue of a removed listener are served', async (t) => {

@@ -3,9 +3,25 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
-import { libcCall } from '../../src/linux/libc.ts';
+import { parseInetEndpoint } from '../../src/core/address.ts';
+import { AF_INET, SOL_SOCKET } from '../../src/linux/constants.ts';
+import { closeFd, libcCall, setSocketInt } from '../../src/linux/libc.ts';
+import { PipePool } from '../../src/linux/pipes.ts';
+import { encodeSockaddr } from '../../src/linux/sockaddr.ts';
+import {
+  acceptTcp,
+  connectTcp,
+  listenTcp,
+  Memory,
+  openTcp,
+  peek,
+  resetTcp,
+  SockaddrSlot,
+  send,
+  unacknowledged,
+} from '../../src/linux/tcp.ts';
 import { MemberCounter, memberCounterBase } from '../../src/proxy/counters.ts';
-import { Relay } from '../../src/proxy/relay.ts';
+import { Relay, RelayIo, type RelayOwner } from '../../src/proxy/relay.ts';
 import {
   freePort,
   Harness,
@@ -32,6 +48,7 @@ async function through(t: Test, onConnection: (socket: net.Socket) => void) {
   return { harness, upstream, connect };
 }
 
+const SO_SNDBUFFORCE = 32;
 const chunk = randomFillSync(Buffer.alloc(1 << 20));
 
 /** Writes `megabytes` of pseudo-random bytes with back-pressure, then the end. Resolves to their hash. */
@@ -213,6 +230,64 @@ t.test('resets', async (t) => {
     client.resetAndDestroy();
     t.match(await harness.session(), { cause: 'client aborted' });
   });
+});
+
+t.test('what a member sent before it reset arrives, also when it takes more than one turn to move', async (t) => {
+  const size = 3 << 20;
+  const SO_RCVBUFFORCE = 33;
+  const endpoint = parseInetEndpoint(`127.0.0.1:${await freePort()}`);
+  const listening = listenTcp(endpoint, { backlog: 2, keepaliveSeconds: 0 });
+  setSocketInt(listening, SOL_SOCKET, SO_RCVBUFFORCE, 2 * size);
+  const slot = new SockaddrSlot();
+  const connection = async () => {
+    const fd = openTcp(AF_INET);
+    setSocketInt(fd, SOL_SOCKET, SO_RCVBUFFORCE, 2 * size);
+    setSocketInt(fd, SOL_SOCKET, SO_SNDBUFFORCE, 2 * size);
+    connectTcp(fd, Memory.of(encodeSockaddr(endpoint.address, endpoint.port)));
+    let accepted = -1;
+    await until(() => {
+      accepted = acceptTcp(listening, slot);
+      return accepted >= 0;
+    }, 'a connection');
+    setSocketInt(accepted, SOL_SOCKET, SO_SNDBUFFORCE, 2 * size);
+    return { ours: fd, theirs: accepted };
+  };
+  const [toMember, toClient] = [await connection(), await connection()];
+  t.teardown(() => {
+    for (const fd of [listening, toMember.ours, toClient.ours, toClient.theirs]) closeFd(fd);
+  });
+  const ends: string[] = [];
+  const owner: RelayOwner = {
+    relaying: true,
+    onEarlyEvents: () => undefined,
+    onBytes: () => undefined,
+    onHalfClosed: () => undefined,
+    onFinished: () => ends.push('finished'),
+    onBroken: () => ends.push('broken'),
+  };
+  // Without pipes, which would move it all in one turn.
+  const io = new RelayIo(new PipePool(0, 1));
+  const [client, upstream] = [new Relay(owner, io), new Relay(owner, io)];
+  client.other = upstream;
+  upstream.other = client;
+  client.fd = toClient.ours;
+  upstream.fd = toMember.ours;
+
+  const sent = Memory.of(randomFillSync(Buffer.alloc(size)));
+  for (let at = 0; at < size; ) {
+    const count = send(toMember.theirs, sent.address + at, size - at);
+    if (count > 0) at += count;
+    else await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await until(() => unacknowledged(toMember.theirs) === 0, 'all of it to be with us');
+  resetTcp(toMember.theirs);
+  const word = Memory.of(Buffer.from('go on'));
+  t.equal(send(toClient.theirs, word.address, 5), 5);
+  await until(() => peek(toClient.ours, io.memory.address, 5) === 5, 'what the client says');
+  client.pump();
+  await until(() => ends.length > 0, 'the end');
+  t.equal(upstream.bytes, size);
+  t.strictSame([ends, upstream.broken], [['finished'], true]);
 });
 
 t.test('urgent data amid a stream that ends at once: what stands around it is not lost', async (t) => {
