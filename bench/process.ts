@@ -1,6 +1,7 @@
-/** Processes under measurement: started pinned, ended by pid, their CPU time read from /proc. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+/** Processes under measurement: started pinned, ended by pid and with this process, their CPU time read from /proc. */
+import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 
 /** CPU time of a process, all its threads: microseconds. */
 export interface CpuTime {
@@ -28,6 +29,27 @@ export function chooseCores(): Cores {
   return { measured: String(list[0]), rest: list.length > 1 ? list.slice(1).join(',') : String(list[0]) };
 }
 
+const running = new Set<ChildProcess>();
+
+/** However this process ends, nothing that it started goes on; of SIGKILL the kernel tells them (setpriv below). */
+function endThemWithUs(): void {
+  process.on('exit', () => {
+    for (const child of running) child.kill('SIGKILL');
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => process.exit(128 + constants.signals[signal]));
+  }
+}
+
+/** Starts a process on `cores` that does not outlive this one. */
+export function spawnPinned(cores: string, command: readonly string[], options: SpawnOptions): ChildProcess {
+  if (running.size === 0 && process.listenerCount('SIGHUP') === 0) endThemWithUs();
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'taskset', '-c', cores, ...command], options);
+  running.add(child);
+  child.on('exit', () => running.delete(child)).on('error', () => running.delete(child));
+  return child;
+}
+
 export class Server {
   readonly name: string;
   /** Its exit code, when it has ended; null after a signal. */
@@ -38,7 +60,7 @@ export class Server {
 
   constructor(name: string, cores: string, command: readonly string[], env: Record<string, string> = {}) {
     this.name = name;
-    this.#child = spawn('taskset', ['-c', cores, ...command], {
+    this.#child = spawnPinned(cores, command, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });
@@ -106,13 +128,13 @@ export class Server {
 /** Runs a load generator to its end, pinned, without blocking the loop that reads the servers' output. */
 export function runLoad(cores: string, command: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn('taskset', ['-c', cores, ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawnPinned(cores, command, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     let errors = '';
-    child.stdout.on('data', (data: Buffer) => {
+    child.stdout!.on('data', (data: Buffer) => {
       output += data;
     });
-    child.stderr.on('data', (data: Buffer) => {
+    child.stderr!.on('data', (data: Buffer) => {
       errors += data;
     });
     child.on('error', reject);

@@ -3,9 +3,9 @@
  * what it had before, after some work that makes it compile and allocate what every session needs. What sockets take
  * in the kernel is the same for all and not counted.
  */
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { spawnPinned } from '../process.ts';
 import { type Peer, type ProxyBench, report, startPeer } from './peers.ts';
 
 export const idleWork = 'idle sessions';
@@ -46,20 +46,12 @@ export async function runIdle(bench: ProxyBench, peer: Peer): Promise<void> {
 
 /** The process that holds the sessions, each of which has had an answer. */
 async function hold(bench: ProxyBench, peer: Peer, sessions: number) {
-  const command = [
-    '-c',
-    bench.cores.rest,
-    bench.programs.pace,
-    'hold',
-    '127.0.0.1',
-    String(peer.port),
-    String(sessions),
-  ];
-  const holder = spawn('taskset', command, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const command = [bench.programs.pace, 'hold', '127.0.0.1', String(peer.port), String(sessions)];
+  const holder = spawnPinned(bench.cores.rest, command, { stdio: ['pipe', 'pipe', 'inherit'] });
   await new Promise<void>((resolve, reject) => {
     holder.on('error', reject);
     holder.on('exit', (code) => reject(new Error(`${peer.name}: sessions do not stay (${code})`)));
-    holder.stdout.once('data', () => resolve());
+    holder.stdout!.once('data', () => resolve());
   });
   return holder;
 }
