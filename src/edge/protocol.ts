@@ -24,6 +24,9 @@ export interface ThreadStart {
   readonly sockets: readonly PassedSocket[];
 }
 
+/** Exit code of a thread that failed and has closed all of its sockets. */
+export const failedExit = 3;
+
 /** A socket a data thread holds open, or wanted to. */
 export interface BindReport {
   readonly role: 'proxy' | 'dns';

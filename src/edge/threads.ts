@@ -3,6 +3,7 @@
  *
  * A new thread gets the whole present state first (`initial`), then everything that changes, in order. What is sent with a
  * ticket is answered once by each thread that lived when it was sent; a thread that ends answers all its tickets.
+ * One that could not close its sockets takes the process with it.
  */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -16,7 +17,16 @@ import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff, SendReplies } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import { listSources, newSourceTable, releaseSources, type SourceStatus } from '../proxy/sources.ts';
-import type { Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
+import { buffersOf, type Mailbox, post } from './mailbox.ts';
+import {
+  type Down,
+  failedExit,
+  type SessionQuery,
+  type ThreadReport,
+  type ThreadSessions,
+  type ThreadStart,
+  type Up,
+} from './protocol.ts';
 import type { PassedSocket } from './sockets.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */
@@ -41,18 +51,14 @@ interface Pending {
   readonly resolve: (values: unknown[]) => void;
 }
 
-interface DataThread {
+interface DataThread extends Mailbox {
   readonly index: number;
-  readonly worker: Worker;
   readonly startedAt: number;
   ready: boolean;
   /** When the oldest question was asked that has no answer yet. */
   askedAt: number | undefined;
   /** Handed-over messages whose replies go out piece by piece, by id: told when there is room. */
   readonly streams: Map<number, (open: boolean) => void>;
-  /** What is sent at the end of this turn of the event loop, and the memory that goes with it. */
-  readonly outbox: Down[];
-  readonly passed: ArrayBuffer[];
 }
 
 /** How a data thread is, for people. */
@@ -362,6 +368,13 @@ export class DataThreads {
       this.#starting.reject(error);
       return;
     }
+    // One that V8 ended closed nothing: the kernel would go on to give its sockets their share of clients, whom nobody serves.
+    if (code !== failedExit) {
+      throw new ThreadError(
+        'V6_THREAD_LOST',
+        `data thread ${thread.index} ended with code ${code} and its sockets open: only another process helps`,
+      );
+    }
     const restart = this.#restarts.get(thread.index) ?? { pauseMs: 0, count: 0 };
     const pauseMs = clock.now() - thread.startedAt > steadyMs ? 0 : restart.pauseMs;
     log.error({ thread: thread.index, code, pauseMs }, 'data thread ended, starting it again');
@@ -372,26 +385,4 @@ export class DataThreads {
       timer: clock.after(pauseMs, () => this.#spawn(thread.index)),
     });
   }
-}
-
-/** Sends a message behind all before it: those of one turn of the event loop go together. */
-function post(thread: DataThread, message: Down, passed: readonly ArrayBuffer[] = []): void {
-  const { outbox, worker } = thread;
-  outbox.push(message);
-  thread.passed.push(...passed);
-  if (outbox.length > 1) return;
-  process.nextTick(() => {
-    const messages = outbox.splice(0);
-    const one: Down = messages.length === 1 ? messages[0]! : { kind: 'several', messages };
-    worker.postMessage(one, thread.passed.splice(0));
-  });
-}
-
-/** The memory of messages that own theirs: it is passed on, not copied. */
-function buffersOf(messages: readonly Uint8Array[]): ArrayBuffer[] {
-  const buffers = new Set<ArrayBuffer>();
-  for (const { buffer, byteLength } of messages) {
-    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffers.add(buffer);
-  }
-  return [...buffers];
 }

@@ -15,7 +15,16 @@ import { Reactor } from '../linux/reactor.ts';
 import { ProxyEngine } from '../proxy/engine.ts';
 import { counterLayout, dnsWindow, proxyWindow } from './counter-layout.ts';
 import { type LogSink, openLog } from './log.ts';
-import type { BindReport, Down, SessionQuery, ThreadReport, ThreadSessions, ThreadStart, Up } from './protocol.ts';
+import {
+  type BindReport,
+  type Down,
+  failedExit,
+  type SessionQuery,
+  type ThreadReport,
+  type ThreadSessions,
+  type ThreadStart,
+  type Up,
+} from './protocol.ts';
 import { settleInTime, threadSettling } from './settle.ts';
 import { socketKeeper } from './sockets.ts';
 
@@ -72,11 +81,13 @@ class DataThread {
     process.once('uncaughtException', (error) => {
       log.error({ err: error }, 'data thread throws');
       this.#failed = true;
+      let code = 1;
       try {
         this.close();
+        code = failedExit;
       } finally {
         // Everything is closed by now: what is left of the thread waits for its last line to be written.
-        void drain().then(() => process.exit(1));
+        void drain().then(() => process.exit(code));
       }
     });
   }

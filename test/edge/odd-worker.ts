@@ -1,6 +1,6 @@
 /** A data thread that serves nothing and does what `DataThreads` must cope with: as V6EDGE_TEST_MOOD and messages say. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Down, ThreadStart, Up } from '../../src/edge/protocol.ts';
+import { type Down, failedExit, type ThreadStart, type Up } from '../../src/edge/protocol.ts';
 
 const { thread } = workerData as ThreadStart;
 const mood = process.env.V6EDGE_TEST_MOOD;
@@ -36,10 +36,10 @@ const take = (message: Down) => {
       });
       return;
     case 'sessions':
-      process.exit(3);
+      process.exit(failedExit);
       return;
     case 'flush-cache':
-      if (thread === 0) process.exit(3);
+      if (thread === 0) process.exit(failedExit);
       return;
     case 'stop':
       if (thread === 0 && mood === 'mute') return;

@@ -129,7 +129,9 @@ async function faulty(t: Test) {
       `  pools: { p: { check: { type: none }, members: [{ name: m, address: 127.0.0.1, port: ${member} }] } }`,
     ].join('\n'),
   );
-  const daemon = await home.start({ env: { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'fault.ts')}` } });
+  const daemon = await home.start({
+    env: { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'fault.ts')}` },
+  });
   return { home, daemon, port };
 }
 
@@ -202,5 +204,15 @@ t.test('a fault in the control thread ends the process, with a line that says wh
   t.equal((await daemon.exited).code, 1);
   t.match(logged(daemon, /^a fault of v6edge/), [
     { origin: 'unhandledRejection', err: { message: 'a fault on demand' } },
+  ]);
+});
+
+t.test('a thread that ends with its sockets open takes the process with it: nobody would answer them', async (t) => {
+  const { daemon, port } = await faulty(t);
+  await openSession(t, port);
+  daemon.kill('SIGPWR');
+  t.equal((await daemon.exited).code, 1);
+  t.match(logged(daemon, /^a fault of v6edge/), [
+    { err: { code: 'V6_THREAD_LOST', message: /^data thread 0 ended with code 1 and its sockets open/ } },
   ]);
 });
