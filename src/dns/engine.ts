@@ -5,7 +5,6 @@ import type { CounterStripe } from '../core/counters.ts';
 import { assert, errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
-import { closeFd } from '../linux/libc.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import { type CacheStatus, WireCache } from './cache.ts';
 import { ClientFilter } from './client-filter.ts';
@@ -17,6 +16,7 @@ import { Forwarder, type ForwarderContext, QUEUED } from './forwarder/forwarder.
 import type { UpstreamStatus } from './forwarder/upstream.ts';
 import { Hairpin } from './hairpin.ts';
 import { Identity } from './identity.ts';
+import { KeptSockets } from './kept-sockets.ts';
 import { ipv4onlyZones, localZones } from './local-zones.ts';
 import { OwnCookies } from './own-cookies.ts';
 import { QueryLog } from './query-log.ts';
@@ -89,10 +89,7 @@ export class DnsEngine {
   #slots: ReadonlyMap<NameKey, number> = new Map();
   #resolutionText = '';
   #version = 1;
-  /** UDP sockets of the process before, until their listener is opened. */
-  readonly #adopted = new Map<string, number>();
-  /** Another process follows and gets our sockets. */
-  #handOver = false;
+  readonly #sockets: KeptSockets;
   #closed = false;
 
   constructor(context: DnsEngineContext) {
@@ -131,7 +128,8 @@ export class DnsEngine {
       },
     });
     this.#server = { reactor, clock, counters, filter: this.#filter, responder: this.#responder };
-    this.#tls = new TlsListeners(this.#server, this.#tcp, log);
+    this.#sockets = new KeptSockets(context.keepers);
+    this.#tls = new TlsListeners(this.#server, this.#tcp, this.#sockets, log);
   }
 
   /**
@@ -222,7 +220,7 @@ export class DnsEngine {
 
   /** Gives the listener of an endpoint, once there is one, a socket that is bound to it already; one for TCP listens as well. */
   adopt(transport: KeptTransport, endpoint: InetEndpoint, fd: number): void {
-    this.#adopted.set(`${transport} ${formatEndpoint(endpoint)}`, fd);
+    this.#sockets.adopt(transport, endpoint, fd);
   }
 
   /** Where it listens, and where it cannot. */
@@ -241,12 +239,12 @@ export class DnsEngine {
    * @param handOver whether sockets stay with their keeper, for a process that follows at once
    */
   async stop(graceMs: number, handOver = false): Promise<void> {
-    this.#handOver = handOver;
+    this.#sockets.handOver = handOver;
     for (const { server, retry, endpoint, transport } of this.#listeners.values()) {
       retry?.cancel();
       if (server instanceof UdpServer) server.quiesce();
       else if (server !== undefined) {
-        if (!handOver) this.#context.keepers?.[transport].drop(endpoint);
+        this.#sockets.drop(transport, endpoint);
         server.close();
       }
     }
@@ -267,8 +265,7 @@ export class DnsEngine {
     this.#responder.close();
     for (const listener of this.#listeners.values()) this.#closeListener(listener);
     this.#listeners.clear();
-    for (const fd of this.#adopted.values()) closeFd(fd);
-    this.#adopted.clear();
+    this.#sockets.close();
     this.#tls.close();
     for (const connection of [...this.#tcp.connections]) connection.close();
     this.#shared.forwarder?.close();
@@ -369,14 +366,12 @@ export class DnsEngine {
   }
 
   #openServer(transport: KeptTransport, endpoint: InetEndpoint): UdpServer | TcpServer {
-    const key = `${transport} ${formatEndpoint(endpoint)}`;
-    const adopted = this.#adopted.get(key);
-    this.#adopted.delete(key);
+    const adopted = this.#sockets.take(transport, endpoint);
     const server =
       transport === 'udp'
         ? new UdpServer(this.#server, endpoint, adopted)
         : new TcpServer(this.#server, this.#tcp, this.#portAsUdp(endpoint), adopted);
-    if (adopted === undefined && endpoint.port !== 0) this.#context.keepers?.[transport].keep(endpoint, server.fd);
+    if (adopted === undefined) this.#sockets.keep(transport, endpoint, server.fd);
     return server;
   }
 
@@ -390,8 +385,7 @@ export class DnsEngine {
   #closeListener(listener: Listener): void {
     listener.retry?.cancel();
     const { server, endpoint, transport } = listener;
-    // The kernel would go on giving a socket of an SO_REUSEPORT group its share of queries.
-    if (server !== undefined && !this.#handOver) this.#context.keepers?.[transport].drop(endpoint);
+    if (server !== undefined) this.#sockets.drop(transport, endpoint);
     server?.close();
     listener.server = undefined;
   }

@@ -19,7 +19,7 @@ import { LOCAL_WAIT } from './slot-counters.ts';
 import type { ServerContext } from './udp-server.ts';
 
 const BACKLOG = 256;
-const KEEPALIVE_SECONDS = 30;
+export const KEEPALIVE_SECONDS = 30;
 /** Connections of a thread, and of one client: the oldest idle one makes room (RFC 7766 §6.2.2, §10). */
 const MAX_CONNECTIONS = 1024;
 export const MAX_PER_CLIENT = 128;

@@ -4,6 +4,7 @@ import type { Timer } from '../core/clock.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DnsTlsConfig } from './config.ts';
+import type { KeptSockets } from './kept-sockets.ts';
 import type { TcpShared } from './tcp-server.ts';
 import { TlsServer } from './tls-server.ts';
 import type { ServerContext } from './udp-server.ts';
@@ -22,13 +23,15 @@ interface Listener {
 export class TlsListeners {
   readonly #context: ServerContext;
   readonly #shared: TcpShared;
+  readonly #sockets: KeptSockets;
   readonly #log: Logger;
   readonly #listeners = new Map<string, Listener>();
   #config: DnsTlsConfig | undefined;
 
-  constructor(context: ServerContext, shared: TcpShared, log: Logger) {
+  constructor(context: ServerContext, shared: TcpShared, sockets: KeptSockets, log: Logger) {
     this.#context = context;
     this.#shared = shared;
+    this.#sockets = sockets;
     this.#log = log;
   }
 
@@ -38,7 +41,7 @@ export class TlsListeners {
       endpoint,
       transport: 'tls' as const,
       bound: server?.endpoint,
-      error,
+      error: server === undefined ? error : undefined,
     }));
   }
 
@@ -66,8 +69,9 @@ export class TlsListeners {
   }
 
   quiesce(): void {
-    for (const { server, retry } of this.#listeners.values()) {
+    for (const { endpoint, server, retry } of this.#listeners.values()) {
       retry?.cancel();
+      if (server !== undefined) this.#sockets.drop('tcp', endpoint);
       server?.quiesce();
     }
   }
@@ -83,8 +87,11 @@ export class TlsListeners {
       if (error === undefined) this.#opened(listener);
       else this.#failed(listener, error);
     };
+    const { endpoint } = listener;
     try {
-      listener.server = new TlsServer(this.#context, this.#shared, listener.endpoint, this.#config, settled);
+      const adopted = this.#sockets.take('tcp', endpoint);
+      listener.server = new TlsServer(this.#context, this.#shared, endpoint, this.#config, settled, adopted);
+      if (adopted === undefined) this.#sockets.keep('tcp', endpoint, listener.server.fd);
     } catch (error) {
       this.#failed(listener, error);
     }
@@ -98,6 +105,7 @@ export class TlsListeners {
 
   #failed(listener: Listener, error: unknown): void {
     const message = errorMessage(error);
+    if (listener.server !== undefined) this.#sockets.drop('tcp', listener.endpoint);
     listener.server?.close();
     listener.server = undefined;
     if (message !== listener.error) {
@@ -109,8 +117,9 @@ export class TlsListeners {
     listener.retryMs = Math.min(2 * listener.retryMs, MAX_RETRY_MS);
   }
 
-  #close({ server, retry }: Listener): void {
+  #close({ endpoint, server, retry }: Listener): void {
     retry?.cancel();
+    if (server !== undefined) this.#sockets.drop('tcp', endpoint);
     server?.close();
   }
 }

@@ -4,15 +4,17 @@
  */
 import type { Server, Socket } from 'node:net';
 import { createServer, type Server as NodeTlsServer, type TLSSocket } from 'node:tls';
-import { formatAddress, type InetEndpoint, parseAddress } from '../core/address.ts';
+import { type InetEndpoint, parseAddress } from '../core/address.ts';
 import type { Timer } from '../core/clock.ts';
 import { observe } from '../core/histogram.ts';
+import { closeFd } from '../linux/libc.ts';
+import { listenTcp } from '../linux/tcp.ts';
 import type { DnsTlsConfig } from './config.ts';
 import { COUNT, GAUGE } from './counters.ts';
 import type { Origin, ReplySink } from './origin.ts';
 import { Padding } from './padding.ts';
 import { LOCAL_WAIT } from './slot-counters.ts';
-import { IDLE_MS, MAX_PENDING, MAX_PER_CLIENT, MAX_UNSENT, type TcpShared } from './tcp-server.ts';
+import { IDLE_MS, KEEPALIVE_SECONDS, MAX_PENDING, MAX_PER_CLIENT, MAX_UNSENT, type TcpShared } from './tcp-server.ts';
 import type { ServerContext } from './udp-server.ts';
 
 const BACKLOG = 256;
@@ -27,10 +29,14 @@ export class TlsServer {
   readonly #server: NodeTlsServer;
   readonly #connections = new Set<TlsConnection>();
   readonly #raw = new Set<Socket>();
+  /** What it listens on; Node's server closes it. */
+  readonly fd: number;
 
   /**
    * Begins to listen; `settled` hears once whether it does.
+   * @param adopted a socket that listens there already; the server's from now on, also if this throws
    * @throws {Error} certificate or key cannot be used
+   * @throws {SystemError} when the address cannot be bound
    */
   constructor(
     context: ServerContext,
@@ -38,26 +44,31 @@ export class TlsServer {
     endpoint: InetEndpoint,
     config: DnsTlsConfig,
     settled: (error: Error | undefined) => void,
+    adopted?: number,
   ) {
     this.#context = context;
     this.#shared = shared;
-    this.#server = createServer({
-      cert: config.certificate,
-      key: config.key,
-      minVersion: 'TLSv1.2',
-      ALPNProtocols: ['dot'],
-      handshakeTimeout: HANDSHAKE_MS,
-      allowHalfOpen: true,
-    });
+    // Bound here and not by Node: Node tells nobody the descriptor of what it listens on.
+    this.fd = adopted ?? listenTcp(endpoint, { backlog: BACKLOG, keepaliveSeconds: KEEPALIVE_SECONDS });
+    try {
+      this.#server = createServer({
+        cert: config.certificate,
+        key: config.key,
+        minVersion: 'TLSv1.2',
+        ALPNProtocols: ['dot'],
+        handshakeTimeout: HANDSHAKE_MS,
+        allowHalfOpen: true,
+      });
+    } catch (error) {
+      closeFd(this.fd);
+      throw error;
+    }
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on('connection', (socket) => this.#connected(socket));
     this.#server.on('secureConnection', (socket) => this.#accepted(socket));
     this.#server.on('tlsClientError', () => context.counters.add(COUNT.TLS_FAILED));
     this.#server.once('error', settled);
-    const { address, port } = endpoint;
-    const host = formatAddress(address);
-    const ipv6Only = address.family === 6;
-    this.#server.listen({ host, port, ipv6Only, reusePort: true, backlog: BACKLOG }, () => {
+    this.#server.listen({ fd: this.fd, backlog: BACKLOG }, () => {
       this.#server.off('error', settled);
       // Out of descriptors, say: the next connection may be accepted.
       this.#server.on('error', () => context.counters.add(COUNT.TLS_FAILED));

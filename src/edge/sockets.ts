@@ -135,10 +135,12 @@ export class Sockets {
       if (both && !this.#lent.has(ipv4)) lend(ipv4, fd);
     }
     const bound = new Set(config.proxy.listeners.flatMap(({ bind }) => bind.map(formatEndpoint)));
-    const asked = new Set((config.dns?.listen ?? []).map(formatEndpoint));
+    const udp = new Set((config.dns?.listen ?? []).map(formatEndpoint));
+    const tcp = new Set([...udp, ...(config.dns?.tls?.listen ?? []).map(formatEndpoint)]);
     const mine = this.#kept.filter((each) => each.thread === thread || (thread === 0 && each.thread >= threads));
     this.#kept = this.#kept.filter((each) => !mine.includes(each));
     for (const { fd, name, endpoint, thread: of, transport } of mine) {
+      const asked = transport === 'udp' ? udp : tcp;
       if (transport === 'udp' || asked.has(endpoint)) {
         // What is in the queue of a thread that is no more is asked again by those who wait.
         const wanted = asked.has(endpoint) && of < threads;

@@ -305,7 +305,10 @@ export class Bench {
     };
     // The port that UDP was given may be taken on TCP; or be another engine's, since sockets with SO_REUSEPORT may share one.
     let engine = make();
-    const taken = () => engine.listening.some(({ error, bound }) => error !== undefined || isShared(bound?.port));
+    const taken = () =>
+      engine.listening.some(
+        ({ transport, error, bound }) => transport !== 'tls' && (error !== undefined || isShared(bound?.port)),
+      );
     while (taken()) {
       engine.close();
       engine = make();

@@ -1,8 +1,9 @@
 /** Listening sockets that outlive the daemon: of a service manager's socket units, and kept in its descriptor store. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { chmodSync, readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
 import { parseInetEndpoint } from '../../src/core/address.ts';
 import { TYPE } from '../../src/dns/wire/types.ts';
@@ -11,6 +12,7 @@ import { check } from '../../src/linux/errors.ts';
 import { closeFd, libcCall, orErrno, setSocketInt } from '../../src/linux/libc.ts';
 import { encodeSockaddr } from '../../src/linux/sockaddr.ts';
 import { listenTcp, openTcp } from '../../src/linux/tcp.ts';
+import { makeCertificate } from '../dns/certificate.ts';
 import { type LabProcess, waitFor } from '../lab/process.ts';
 import { DaemonHome, freePort, logged } from './daemon-process.ts';
 import { DnsClient } from './dns-client.ts';
@@ -56,7 +58,17 @@ function config(listeners: Record<string, readonly string[]>, port: number): str
 
 /** The rcode of an answer by TCP. */
 async function askByTcp(port: number): Promise<number> {
-  const socket = connect(port, '127.0.0.1');
+  return await rcodeOf(connect(port, '127.0.0.1'));
+}
+
+/** The rcode of an answer by TLS. */
+async function askByTls(port: number): Promise<number> {
+  const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+  return await rcodeOf(socket);
+}
+
+/** The rcode of an answer on a connection, which is closed then. */
+async function rcodeOf(socket: Socket): Promise<number> {
   try {
     const query = Buffer.from('000701000001000000000000' + '07636c7573746572' + '0474657374' + '0000060001', 'hex');
     socket.write(Buffer.concat([Buffer.of(0, query.length), query]));
@@ -217,6 +229,53 @@ t.test('queries wait for the next daemon: after a restart, a crash, and when a l
     (await askAll()).every((reply) => reply?.answers.length === 1),
     'one thread less: its socket is closed',
   );
+});
+
+t.test('DNS over TLS: connections wait for the next daemon as well', async (t) => {
+  const home = new DaemonHome(t);
+  const manager = new ServiceManager(t);
+  const { certificate, key } = makeCertificate(t, 'dns.example');
+  const dir = t.testdir({ 'dns.crt': certificate, 'dns.key': key });
+  chmodSync(join(dir, 'dns.key'), 0o600);
+  const [port, tls, other] = [await freePort(), await freePort(), await freePort()];
+  const dns = (...ports: number[]) => {
+    const listen = JSON.stringify(ports.map((each) => `127.0.0.1:${each}`));
+    const files = `certificateFile: ${join(dir, 'dns.crt')}, keyFile: ${join(dir, 'dns.key')}`;
+    return (
+      `dns:\n  listen: ["127.0.0.1:${port}"]\n  allow: ["127.0.0.0/8"]\n  tls: { listen: ${listen}, ${files} }\n` +
+      '  zones: [{ name: cluster.test, ns: [edge.cluster.test] }]'
+    );
+  };
+  const keptTls = () => manager.store.map(({ name }) => name).filter((name) => !name.includes(`_${port}.`));
+  const names = (...ports: number[]) => ports.flatMap((each) => [0, 1].map((i) => `v6edge.127.0.0.1_${each}.${i}`));
+  home.configure(dns(tls, other));
+  let daemon = await start(home, manager);
+  await waitFor('the store', () => keptTls().length === 4);
+  t.strictSame(keptTls().sort(), names(tls, other).sort());
+  for (const signal of ['SIGUSR2', 'SIGKILL'] as const) {
+    const before = manager.store.length;
+    daemon.kill(signal);
+    await daemon.exited;
+    const waiting = Array.from({ length: 20 }, () => askByTls(tls));
+    daemon = await start(home, manager);
+    for (const rcode of await Promise.all(waiting)) t.equal(rcode, 0, `answered after ${signal}`);
+    t.equal(manager.store.length, before, 'by the sockets of before');
+  }
+  home.configure(dns(tls));
+  t.equal((await home.api('POST', '/v1/reload')).status, 200);
+  await waitFor('the store', () => keptTls().length === 2);
+  t.strictSame(keptTls().sort(), names(tls).sort(), 'a listener that goes takes its sockets out');
+  t.equal(await ask(other), 'ECONNREFUSED');
+  daemon.kill('SIGWINCH');
+  await waitFor(
+    'the thread to be back',
+    async () => (await home.json<{ threads: { restarts: number }[] }>('/v1/status')).threads[0]?.restarts === 1,
+  );
+  await waitFor('its sockets', () => keptTls().length === 2);
+  for (let i = 0; i < 8; i++) t.equal(await askByTls(tls), 0, 'nor does a thread that failed keep any');
+  t.equal((await daemon.stop()).code, 0);
+  await waitFor('the store to be empty', () => manager.store.length === 0);
+  t.equal(await ask(tls), 'ECONNREFUSED');
 });
 
 t.test('sockets of a unit by name, for no listener, and of no use', async (t) => {
