@@ -20,6 +20,7 @@ import { answerUpdate } from './control-updates.ts';
 import { type DynamicKey, Keys } from './dynamic-keys.ts';
 import type { Lease } from './leases.ts';
 import { Notifier } from './notify.ts';
+import { MIN_PACKED } from './packed-nodes.ts';
 import { Secondaries } from './secondary/secondaries.ts';
 import type { Contact, SecondaryZone } from './secondary/secondary-zone.ts';
 import { type AskPrimary, primaryAsker } from './secondary/transfer-client.ts';
@@ -34,7 +35,7 @@ import { unavailableZone, Zone, ZoneTable } from './zone.ts';
 import { ZoneEdits } from './zone-edits.ts';
 import type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
 import { ZonePacking } from './zone-packing.ts';
-import { fileRecords, seedText, startZone } from './zone-seed.ts';
+import { readSeedFile, seedText, startZone, type ZoneFiles } from './zone-seed.ts';
 import { ZoneWriter } from './zone-writer.ts';
 
 export type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
@@ -100,10 +101,11 @@ export class DnsControl {
 
   /**
    * Opens the store and loads the zones.
+   * @param files of zones, as far as somebody has read them already
    * @throws {StoreError} the store cannot be used
    * @throws {ValueError} a zone's file or policy cannot be used
    */
-  async start(config: DnsConfig): Promise<void> {
+  async start(config: DnsConfig, files: ZoneFiles = new Map()): Promise<void> {
     this.#store = await ZoneStore.open(this.#context.stateDir, { log: this.#log });
     // A reload may take DNS out and bring it back.
     this.#notifier = new Notifier(this.#context);
@@ -121,7 +123,7 @@ export class DnsControl {
       this.#store,
     );
     try {
-      await this.apply(config);
+      await this.apply(config, files);
     } catch (error) {
       await this.stop();
       throw error;
@@ -132,8 +134,8 @@ export class DnsControl {
    * Takes over a changed configuration: keys, policies, zones. Zones that are gone stay in the store.
    * @throws {ValueError} and nothing has changed
    */
-  apply(config: DnsConfig): Promise<void> {
-    return this.#exclusive(() => this.#applyIdle(config));
+  apply(config: DnsConfig, files: ZoneFiles = new Map()): Promise<void> {
+    return this.#exclusive(() => this.#applyIdle(config, files));
   }
 
   /** Runs while nothing is being written. Updates wait meanwhile: what they would be worked out on may be replaced. */
@@ -151,7 +153,7 @@ export class DnsControl {
     }
   }
 
-  async #applyIdle(config: DnsConfig): Promise<void> {
+  async #applyIdle(config: DnsConfig, files: ZoneFiles): Promise<void> {
     const served = new Map<NameKey, Served>();
     const commits: ZoneCommit[] = [];
     const fresh: Zone[] = [];
@@ -181,17 +183,20 @@ export class DnsControl {
       }
       const stored = this.#store!.load(key);
       const serial = Math.floor(this.#context.clock.wall() / 1000);
-      const { zone, changes, seed } = startZone(zoneConfig, stored, () => fileRecords(zoneConfig), serial);
-      if (changes.length > 0) {
+      const readFile = () => files.get(zoneConfig.name) ?? readSeedFile(zoneConfig);
+      const { zone, seed, ...content } = startZone(zoneConfig, stored, readFile, serial);
+      if (content.changes.length > 0 || stored === undefined) {
         const what = stored === undefined ? 'zone seeded' : 'configuration changed the zone';
         this.#log.info({ zone: zoneConfig.name, serial: zone.serial, rrsets: zone.size }, what);
       }
-      if (changes.length > 0 || stored?.seed !== seed) commits.push({ zone: key, changes, seed });
+      if (content.changes.length > 0 || stored?.seed !== seed) commits.push({ zone: key, ...content, seed });
       served.set(key, { config: zoneConfig, zone, policy, transferKey, lastUpdate: old?.lastUpdate });
       fresh.push(zone);
       untold.push(zone);
     }
     if (commits.length > 0) await this.#store!.commit(commits);
+    const isStart = this.#served.size === 0;
+    if (isStart && fresh.some(({ size }) => size >= MIN_PACKED)) await this.#store!.letGo();
     const before = this.#served;
     const gone = [...before.values()].filter(({ zone }) => !served.has(zone.key));
     for (const { secondary, zone } of before.values()) {

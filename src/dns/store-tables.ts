@@ -13,11 +13,13 @@
  * Transactions are durable: `overlappingSync` is off, so LMDB writes its pages, calls fdatasync, writes the new root with
  * a synchronous write, and only then does the promise resolve.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { errorMessage } from '../core/errors.ts';
 import type { LeaseSet } from './leases.ts';
 import { MIN_PACKED } from './packed-nodes.ts';
+import type { OwnedRRset } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import {
   ByteReader,
@@ -31,7 +33,7 @@ import {
   seal,
   unseal,
 } from './store-codec.ts';
-import { StoreError } from './store-files.ts';
+import { completeFile, DATA_FILE, StoreError } from './store-files.ts';
 import { StoredRecords } from './stored-records.ts';
 import type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 import type { WalMark } from './wal.ts';
@@ -50,6 +52,7 @@ const LOG_KEY = Buffer.from('wal-mark');
 /** Longer than any label: sorts after every key that begins with the zone's name. */
 const AFTER_LABELS = Uint8Array.of(0xff);
 const SEQUENCE_OCTETS = 6;
+const DEFAULT_JOURNAL = { entries: 1000, bytes: 64 * 1024 ** 2 };
 
 interface ZoneMeta {
   readonly serial: number;
@@ -75,8 +78,10 @@ const SETTINGS = {
   overlappingSync: false,
 } as const;
 
-/** LMDB in a directory. */
+/** LMDB in a directory. @throws {StoreError} a file that is there is none of LMDB's; anything else is what LMDB says */
 export function openTables(path: string, readOnly = false): RootDatabase<Buffer, Buffer> {
+  const file = join(path, DATA_FILE);
+  if (!readOnly && existsSync(file)) completeFile(file);
   return open({ path, ...SETTINGS, readOnly });
 }
 
@@ -94,7 +99,7 @@ export class StoreTables {
    * @param path what errors call the store
    * @throws {StoreError} V6_STORE_VERSION; anything else is what LMDB says
    */
-  constructor(path: string, root: RootDatabase<Buffer, Buffer>, journalLimit: JournalLimit) {
+  constructor(path: string, root: RootDatabase<Buffer, Buffer>, journalLimit: JournalLimit = DEFAULT_JOURNAL) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
     this.#path = path;
     this.#root = root;
@@ -275,31 +280,34 @@ export class StoreTables {
     return this.#root.close();
   }
 
-  #nextMeta(commit: ZoneCommit, before: ZoneMeta | undefined): ZoneMeta {
+  /** Writes records and journal; what is to be kept of the zone comes back. */
+  #write(commit: ZoneCommit, before: ZoneMeta | undefined): ZoneMeta {
+    const { changes, records = [] } = commit;
+    const prefix = nameFromKey(commit.zone);
     let rrsets = before?.rrsets ?? 0;
     let serial = before?.serial ?? 0;
-    for (const change of commit.changes) {
-      rrsets += Number(change.rrset !== undefined) - Number(change.before !== undefined);
-      if (change.type === TYPE.SOA && change.rrset !== undefined) serial = soaSerial(change.rrset.rdata[0]!);
+    const put = ({ owner, rrset }: OwnedRRset) => {
+      if (rrset.type === TYPE.SOA) serial = soaSerial(rrset.rdata[0]!);
+      this.#put(this.#records, rrsetKey(prefix, owner, rrset.type), encodeRRset(owner, rrset));
+    };
+    for (const { owner, type, rrset, before: old } of changes) {
+      rrsets += Number(rrset !== undefined) - Number(old !== undefined);
+      if (rrset === undefined) this.#records.removeSync(rrsetKey(prefix, owner, type));
+      else put({ owner, rrset });
+    }
+    for (const set of records) {
+      rrsets++;
+      put(set);
     }
     const { journalFrom, journalNext, journalBytes } = before ?? { journalFrom: 0, journalNext: 0, journalBytes: 0 };
     const seed = commit.seed ?? before?.seed ?? '';
     const refreshed = commit.refreshed ?? before?.refreshed;
-    const after = { serial, rrsets, seed, journalFrom, journalNext, journalBytes };
-    return refreshed === undefined ? after : { ...after, refreshed };
-  }
-
-  /** Writes records and journal; what is to be kept of the zone comes back. */
-  #write(commit: ZoneCommit, before: ZoneMeta | undefined): ZoneMeta {
-    const after = this.#nextMeta(commit, before);
-    const prefix = nameFromKey(commit.zone);
-    for (const { owner, type, rrset } of commit.changes) {
-      const key = rrsetKey(prefix, owner, type);
-      if (rrset === undefined) this.#records.removeSync(key);
-      else this.#put(this.#records, key, encodeRRset(owner, rrset));
-    }
+    const after: ZoneMeta = {
+      ...{ serial, rrsets, seed, journalFrom, journalNext, journalBytes },
+      ...(refreshed === undefined ? {} : { refreshed }),
+    };
     // A commit that changes no records is no step from one serial to another.
-    const trimmed = before === undefined || commit.changes.length > 0 ? this.#writeJournal(commit, before, after) : {};
+    const trimmed = before === undefined || changes.length > 0 ? this.#writeJournal(commit, before, after) : {};
     return { ...after, ...trimmed };
   }
 

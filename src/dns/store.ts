@@ -9,7 +9,7 @@
  * next start what the tables have not is taken over from the log before anything is read. A store that does not read is
  * never written to.
  */
-import { closeSync, existsSync, fsyncSync, rmSync } from 'node:fs';
+import { closeSync, fsyncSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { assert, errorMessage } from '../core/errors.ts';
@@ -20,9 +20,7 @@ import { decodeCommits, encodeCommits, type JournalEntry } from './store-codec.t
 import {
   cannotOpen,
   checkAccess,
-  completeFile,
   copyDirectory,
-  DATA_FILE,
   giveLockToOwner,
   lockDirectory,
   readableStore,
@@ -40,7 +38,6 @@ export type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 
 /** The store's directory in the state directory. */
 const STORE = 'zones';
-const DEFAULT_JOURNAL = { entries: 1000, bytes: 64 * 1024 ** 2 };
 /** So long commits stay in the log alone when there is room. */
 const CHECKPOINT_MS = 1_000;
 /** After a log could not be made, for want of room. */
@@ -58,7 +55,8 @@ export interface StoreOptions {
 /** The zones on disk. One process has them open at a time. */
 export class ZoneStore {
   readonly #path: string;
-  readonly #tables: StoreTables;
+  #tables: StoreTables;
+  readonly #options: StoreOptions;
   readonly #log: Logger;
   readonly #files: WalFiles;
   /** Lets go of lock or copy. */
@@ -79,6 +77,7 @@ export class ZoneStore {
     this.#path = path;
     this.#tables = tables;
     this.#release = release;
+    this.#options = options;
     this.#log = options.log ?? nullLogger;
     this.#files = options.files ?? durableFiles;
   }
@@ -93,7 +92,6 @@ export class ZoneStore {
     const release = () => closeSync(lock);
     const prepare = (): RootDatabase<Buffer, Buffer> => {
       checkAccess(stateDir, path);
-      if (existsSync(join(path, DATA_FILE))) completeFile(join(path, DATA_FILE));
       return openTables(path);
     };
     return await ZoneStore.#start(path, prepare, release, options, async (store) => {
@@ -147,7 +145,7 @@ export class ZoneStore {
     let root: RootDatabase<Buffer, Buffer> | undefined;
     try {
       root = prepare();
-      const tables = new StoreTables(path, root, options.journal ?? DEFAULT_JOURNAL);
+      const tables = new StoreTables(path, root, options.journal);
       await tables.checkFormat();
       const store = new ZoneStore(path, tables, release, options);
       await check(store);
@@ -366,6 +364,21 @@ export class ZoneStore {
   async copyTo(directory: string): Promise<void> {
     await this.flush();
     await this.#tables.copyTo(directory);
+  }
+
+  /**
+   * Gives back the memory of a large zone that was read or written: LMDB keeps the pages of its largest transaction, and those
+   * of its file that were read stay mapped, for as long as it is open. While nobody else uses the store; after `flush`.
+   * @throws {StoreError} V6_STORE_OPEN
+   */
+  async letGo(): Promise<void> {
+    assert(!this.#writing && this.#pending.length === 0, 'nothing is under way');
+    await this.#tables.close();
+    try {
+      this.#tables = new StoreTables(this.#path, openTables(this.#path), this.#options.journal);
+    } catch (error) {
+      throw cannotOpen(this.#path, error);
+    }
   }
 
   /** Waits for commits under way and closes the files. */

@@ -21,6 +21,8 @@ export interface StoredZone {
 export interface ZoneCommit {
   readonly zone: NameKey;
   readonly changes: readonly RRsetChange[];
+  /** Of a zone that is not stored yet, in the place of `changes`: all it has. Read once. */
+  readonly records?: Iterable<OwnedRRset>;
   /** Set where configuration, not an update, is what changed the zone: kept with it. */
   readonly seed?: string;
   /** What is to be kept of leases from now on. */

@@ -8,20 +8,27 @@
 import { readFileSync } from 'node:fs';
 import { errorMessage, ValueError } from '../core/errors.ts';
 import type { ZoneConfig } from './config.ts';
+import { NodePacker } from './node-packer.ts';
 import { Overlay, type RRsetChange } from './overlay.ts';
+import { MIN_PACKED, type PackedData, PackedNodes } from './packed-nodes.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { encodeSoa, nextSerial, soaSerial } from './soa.ts';
 import type { StoredZone } from './store.ts';
-import { isSubdomainKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
+import { nameFromText, nameKey } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
 import { Zone } from './zone.ts';
 import { readZoneFile } from './zonefile.ts';
 
+/** What the zones' files have, by the zones' names in the configuration, for whoever reads the configuration reads these as well. */
+export type ZoneFiles = ReadonlyMap<string, PackedData>;
+
 /** What brings a zone from what is stored (or from nothing) to what it starts as. */
 export interface ZoneStart {
   readonly zone: Zone;
-  /** To be committed with `seed`; the zone has them already. Empty: the store has the zone as it is. */
+  /** To be committed with `seed`; the zone has them already. Empty: the store has the zone as it is, or nothing of it. */
   readonly changes: readonly RRsetChange[];
+  /** Of a zone that is not stored: all it has, to be committed with `seed`. */
+  readonly records?: Iterable<OwnedRRset>;
   readonly seed: string;
 }
 
@@ -44,14 +51,13 @@ export function seedText(config: ZoneConfig): string {
 /**
  * The zone as it starts.
  * @param stored what the store has of it
- * @param fileRecords the records of `file`; looked at only when nothing is stored
+ * @param readFile what `file` has; asked only when nothing is stored
  * @param firstSerial the serial of a zone that has none in its file
- * @throws {ValueError} if the file's records are not the zone's
  */
 export function startZone(
   config: ZoneConfig,
   stored: StoredZone | undefined,
-  fileRecords: () => readonly OwnedRRset[],
+  readFile: () => PackedData | undefined,
   firstSerial: number,
 ): ZoneStart {
   const seed = seedText(config);
@@ -65,25 +71,25 @@ export function startZone(
     zone.apply(changes);
     return { zone, changes, seed };
   }
-  const records = fileRecords();
+  const file = readFile();
   const key = nameKey(name);
-  const empty = new Overlay({ rrsets: () => [], rrset: () => undefined });
-  let serial = firstSerial;
-  for (const { owner, rrset } of records) {
-    const ownerKey = nameKey(owner);
-    if (!isSubdomainKey(ownerKey, key)) {
-      throw new ValueError(`zone ${config.name}: its file has ${nameToText(owner)}, which is not in the zone`);
-    }
-    if (rrset.type === TYPE.SOA) {
-      if (ownerKey !== key) throw new ValueError(`zone ${config.name}: its file has an SOA at ${nameToText(owner)}`);
-      serial = soaSerial(rrset.rdata[0]!);
-    }
-    empty.set(owner, rrset.type, rrset);
+  const nodes = file === undefined ? undefined : new PackedNodes(file);
+  const apex = nodes?.node(key)?.sets ?? [];
+  const soa = apex.find(({ rrset }) => rrset.type === TYPE.SOA);
+  const overlay = new Overlay({
+    rrsets: (owner) => (owner === key ? apex : []),
+    rrset: (owner, type) => (owner === key ? apex.find(({ rrset }) => rrset.type === type) : undefined),
+  });
+  setApex(config, overlay, soa === undefined ? firstSerial : soaSerial(soa.rrset.rdata[0]!), '');
+  const rrsets = [...overlay.rrsets(key)];
+  let zone: Zone;
+  if (file !== undefined && file.sets >= MIN_PACKED) {
+    zone = new Zone({ name, rrsets, packed: file, replaced: [key] });
+  } else {
+    for (const [owner, sets] of nodes?.entries() ?? []) if (owner !== key) rrsets.push(...sets);
+    zone = new Zone({ name, rrsets });
   }
-  setApex(config, empty, serial, '');
-  const changes = empty.changes();
-  const rrsets = changes.map(({ owner, rrset }) => ({ owner, rrset: rrset! }));
-  return { zone: new Zone({ name, rrsets }), changes, seed };
+  return { zone, changes: [], records: zone.all(), seed };
 }
 
 /** Puts the configuration's SOA in place, and its NS records where they are not those it had before. */
@@ -97,13 +103,27 @@ function setApex(config: ZoneConfig, overlay: Overlay, serial: number, oldSeed: 
   overlay.set(owner, TYPE.NS, { type: TYPE.NS, ttl, rdata: config.ns.map((ns) => nameFromText(ns)) });
 }
 
-/** Records of the zone's `file`; none when the configuration names none. @throws {ValueError} naming file and lines */
-export function fileRecords({ name, file, ttlSeconds }: ZoneConfig): OwnedRRset[] {
-  if (file === undefined) return [];
+/** What the zone's `file` has; undefined when the configuration names none. @throws {ValueError} naming file and lines */
+export function readSeedFile({ name, file, ttlSeconds }: ZoneConfig): PackedData | undefined {
+  if (file === undefined) return undefined;
   try {
+    const zone = nameFromText(name);
     const readFile = (path: string) => readFileSync(path, 'utf8');
-    return readZoneFile(readFile(file), { zone: nameFromText(name), ttlSeconds, file, readFile });
+    return packRecords(zone, readZoneFile(readFile(file), { zone, ttlSeconds, file, readFile }));
   } catch (cause) {
     throw new ValueError(`zone ${name}: ${file}: ${errorMessage(cause)}`, { cause });
   }
+}
+
+/** A zone's records as `readZoneFile` gives them, those of a name one after the other. */
+export function packRecords(zone: Uint8Array, rrsets: readonly OwnedRRset[]): PackedData {
+  const packer = new NodePacker(nameKey(zone));
+  for (let from = 0; from < rrsets.length; ) {
+    const key = nameKey(rrsets[from]!.owner);
+    let end = from + 1;
+    while (end < rrsets.length && nameKey(rrsets[end]!.owner) === key) end++;
+    packer.add(key, rrsets.slice(from, end));
+    from = end;
+  }
+  return packer.finish();
 }

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { formatEndpoint } from '../core/address.ts';
 import { errorCode, errorMessage, V6edgeError } from '../core/errors.ts';
 import type { LogFields, Logger } from '../core/logger.ts';
+import { keepLargeApart } from '../linux/allocator.ts';
 import { raiseFileLimit } from '../linux/limits.ts';
 import { ListenFds } from '../linux/listenfds.ts';
 import { Notifier } from '../linux/notify.ts';
@@ -19,7 +20,7 @@ import { startAdmin } from './admin/server.ts';
 import type { ReloadReport } from './admin/source.ts';
 import { changesOf } from './config/changes.ts';
 import { formatProblem } from './config/problem-text.ts';
-import type { EdgeConfig, LoadResult } from './config/types.ts';
+import type { EdgeConfig, Loaded, LoadResult } from './config/types.ts';
 import { Edge } from './edge.ts';
 import { possibleSessions } from './file-limit.ts';
 import { openLog } from './log.ts';
@@ -47,6 +48,7 @@ export interface DaemonOptions {
  */
 export async function runDaemon(loading: Promise<LoadResult>, options: DaemonOptions): Promise<number> {
   const signals = new Signals();
+  keepLargeApart();
   const loaded = await loading;
   if ('errors' in loaded) {
     for (const problem of loaded.errors) process.stderr.write(`${formatProblem(problem)}\n`);
@@ -59,7 +61,7 @@ export async function runDaemon(loading: Promise<LoadResult>, options: DaemonOpt
   });
   try {
     const daemon = new Daemon(effective(loaded.config, log), log, options);
-    return await daemon.run(signals);
+    return await daemon.run(signals, loaded.zoneFiles);
   } catch (error) {
     log.error(failureFields(error), `could not start: ${errorMessage(error)}`);
     return 1;
@@ -115,7 +117,7 @@ class Daemon {
     this.#source = new EdgeSource(this.#edge, { configFile: options.configPath, reload: () => this.#reload() });
   }
 
-  async run(signals: Signals): Promise<number> {
+  async run(signals: Signals, zoneFiles: Loaded['zoneFiles']): Promise<number> {
     const { admin: adminConfig } = this.#edge.config;
     // First, so that it can say what the start waits for, and so that a daemon that runs already is found before anything is touched.
     const admin = await startAdmin(adminConfig, this.#source, this.#log.child({ module: 'admin' })).catch(
@@ -127,7 +129,9 @@ class Daemon {
     try {
       this.#source.adminListening = admin.listening;
       await this.#portsFree(signals);
-      await this.#edge.start();
+      await this.#edge.start(zoneFiles);
+      // The promise of the configuration is there to the end, and they with it.
+      zoneFiles.clear();
       this.#source.start();
       this.#notifier.ready(this.#served());
       const fields = { version: version(), pid: process.pid, config: this.#options.configPath, admin: admin.listening };
@@ -222,7 +226,7 @@ class Daemon {
       }
       const config = this.#sockets.applyTo(effective(loaded.config, this.#log));
       const changed = changesOf(this.#edge.config, config);
-      const overridden = await this.#edge.reload(config);
+      const overridden = await this.#edge.reload(config, loaded.zoneFiles);
       this.#log.info({ changed, overridden }, `configuration reloaded: ${this.#served()}`);
       return { errors: [], overridden, changed };
     } catch (error) {

@@ -5,6 +5,7 @@
  * Start: zones from the store, pools and their checks, data threads, advertisements. Stop is the reverse for whoever is
  * outside: no new sessions, sessions end within the grace time, last advertisements, store closed.
  */
+
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -19,6 +20,7 @@ import type { DnsConfig } from '../dns/config.ts';
 import { DnsControl } from '../dns/control.ts';
 import { controlCounters } from '../dns/control-counters.ts';
 import type { Handoff } from '../dns/snapshot.ts';
+import type { ZoneFiles } from '../dns/zone-seed.ts';
 import { Icmp6Socket } from '../linux/icmp6.ts';
 import { NetworkMonitor } from '../linux/netlink.ts';
 import { Reactor } from '../linux/reactor.ts';
@@ -235,19 +237,20 @@ export class Edge {
 
   /**
    * Starts everything; on failure what was started is stopped again.
+   * @param files of zones, read with the configuration
    * @throws {PortError} another process has a port
    * @throws {StoreError} the zone store cannot be used
    * @throws {ValueError} a zone cannot be seeded
    * @throws {ThreadError} data threads cannot run
    * @throws {SystemError} router advertisements are not permitted
    */
-  async start(): Promise<void> {
+  async start(files: ZoneFiles): Promise<void> {
     const { config } = this;
     try {
       // Before anything is touched.
       checkPorts(wantedPorts(config), this.#sockets.ports);
       this.join.prepare(config.join);
-      if (config.dns !== undefined) await this.dns.start(config.dns);
+      if (config.dns !== undefined) await this.dns.start(config.dns, files);
       this.proxy.start(config.proxy);
       this.discovery.apply(config.proxy.pools);
       await this.threads.start();
@@ -265,17 +268,18 @@ export class Edge {
 
   /**
    * Takes over a changed configuration; names what it overrode. Settings that hold from the start on are logged.
+   * @param files of zones, read with the configuration
    * @throws {PortError}, {StoreError}, {ValueError}, {ProxyError} or {SystemError}, and nothing has changed then
    */
-  async reload(config: EdgeConfig): Promise<string[]> {
+  async reload(config: EdgeConfig, files: ZoneFiles): Promise<string[]> {
     const old = this.#config;
     checkPorts(wantedPorts(config), [...wantedPorts(old), ...this.#sockets.ports]);
     if (old.ra.length === 0 && config.ra.length > 0) await this.#network.start();
     const undo: (() => unknown)[] = [];
     let overridden: readonly string[];
     try {
-      await this.#applyDns(old.dns, config.dns);
-      undo.push(() => this.#applyDns(config.dns, old.dns));
+      await this.#applyDns(old.dns, config.dns, files);
+      undo.push(() => this.#applyDns(config.dns, old.dns, files));
       ({ overridden } = this.proxy.apply(config.proxy));
       undo.push(() => this.proxy.apply(old.proxy));
       undo.push(() => this.join.prepare(old.join));
@@ -308,10 +312,10 @@ export class Edge {
   }
 
   /** Zones and keys; the store is open while there is DNS at all. */
-  async #applyDns(old: DnsConfig | undefined, config: DnsConfig | undefined): Promise<void> {
+  async #applyDns(old: DnsConfig | undefined, config: DnsConfig | undefined, files: ZoneFiles): Promise<void> {
     if (config === undefined && old === undefined) return;
-    if (old === undefined) await this.dns.start(config!);
-    else await this.dns.apply(config ?? noDns);
+    if (old === undefined) await this.dns.start(config!, files);
+    else await this.dns.apply(config ?? noDns, files);
     if (config === undefined) await this.dns.stop();
   }
 

@@ -2,7 +2,7 @@ import t from 'tap';
 import type { ZoneConfig } from '../../src/dns/config.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
 import { TYPE } from '../../src/dns/wire/types.ts';
-import { fileRecords, startZone } from '../../src/dns/zone-seed.ts';
+import { packRecords, readSeedFile, startZone, type ZoneStart } from '../../src/dns/zone-seed.ts';
 import { readZoneFile, writeZoneFile } from '../../src/dns/zonefile.ts';
 
 const config: ZoneConfig = {
@@ -24,16 +24,21 @@ const config: ZoneConfig = {
   leaseSeconds: 0,
 };
 
-const read = (text: string) => () => readZoneFile(text, { zone: nameFromText(config.name), ttlSeconds: 60 });
+const apex = nameFromText(config.name);
+const read = (text: string) => () => packRecords(apex, readZoneFile(text, { zone: apex, ttlSeconds: 60 }));
+const nothing = () => undefined;
+/** What would be committed. */
+const committed = ({ changes, records = [] }: ZoneStart) => [...changes, ...records];
 
 t.test('from configuration alone', (t) => {
-  const { zone, changes } = startZone(config, undefined, () => [], 7);
+  const start = startZone(config, undefined, nothing, 7);
+  const { zone } = start;
   t.equal(
     writeZoneFile(zone.toData()),
     'cluster.test.\t120\tIN\tSOA\tedge.cluster.test. root.cluster.test. 7 1 2 3 4\n' +
       'cluster.test.\t120\tIN\tNS\tedge.cluster.test.\n',
   );
-  t.equal(changes.length, 2);
+  t.equal(committed(start).length, 2);
   t.end();
 });
 
@@ -41,25 +46,21 @@ t.test('without `ns` the name servers are those of the file', (t) => {
   const { zone } = startZone({ ...config, ns: [] }, undefined, read('@ SOA m r 9 1 1 1 1\n@ NS a\n@ NS b\n'), 7);
   t.equal(zone.serial, 9);
   t.equal(zone.rrset(zone.key, TYPE.NS)?.rrset.rdata.length, 2);
-  t.equal(startZone({ ...config, ns: [] }, undefined, () => [], 7).zone.rrset(zone.key, TYPE.NS), undefined);
+  t.equal(startZone({ ...config, ns: [] }, undefined, nothing, 7).zone.rrset(zone.key, TYPE.NS), undefined);
   t.end();
 });
 
 t.test('a stored zone loses no name server to a configuration that names none any more', (t) => {
-  const first = startZone(config, undefined, () => [], 7);
+  const first = startZone(config, undefined, nothing, 7);
   const stored = { rrsets: [...first.zone.all()], serial: first.zone.serial, seed: first.seed };
-  const again = startZone({ ...config, ns: [] }, stored, () => [], 8);
+  const again = startZone({ ...config, ns: [] }, stored, nothing, 8);
   t.ok(again.zone.rrset(again.zone.key, TYPE.NS));
   t.end();
 });
 
 t.test('what the configuration says of the SOA, the name servers and their TTL stands above the file', (t) => {
-  const { zone, changes } = startZone(
-    config,
-    undefined,
-    read('@ 9 SOA m r 77 9 9 9 9\n@ 9 NS a\nx 9 A 192.0.2.1\n'),
-    7,
-  );
+  const start = startZone(config, undefined, read('@ 9 SOA m r 77 9 9 9 9\n@ 9 NS a\nx 9 A 192.0.2.1\n'), 7);
+  const { zone } = start;
   t.equal(
     writeZoneFile(zone.toData()),
     'cluster.test.\t120\tIN\tSOA\tedge.cluster.test. root.cluster.test. 77 1 2 3 4\n' +
@@ -67,12 +68,12 @@ t.test('what the configuration says of the SOA, the name servers and their TTL s
       'x.cluster.test.\t9\tIN\tA\t192.0.2.1\n',
     "the serial and the other records are the file's",
   );
-  t.equal(changes.length, 3);
+  t.equal(committed(start).length, 3);
   t.end();
 });
 
 t.test('stored: the file is not read again, and a change of the configuration steps the serial', (t) => {
-  const first = startZone(config, undefined, () => [], 7);
+  const first = startZone(config, undefined, nothing, 7);
   const stored = { rrsets: [...first.zone.all()], serial: first.zone.serial, seed: first.seed };
   const unread = () => {
     throw new Error('the file is read');
@@ -90,14 +91,27 @@ t.test('stored: the file is not read again, and a change of the configuration st
   t.end();
 });
 
+t.test('a large file stays packed, and the configuration still has the last word at the apex', (t) => {
+  const names = Array.from({ length: 3000 }, (_, i) => `n${i} A 192.0.2.1\n`).join('');
+  const start = startZone(config, undefined, read(`${names}@ SOA m r 77 9 9 9 9\n@ NS a\n@ NS b\n@ TXT kept\n`), 7);
+  const { zone } = start;
+  t.ok(zone.toShared().packed);
+  t.equal(zone.serial, 77);
+  t.equal(zone.size, 3003);
+  t.same(zone.rrset(zone.key, TYPE.NS)?.rrset.rdata, [nameFromText('edge.cluster.test')]);
+  t.ok(zone.rrset(zone.key, TYPE.TXT));
+  const stored = committed(start).map(({ owner }) => Buffer.from(owner).toString());
+  t.equal(stored.length, 3003);
+  t.equal(new Set(stored).size, 3001);
+  t.end();
+});
+
 t.test('files that cannot be used', (t) => {
-  const outside = { owner: nameFromText('a.other'), rrset: { type: TYPE.A, ttl: 1, rdata: [new Uint8Array(4)] } };
-  const soa = startZone(config, undefined, () => [], 7).zone.soa.set.rrset;
-  const below = { owner: nameFromText('sub.cluster.test'), rrset: soa };
-  t.throws(() => startZone(config, undefined, () => [outside], 7), { code: 'V6_VALUE', message: /a\.other/ });
-  t.throws(() => startZone(config, undefined, () => [below], 7), { code: 'V6_VALUE', message: /an SOA at sub/ });
-  t.same(fileRecords(config), [], 'no file: no records');
-  const missing = { ...config, file: '/nonexistent/zone' };
-  t.throws(() => fileRecords(missing), { code: 'V6_VALUE', message: /zone cluster\.test: \/nonexistent\/zone/ });
+  const folder = t.testdir({ outside: 'a.other. 1 A 192.0.2.1\n', below: 'sub SOA m r 1 1 1 1 1\n' });
+  const read = (file: string) => readSeedFile({ ...config, file: `${folder}/${file}` });
+  t.throws(() => read('outside'), { code: 'V6_VALUE', message: /zone cluster\.test: .*line 1: a\.other/ });
+  t.throws(() => read('below'), { code: 'V6_VALUE', message: /line 1: an SOA record/ });
+  t.throws(() => read('none'), { code: 'V6_VALUE', message: /zone cluster\.test: .*ENOENT/ });
+  t.equal(readSeedFile(config), undefined, 'no file: no records');
   t.end();
 });

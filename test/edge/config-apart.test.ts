@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { PackedNodes } from '../../src/dns/packed-nodes.ts';
 import { loadConfig } from '../../src/edge/config/load.ts';
+import type { LoadResult } from '../../src/edge/config/types.ts';
 import { loadConfigApart } from '../../src/edge/config-apart.ts';
 
 const examples = join(import.meta.dirname, '../../examples');
@@ -22,7 +24,7 @@ t.test('everything a configuration may hold crosses', async (t) => {
   const file = join(examples, 'reference.yaml');
   const loaded = await loadConfigApart(file);
   t.ok('config' in loaded);
-  t.strictSame(plain(loaded), plain(loadConfig(file)));
+  t.strictSame(plain(unpacked(loaded)), plain(unpacked(loadConfig(file))));
 });
 
 t.test('a reader at fault', async (t) => {
@@ -36,6 +38,13 @@ t.test('several at once', async (t) => {
   const all = await Promise.all(Array.from({ length: 4 }, () => loadConfigApart(file)));
   t.ok(all.every((loaded) => 'config' in loaded));
 });
+
+/** Where a packed name lies is drawn by lot. */
+function unpacked(loaded: LoadResult): unknown {
+  if ('errors' in loaded) return loaded;
+  const zoneFiles = [...loaded.zoneFiles].map(([name, packed]) => [name, ...new PackedNodes(packed).entries()]);
+  return { ...loaded, zoneFiles };
+}
 
 /** Buffers arrive as what they are besides, Uint8Arrays. */
 function plain(value: unknown): unknown {

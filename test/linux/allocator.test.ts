@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { trimAllocator } from '../../src/linux/allocator.ts';
+import { keepLargeApart, trimAllocator } from '../../src/linux/allocator.ts';
 import { libcCall } from '../../src/linux/libc.ts';
 
 const malloc = libcCall<(size: number) => number>('uintptr_t malloc(size_t size)');
@@ -10,7 +10,12 @@ const fill = libcCall<(address: number, byte: number, size: number) => number>(
 );
 
 function residentKiB(): number {
-  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]);
+  return Number(/^Rss:\s+(\d+)/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))![1]);
+}
+
+function isMapped(address: number): boolean {
+  const ranges = [...readFileSync('/proc/self/maps', 'utf8').matchAll(/^([0-9a-f]+)-([0-9a-f]+) /gm)];
+  return ranges.some(([, from, to]) => Number.parseInt(from!, 16) <= address && address < Number.parseInt(to!, 16));
 }
 
 t.test('freed memory below memory in use goes back to the kernel', (t) => {
@@ -28,5 +33,20 @@ t.test('freed memory below memory in use goes back to the kernel', (t) => {
   const given = before - residentKiB();
   free(last);
   t.ok(given > 40_000, `${given} KiB of 64,000`);
+  t.end();
+});
+
+t.test('what is large is a mapping of its own, also after one was freed', (t) => {
+  const size = 16 * 1024 * 1024;
+  free(malloc(size));
+  keepLargeApart();
+  free(malloc(size));
+  const block = malloc(size / 2);
+  // A mapping begins at a page, with two words of glibc's (malloc_chunk) before the block.
+  t.equal(block % 4096, 16);
+  fill(block, 1, size / 2);
+  t.ok(isMapped(block));
+  free(block);
+  t.notOk(isMapped(block), 'it is gone with the block');
   t.end();
 });

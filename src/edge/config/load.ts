@@ -6,7 +6,9 @@ import type { z } from 'zod';
 import { type Endpoint, formatEndpoint, isLoopback } from '../../core/address.ts';
 import { errorCode, errorMessage, ValueError } from '../../core/errors.ts';
 import type { TsigKey, ZoneConfig } from '../../dns/config.ts';
+import type { PackedData } from '../../dns/packed-nodes.ts';
 import { nameFromText } from '../../dns/wire/name.ts';
+import { packRecords } from '../../dns/zone-seed.ts';
 import { readZoneFile, ZoneFileError } from '../../dns/zonefile.ts';
 import type { ListenerConfig } from '../../proxy/config.ts';
 import { checkCertificates, checkPrivateKey } from './certificates.ts';
@@ -72,7 +74,7 @@ export function parseConfig(text: string, file: string): LoadResult {
   }
   if (result.success && problems.length === 0) {
     const config = complete(result.data, folder, secrets, report);
-    if (problems.length === 0) return { config };
+    if (problems.length === 0) return { config, zoneFiles: secrets.zoneFiles };
   }
   return { errors: problems.sort((a, b) => a.line - b.line || a.column - b.column) };
 }
@@ -81,6 +83,7 @@ type Parsed = z.infer<typeof schema>;
 
 /** What other files hold. */
 interface Secrets {
+  readonly zoneFiles: Map<string, PackedData>;
   readonly token: string | undefined;
   readonly keys: readonly TsigKey[];
   /** CA certificates for the checks of pools, by pool. */
@@ -103,12 +106,16 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
   checkDns(zones, zoneNames, report);
   checkRa(entities(raInterface, raw.ra, ['ra']), report);
   checkHooks(entities(hook, raw.hooks, ['hooks']), report);
+  const zoneFiles = new Map<string, PackedData>();
   for (const { path, value } of zones) {
-    if (value.file !== undefined) checkZoneFile(resolve(folder, value.file), value, [...path, 'file'], report);
+    if (value.file === undefined) continue;
+    const file = readZone(resolve(folder, value.file), value, [...path, 'file'], report);
+    if (file !== undefined) zoneFiles.set(value.name, file);
   }
   const parsedAdmin = admin.safeParse(raw.admin ?? {});
   checkBinds(parsedAdmin.data?.listen ?? [], listeners, raw.dns, at(raw, 'join', 'listen'), report);
   return {
+    zoneFiles,
     token: parsedAdmin.success ? checkAdmin(parsedAdmin.data, folder, report) : undefined,
     keys: readKeys(at(raw, 'dns', 'keys'), folder, report),
     cas: loadCas(pools, folder, report),
@@ -163,19 +170,22 @@ function readKeys(raw: unknown, folder: string, report: Report): TsigKey[] {
   return keys;
 }
 
-/** The first faults of the file are a problem each. */
-function checkZoneFile(file: string, zone: ZoneConfig, path: KeyPath, report: Report): void {
+/** What a zone's file has; undefined: it cannot be used, and its first faults are a problem each. */
+function readZone(file: string, zone: ZoneConfig, path: KeyPath, report: Report): PackedData | undefined {
+  let packed: PackedData | undefined;
   attempt(path, report, () => {
     const text = readWhole(file, maxZoneFileBytes);
+    const name = nameFromText(zone.name);
     try {
-      const options = { zone: nameFromText(zone.name), ttlSeconds: zone.ttlSeconds };
-      readZoneFile(text, { ...options, file, readFile: readSmallFile });
+      const options = { zone: name, ttlSeconds: zone.ttlSeconds, file, readFile: readSmallFile };
+      packed = packRecords(name, readZoneFile(text, options));
     } catch (error) {
       if (!(error instanceof ZoneFileError)) throw error;
       for (const fault of error.faults) report(path, `${fault.file ?? file}:${fault.line}: ${fault.message}`);
       if (error.more > 0) report(path, `${file}: and ${error.more} more`);
     }
   });
+  return packed;
 }
 
 /** Returns the token that `tokenFile` holds. */

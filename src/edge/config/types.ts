@@ -1,6 +1,7 @@
 /** What the configuration file becomes: the engines' own types, and what the daemon itself needs. */
 import type { Endpoint } from '../../core/address.ts';
 import type { DnsConfig } from '../../dns/config.ts';
+import type { PackedData } from '../../dns/packed-nodes.ts';
 import type { ProxyConfig } from '../../proxy/config.ts';
 import type { RaInterfaceConfig } from '../../ra/config.ts';
 import type { HookConfig } from '../hooks/hooks.ts';
@@ -45,7 +46,14 @@ export interface ConfigProblem {
   readonly message: string;
 }
 
-export type LoadResult = { readonly config: EdgeConfig } | { readonly errors: readonly ConfigProblem[] };
+/** A configuration that can be used, or all that is wrong with it. */
+export type LoadResult = Loaded | { readonly errors: readonly ConfigProblem[] };
+
+export interface Loaded {
+  readonly config: EdgeConfig;
+  /** What the files of zones have: they are read to be checked, and a large one would take as long again. */
+  readonly zoneFiles: Map<string, PackedData>;
+}
 
 /** A place in the file: keys and list positions. */
 export type KeyPath = readonly (string | number)[];
