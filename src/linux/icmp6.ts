@@ -42,6 +42,7 @@ const CONTROL_BYTES = 256;
 const NO_FD = -1;
 /** No advertisement on Ethernet is larger. */
 const MIN_SEND_BYTES = 1500;
+const nothing = new Uint8Array(0);
 /** Packets read before other work of the thread gets its turn; the loop comes back for the rest. */
 const packetsPerTurn = 64;
 
@@ -58,7 +59,7 @@ const sendmsgCall = libcCall<(fd: number, message: number, flags: number) => num
 
 /** An ICMPv6 message as it came in, from the type octet on. */
 export interface Icmp6Packet {
-  /** Valid during the call only. */
+  /** Valid during the call only; the addresses stay. */
   readonly bytes: Uint8Array;
   readonly source: Address;
   readonly destination: Address;
@@ -90,8 +91,14 @@ export class Icmp6Socket implements Icmp6Sender {
   readonly #handler: Icmp6Handler;
   readonly #packet = kernelBuffer(PACKET_BYTES);
   readonly #in = new Message(this.#packet, CONTROL_BYTES);
+  /** Of the last length that came: nodes' solicitations are all alike. */
+  #view = new Uint8Array(this.#packet.buffer, this.#packet.byteOffset, 0);
+  /** What the next message is handed over in: made before it comes, for a node waits from then on. */
+  #next = new Received();
   /** Grows with what is sent. */
   #sendData = kernelBuffer(MIN_SEND_BYTES);
+  /** What lies there. */
+  #sent: Uint8Array | undefined;
   readonly #out = new Message(this.#sendData, CMSGHDR_BYTES + 24);
   #closed = false;
 
@@ -122,16 +129,11 @@ export class Icmp6Socket implements Icmp6Sender {
   }
 
   send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign = false): number {
-    if (bytes.length > this.#sendData.length) {
-      this.#sendData = kernelBuffer(bytes.length);
-      this.#out.data = this.#sendData;
-    }
-    // A copy: the caller's array may lie in Node's shared pool, whose address koffi could not vouch for.
-    this.#sendData.set(bytes);
+    if (bytes !== this.#sent) this.#load(bytes);
     const { name, control, iov, address } = this.#out;
-    name.bytes.set(destination.bytes, 8);
+    copyAddress(destination.bytes, 0, name.bytes, 8);
     name.words[24 / 4] = ifindex;
-    control.bytes.set(source.bytes, CMSGHDR_BYTES);
+    copyAddress(source.bytes, 0, control.bytes, CMSGHDR_BYTES);
     control.words[(CMSGHDR_BYTES + 16) / 4] = ifindex;
     iov.words[8 / 4] = bytes.length;
     if (!foreign) {
@@ -176,16 +178,26 @@ export class Icmp6Socket implements Icmp6Sender {
   }
 
   #deliver(length: number): void {
-    const control = readControl(this.#in.control, this.#in.controlLength);
-    if (control.destination === undefined) return;
-    this.#handler({
-      bytes: this.#packet.subarray(0, length),
-      source: { family: 6, bytes: this.#in.name.bytes.slice(8, 24) },
-      destination: { family: 6, bytes: control.destination },
-      ifindex: control.ifindex,
-      hopLimit: control.hopLimit,
-      fragmented: control.fragmented,
-    });
+    const next = this.#next;
+    readControl(this.#in.control, this.#in.controlLength, next);
+    if (next.ifindex === 0) return;
+    copyAddress(this.#in.name.bytes, 8, next.source.bytes, 0);
+    if (this.#view.length !== length) {
+      this.#view = new Uint8Array(this.#packet.buffer, this.#packet.byteOffset, length);
+    }
+    next.bytes = this.#view;
+    this.#handler(next);
+    this.#next = new Received();
+  }
+
+  /** A copy: the caller's array may lie in Node's shared pool, whose address koffi could not vouch for. */
+  #load(bytes: Uint8Array): void {
+    if (bytes.length > this.#sendData.length) {
+      this.#sendData = kernelBuffer(bytes.length);
+      this.#out.data = this.#sendData;
+    }
+    this.#sendData.set(bytes);
+    this.#sent = bytes;
   }
 
   /** What is the same in every message that is sent. */
@@ -197,6 +209,15 @@ export class Icmp6Socket implements Icmp6Sender {
     control.words[8 / 4] = IPPROTO_IPV6;
     control.words[12 / 4] = IPV6_PKTINFO;
   }
+}
+
+class Received implements Icmp6Packet {
+  bytes: Uint8Array = nothing;
+  readonly source: Address = { family: 6, bytes: new Uint8Array(16) };
+  readonly destination: Address = { family: 6, bytes: new Uint8Array(16) };
+  ifindex = 0;
+  hopLimit = -1;
+  fragmented = false;
 }
 
 /**
@@ -298,16 +319,11 @@ function encodeMembership(group: Address, ifindex: number): Buffer {
   return bytes;
 }
 
-function readControl(
-  { bytes, words }: Memory,
-  length: number,
-): { destination: Uint8Array | undefined; ifindex: number; hopLimit: number; fragmented: boolean } {
-  const found: ReturnType<typeof readControl> = {
-    destination: undefined,
-    ifindex: 0,
-    hopLimit: -1,
-    fragmented: false,
-  };
+/** Fills in what the control messages say; the interface stays 0 where none names it. */
+function readControl({ bytes, words }: Memory, length: number, into: Received): void {
+  into.ifindex = 0;
+  into.hopLimit = -1;
+  into.fragmented = false;
   for (let at = 0; at + CMSGHDR_BYTES <= length; ) {
     // Of a u64, whose upper word is zero in any message as short as this; the kernel aligns each to 8.
     const size = words[at >> 2]!;
@@ -316,16 +332,20 @@ function readControl(
     if (words[(at >> 2) + 2] === IPPROTO_IPV6) {
       const type = words[(at >> 2) + 3];
       if (type === IPV6_PKTINFO && size >= CMSGHDR_BYTES + PKTINFO_BYTES) {
-        found.destination = bytes.slice(value, value + 16);
-        found.ifindex = words[(value + 16) >> 2]!;
+        copyAddress(bytes, value, into.destination.bytes, 0);
+        into.ifindex = words[(value + 16) >> 2]!;
       } else if (type === IPV6_HOPLIMIT && size >= CMSGHDR_BYTES + 4) {
-        found.hopLimit = words[value >> 2]!;
+        into.hopLimit = words[value >> 2]!;
       } else if (type === IPV6_RECVFRAGSIZE) {
         // Present only if there was a fragment header.
-        found.fragmented = true;
+        into.fragmented = true;
       }
     }
     at += (size + 7) & ~7;
   }
-  return found;
+}
+
+/** In JavaScript: V8's own copying of typed arrays is code of many cache lines, and cold when a node asks. */
+function copyAddress(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number): void {
+  for (let i = 0; i < 16; i++) to[toAt + i] = from[fromAt + i]!;
 }

@@ -19,8 +19,7 @@ export class Replies {
    * Answers `source` after `delayMs`, unless that is not to be. One that waits for its reply is not given another.
    */
   ask(source: Address, delayMs: number): Verdict {
-    // Its bytes as text: written for people it would take longer, and a node waits.
-    const from = String.fromCharCode(...source.bytes);
+    const from = textOf(source.bytes);
     if (this.#waiting.has(from)) return 'reply';
     if (this.#waiting.size >= maxSources) return 'multicast';
     const verdict = this.#limit.ask(from, this.#clock.now());
@@ -42,4 +41,10 @@ export class Replies {
     for (const timer of this.#waiting.values()) timer.cancel();
     this.#waiting.clear();
   }
+}
+
+/** Its bytes as text: written for people it would take longer, and a node waits. */
+function textOf(b: Uint8Array): string {
+  const pair = (at: number): number => (b[at]! << 8) | b[at + 1]!;
+  return String.fromCharCode(pair(0), pair(2), pair(4), pair(6), pair(8), pair(10), pair(12), pair(14));
 }
