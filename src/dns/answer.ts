@@ -1,4 +1,5 @@
 /** Authoritative answers (RFC 1034 §4.3.2 with wildcards by RFC 4592, DNAME by RFC 6672, negatives by RFC 2308). */
+import { EDE, extendedErrorOptions } from './extended-error.ts';
 import type { OwnedRRset, RRset } from './snapshot.ts';
 import { concatBytes, readUint16 } from './wire/bytes.ts';
 import type { MessageWriter, ResourceRecord } from './wire/message.ts';
@@ -53,20 +54,22 @@ export function answerFromZone(
   let flags = options.recursionAvailable ? FLAG.RA : 0;
   if (answer.authoritative) flags |= FLAG.AA;
   if (answer.truncated) flags |= FLAG.TC;
-  const bytes = endReply(writer, query, flags, answer.rcode);
+  const error = answer.rcode === RCODE.SERVFAIL ? EDE.INVALID_DATA : EDE.NONE;
+  const bytes = endReply(writer, query, flags, answer.rcode, error);
   const target = answer.truncated ? undefined : answer.target;
   return { bytes, rcode: answer.rcode, target, chain: answer.chain };
 }
 
-/** A reply that has a rcode and nothing else: the question (if one could be read) and OPT echoed. */
+/** A reply that has a rcode and nothing else: the question (if one could be read) and OPT, with the extended error, echoed. */
 export function errorReply(
   query: Query,
   rcode: number,
   recursionAvailable: boolean,
   writer: MessageWriter,
+  error: number = EDE.NONE,
 ): Uint8Array {
   beginReply(writer, query, MAX_UDP_SIZE);
-  return endReply(writer, query, recursionAvailable ? FLAG.RA : 0, rcode);
+  return endReply(writer, query, recursionAvailable ? FLAG.RA : 0, rcode, error);
 }
 
 function beginReply(writer: MessageWriter, query: Query, limit: number): void {
@@ -76,11 +79,11 @@ function beginReply(writer: MessageWriter, query: Query, limit: number): void {
   if (query.questionEnd > 0) writer.question(query.name, query.type, query.class);
 }
 
-function endReply(writer: MessageWriter, query: Query, flags: number, rcode: number): Uint8Array {
+function endReply(writer: MessageWriter, query: Query, flags: number, rcode: number, error: number): Uint8Array {
   // Without OPT there is no place for the upper bits (RFC 6891 §6.1.3).
   if (query.hasEdns) {
     writer.reserve(0);
-    writer.opt(MAX_UDP_SIZE, rcode, 0, query.dnssecOk);
+    writer.opt(MAX_UDP_SIZE, rcode, 0, query.dnssecOk, extendedErrorOptions(error));
   }
   const copied = query.flags & (FLAG.RD | FLAG.CD);
   writer.header(query.id, FLAG.QR | copied | flags, query.opcode, rcode);

@@ -2,6 +2,7 @@
 import { assert } from '../core/errors.ts';
 import { answerFromZone, errorReply } from './answer.ts';
 import { finishReply } from './control-reply.ts';
+import { EDE, usualError } from './extended-error.ts';
 import type { Served } from './served-zone.ts';
 import type { HandoffRequest, SendReplies } from './snapshot.ts';
 import type { ZoneStore } from './store.ts';
@@ -66,7 +67,9 @@ export class ControlQueries {
     // SIG(0) is not spoken here: such a query counts as unsigned.
     const rcode = verdict === VERDICT.HANDOFF ? RCODE.NOERROR : verdict;
     const answer = rcode === RCODE.NOERROR ? answerFromZone(zones, query, options, this.#writer)?.bytes : undefined;
-    const reply = answer ?? errorReply(query, rcode || RCODE.REFUSED, recursion, this.#writer);
+    // A name of no zone of ours is not refused to this client, but to all.
+    const error = rcode === RCODE.NOERROR ? EDE.NOT_AUTHORITATIVE : usualError(rcode);
+    const reply = answer ?? errorReply(query, rcode || RCODE.REFUSED, recursion, this.#writer, error);
     return [finishReply(reply, request.message, signer)];
   }
 }

@@ -1,4 +1,5 @@
 /** Replies of the control thread: to messages that parsed, to those that did not, and out of a writer's buffer. */
+import { extendedErrorOptions, usualError } from './extended-error.ts';
 import type { ReplySigner } from './tsig.ts';
 import { copyBytes, readUint16, writeUint16 } from './wire/bytes.ts';
 import { type EdnsOption, encodeMessage, type Message } from './wire/message.ts';
@@ -9,12 +10,16 @@ export function tsigErrorText(error: number): string {
   return error === RCODE.BADSIG ? 'BADSIG' : rcodeToText(error);
 }
 
-/** The reply to a message that parsed: its first section again, and OPT, with our options, if it had one (RFC 6891 §6.1.1). */
+/**
+ * The reply to a message that parsed: its first section again, and OPT if it had one (RFC 6891 §6.1.1), with our options and
+ * the extended error.
+ */
 export function replyTo(
   request: Uint8Array,
   message: Message,
   rcode: number,
   options: readonly EdnsOption[] = [],
+  error = usualError(rcode),
 ): Uint8Array {
   return encodeMessage({
     id: readUint16(request, 0),
@@ -27,7 +32,15 @@ export function replyTo(
     additional: [],
     ...(message.edns === undefined
       ? {}
-      : { edns: { udpSize: 1232, extendedRcode: 0, version: 0, do: message.edns.do, options } }),
+      : {
+          edns: {
+            udpSize: 1232,
+            extendedRcode: 0,
+            version: 0,
+            do: message.edns.do,
+            options: [...options, ...extendedErrorOptions(error)],
+          },
+        }),
   });
 }
 

@@ -1,13 +1,13 @@
 /** Replies as bytes: what stands around an answer. The output begins at `at` of `out`; lengths come back. */
 import { CLIENT_COOKIE, COOKIE_OPTION, SERVER_COOKIE } from './cookies.ts';
+import { EXTENDED_ERROR_OPTION } from './extended-error.ts';
 import { HEADER_LENGTH, OPT_LENGTH, type QueryView } from './query-view.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 import { FLAG, RCODE, TYPE } from './wire/types.ts';
 
 const QR_BYTE = FLAG.QR >> 8;
 const RD_BYTE = FLAG.RD >> 8;
-/** RFC 8914 §2: the option's code, and what it takes without a text. */
-const EXTENDED_ERROR = 15;
+/** What the option takes without a text (RFC 8914 §2). */
 const EXTENDED_ERROR_LENGTH = 2 + 2 + 2;
 const COOKIE_LENGTH = 2 + 2 + CLIENT_COOKIE + SERVER_COOKIE;
 const NSID_OPTION = 3;
@@ -90,7 +90,7 @@ function appendOpt(view: QueryView, out: Uint8Array, at: number, length: number,
   let end = opt + OPT_LENGTH;
   if (view.cookie !== 0) end = writeCookie(view, out, end);
   if (view.extendedError >= 0) {
-    end = writeOptionHeader(out, end, EXTENDED_ERROR, 2);
+    end = writeOptionHeader(out, end, EXTENDED_ERROR_OPTION, 2);
     out[end++] = view.extendedError >> 8;
     out[end++] = view.extendedError;
   }

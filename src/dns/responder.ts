@@ -168,6 +168,7 @@ export class Responder {
     if (pending.facts.zoneReply !== undefined) {
       counters.add(COUNT.ZONE);
       this.#source = 'zone';
+      if (answer === undefined) view.extendedError = error;
       length = this.#write(view, pending.facts.zoneReply.continued(answer?.message, this.#writer), limit, out, 0);
       counters.add(zoneCounter(pending.facts.zoneReply.slot, out[3]! & 15));
     } else if (answer !== undefined) {
@@ -350,6 +351,7 @@ export class Responder {
       const rest = new Uint8Array(cache.messageLength + 3);
       const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
       counters.add(COUNT.ZONE);
+      if (cache.isFailure) view.extendedError = EDE.CACHED_ERROR;
       const written = this.#write(view, reply.continued(aligned, this.#writer), limit, out, at);
       counters.add(zoneCounter(reply.slot, out[at + 3]! & 15));
       return written;

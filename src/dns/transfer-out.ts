@@ -5,11 +5,13 @@
  * is on its way: the control thread is held up for no longer than a message takes, and a client that does not read costs
  * no more memory than its connection may.
  */
+
 import { formatEndpoint } from '../core/address.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
 import { transferCounter } from './control-counters.ts';
 import { finishReply, replyTo } from './control-reply.ts';
+import { EDE } from './extended-error.ts';
 import type { Served } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies } from './snapshot.ts';
 import type { ZoneStore } from './store.ts';
@@ -73,14 +75,16 @@ export class TransferServer {
     const [question] = message.questions;
     const zone = nameToText(question!.name);
     const log = this.#context.log.child({ zone, client: formatEndpoint(request.client), key: key?.name });
-    const refuse = (rcode: number, reason: string): Uint8Array[] => {
+    const refuse = (rcode: number, reason: string, error?: number): Uint8Array[] => {
       this.#context.counters?.add(transferCounter('refused'));
       log.warn({ rcode: rcodeToText(rcode), reason }, 'zone transfer refused');
-      return [finishReply(replyTo(request.message, message, rcode), request.message, signer)];
+      return [finishReply(replyTo(request.message, message, rcode, [], error), request.message, signer)];
     };
     if (served === undefined) return refuse(RCODE.NOTAUTH, 'no zone of ours has this name');
     if (!mayTransfer(served.config, request, key)) return refuse(RCODE.REFUSED, 'transfer.allow and transfer.key');
-    if (served.zone.unavailable) return refuse(RCODE.SERVFAIL, 'we have no data of this zone that are still good');
+    if (served.zone.unavailable) {
+      return refuse(RCODE.SERVFAIL, 'we have no data of this zone that are still good', EDE.INVALID_DATA);
+    }
     const udp = request.transport === 'udp';
     const ixfr = question!.type === TYPE.IXFR;
     if (udp && !ixfr) return refuse(RCODE.FORMERR, 'AXFR is not for UDP (RFC 5936 §4.2)');

@@ -1,12 +1,9 @@
 /** What an upstream says in the OPT record of its reply (RFC 6891 §6.1): meant for us, not for the client. */
 import { COOKIE_OPTION } from '../cookies.ts';
-import { EDE } from '../extended-error.ts';
+import { EDE, EXTENDED_ERROR_OPTION } from '../extended-error.ts';
 import { readUint16 } from '../wire/bytes.ts';
 import { type RecordVisitor, scanRecords } from '../wire/scan.ts';
 import { SECTION, TYPE } from '../wire/types.ts';
-
-/** RFC 8914 §2. */
-const EXTENDED_ERROR = 15;
 
 export class ReplyOptions implements RecordVisitor {
   /** Whether there is an OPT record. */
@@ -43,7 +40,7 @@ export class ReplyOptions implements RecordVisitor {
       const next = at + 4 + readUint16(this.#reply, at + 2);
       if (next > end) return;
       if (code === COOKIE_OPTION) this.cookie ??= this.#reply.subarray(at + 4, next);
-      else if (code === EXTENDED_ERROR && next - at >= 6) this.extendedError = readUint16(this.#reply, at + 4);
+      else if (code === EXTENDED_ERROR_OPTION && next - at >= 6) this.extendedError = readUint16(this.#reply, at + 4);
       at = next;
     }
   }
