@@ -138,12 +138,18 @@ export class NetworkMonitor implements NetworkView, EventHandler {
    */
   async start(): Promise<void> {
     if (this.#fd >= 0) return;
-    this.#open();
-    const started = new Promise<void>((resolve, reject) => {
-      this.#started = { resolve, reject };
-    });
-    this.#startDump();
-    await started;
+    try {
+      this.#open();
+      const started = new Promise<void>((resolve, reject) => {
+        this.#started = { resolve, reject };
+      });
+      this.#startDump();
+      await started;
+    } catch (error) {
+      // So that the next start is one.
+      this.#closeSocket();
+      throw error;
+    }
   }
 
   link(name: string): Link | undefined {
@@ -167,14 +173,19 @@ export class NetworkMonitor implements NetworkView, EventHandler {
   /** Lets go of the socket. Idempotent. */
   close(): void {
     this.#listeners.clear();
+    this.#retry?.cancel();
+    this.#closeSocket();
+    this.#started?.reject(new V6edgeError('V6_NETLINK', 'closed before links and addresses were read'));
+    this.#started = undefined;
+  }
+
+  #closeSocket(): void {
     this.#dump?.timeout.cancel();
     this.#dump = undefined;
-    this.#retry?.cancel();
     if (this.#fd < 0) return;
     this.#reactor.forget(this.#fd);
     closeFd(this.#fd);
     this.#fd = -1;
-    this.#started?.reject(new V6edgeError('V6_NETLINK', 'closed before links and addresses were read'));
   }
 
   onEvents(): void {

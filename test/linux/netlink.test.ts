@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { formatAddress } from '../../src/core/address.ts';
-import { systemClock } from '../../src/core/clock.ts';
+import { FakeClock, systemClock } from '../../src/core/clock.ts';
 import { MemoryLogger, nullLogger } from '../../src/core/logger.ts';
 import { NetworkMonitor } from '../../src/linux/netlink.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
@@ -45,6 +45,36 @@ if (inNamespace(t, import.meta.filename)) {
     t.equal(network.link('no-such'), undefined);
     t.ok(network.link('lo')!.up);
     t.equal(network.addresses(1).find((a) => a.address.family === 6)!.scope, 'host');
+  });
+
+  t.test('a start that failed is no start: the next one reads all', async (t) => {
+    const clock = new FakeClock();
+    const reactor = new Reactor();
+    const deaf = { add: () => undefined, forget: () => undefined };
+    let hears = false;
+    const network = new NetworkMonitor({
+      reactor: {
+        add: (...args: Parameters<Reactor['add']>) => (hears ? reactor : deaf).add(...args),
+        forget: (fd: number) => (hears ? reactor : deaf).forget(fd),
+      } as unknown as Reactor,
+      clock,
+      log: nullLogger,
+    });
+    t.teardown(() => {
+      network.close();
+      reactor.close();
+    });
+    const before = readdirSync('/proc/self/fd').length;
+    let told = 0;
+    network.onChange(() => told++);
+    const failed = t.rejects(network.start(), { code: 'V6_NETLINK', message: /no answer/ });
+    clock.advance(60_000);
+    await failed;
+    t.equal(readdirSync('/proc/self/fd').length, before, 'no socket is left');
+    hears = true;
+    await network.start();
+    t.ok(network.link('lo'));
+    t.ok(told > 0, 'who listened before still does');
   });
 
   t.test('links come, go up, are renamed and go', async (t) => {

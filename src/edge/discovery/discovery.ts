@@ -128,7 +128,12 @@ class Follower {
   /** Static members may have come or gone, and zones and upstreams may be others now. */
   reconfigure(pool: PoolConfig): void {
     this.#pool = pool;
-    if (this.#points !== undefined) this.#apply(this.#points);
+    try {
+      if (this.#points !== undefined) this.#apply(this.#points);
+    } catch (error) {
+      // No reason to stop a reload half-way; the look says it again, or finds that there is room.
+      this.#failed(error);
+    }
     this.look();
   }
 

@@ -37,8 +37,12 @@ export function discoveredMembers(
     const key = place(point);
     if (!own.has(key) && !wanted.has(key) && wanted.size < maxDiscovered) wanted.set(key, point);
   }
-  for (const key of names.keys()) if (!wanted.has(key)) names.delete(key);
-  const taken = new Set([...names.values(), ...pool.members.map(({ name }) => name)]);
+  const taken = new Set(pool.members.map(({ name }) => name));
+  for (const [key, name] of names) {
+    // A static member that a reload brought has its name first.
+    if (!wanted.has(key) || taken.has(name)) names.delete(key);
+  }
+  for (const name of names.values()) taken.add(name);
   const priorities = [...new Set([...wanted.values()].map(({ priority }) => priority))].sort((a, b) => a - b);
   const heaviest = Math.max(0, ...[...wanted.values()].map(({ weight }) => weight));
   return [...wanted].map(([key, point]) => {

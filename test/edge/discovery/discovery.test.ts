@@ -167,13 +167,25 @@ t.test('members that the proxy cannot take: told, and tried again', async (t) =>
   const { discovery, records, given, settle, clock, log, break: breakIt } = setUp();
   records.set('w.own.test AAAA', ['fd00::1']);
   breakIt(true);
-  discovery.apply([pool('web', { kind: 'aaaa', name: 'w.own.test', port: 80 })]);
+  const discover = { kind: 'aaaa', name: 'w.own.test', port: 80 } as const;
+  discovery.apply([pool('web', discover)]);
   await settle();
   t.match(log.lines.at(-1), { level: 'warn', fields: { reason: 'no room' } });
   breakIt(false);
   clock.advance(1_000);
   await settle();
   t.strictSame(given.get('web'), ['fd00--1 fd00::1 80']);
+
+  breakIt(true);
+  const next = [pool('web', discover), pool('api', { ...discover, port: 6443 })];
+  t.doesNotThrow(() => discovery.apply(next), 'a reload goes on, to the last pool');
+  t.match(discovery.status(), [{ pool: 'web', error: 'no room' }, { pool: 'api' }]);
+  breakIt(false);
+  clock.advance(2_000);
+  await settle();
+  t.strictSame([...given.keys()], ['web', 'api']);
+  t.match(discovery.status(), [{ error: undefined }, { error: undefined }]);
+  discovery.stop();
 });
 
 t.test('a reload keeps what was found, and lets go of pools that follow no name', async (t) => {

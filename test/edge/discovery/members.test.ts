@@ -68,6 +68,13 @@ t.test('static members come first: their places and names are theirs', (t) => {
   const from = { members: [{ ...member, name: 'w.test', address: 'fd00:0::1' }] };
   t.strictSame(discoveredMembers(from, [point('w.test', 'fd00::1')], new Map()), []);
   t.equal(discoveredMembers(from, [point('w.test', 'fd00::2')], new Map())[0]?.name, 'w.test-2');
+  const names = new Map<string, string>();
+  discoveredMembers({ members: [] }, [point('w.test', 'fd00::2')], names);
+  t.equal(
+    discoveredMembers(from, [point('w.test', 'fd00::2')], names)[0]?.name,
+    'w.test-2',
+    'also one that came later than what was found',
+  );
   t.end();
 });
 
