@@ -33,6 +33,7 @@ knotd:knot
 dnsmasq:dnsmasq-base
 tshark:tshark
 tcpdump:tcpdump
+strace:strace
 tayga:tayga
 wrk:wrk
 dnsperf:dnsperf

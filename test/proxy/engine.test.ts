@@ -323,6 +323,34 @@ t.test('out of descriptors: accepting rests without a busy loop, and goes on', a
   t.ok(served, 'served again');
 });
 
+t.test('the machine is out of descriptors, or of memory: as if we were', async (t) => {
+  const upstream = await naming('m1').listen();
+  t.teardown(() => upstream.close());
+  const limited = new URL('limited.ts', import.meta.url).pathname;
+  for (const code of ['ENFILE', 'ENOBUFS', 'ENOMEM']) {
+    const port = await freePort();
+    // Nobody but the kernel can be out of them for real: the first three accepts are told so.
+    const faults = ['-e', 'trace=accept4', '-e', `inject=accept4:error=${code}:when=1..3`];
+    const program = [process.execPath, limited, String(port), String(upstream.port)];
+    const child = spawn('strace', ['-f', '-qq', '-o', '/dev/null', ...faults, ...program]);
+    const ended = once(child, 'exit');
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const read = async () => JSON.parse(String((await lines.next()).value)) as { pauses: number; logged: number };
+    t.equal((await read()).pauses, 0);
+    const client = outcome(net.connect(port, '127.0.0.1'));
+    t.match(await client, { data: Buffer.from('m1'), code: undefined }, `${code}: the client waits, and is served`);
+    child.stdin.write('\n');
+    t.match(
+      await read(),
+      { pauses: 3, logged: 3 },
+      'a rest for each; lines: listening, one for all three, the session',
+    );
+    // The end of its input is that of the program; strace passes no signal on.
+    child.stdin.end();
+    await ended;
+  }
+});
+
 t.test('stop lets sessions finish, then closes those that do not', async (t) => {
   const before = openDescriptors();
   const upstream = await new Upstream((socket) => socket.write('hello')).listen();

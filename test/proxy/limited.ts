@@ -12,5 +12,5 @@ function tell(): void {
   const logged = harness.log.lines.length;
   process.stdout.write(`${JSON.stringify({ pauses, cpuMs: (user + system) / 1000, logged })}\n`);
 }
-process.stdin.on('data', tell);
+process.stdin.on('data', tell).on('end', () => process.exit(0));
 tell();
