@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { formatEndpoint } from '../core/address.ts';
 import { errorCode, errorMessage, V6edgeError } from '../core/errors.ts';
 import type { LogFields, Logger } from '../core/logger.ts';
-import { keepLargeApart } from '../linux/allocator.ts';
+import { keepHeapsShort, keepLargeApart } from '../linux/allocator.ts';
 import { raiseFileLimit } from '../linux/limits.ts';
 import { ListenFds } from '../linux/listenfds.ts';
 import { Notifier } from '../linux/notify.ts';
@@ -49,6 +49,7 @@ export interface DaemonOptions {
 export async function runDaemon(loading: Promise<LoadResult>, options: DaemonOptions): Promise<number> {
   const signals = new Signals();
   keepLargeApart();
+  keepHeapsShort();
   const loaded = await loading;
   if ('errors' in loaded) {
     for (const problem of loaded.errors) process.stderr.write(`${formatProblem(problem)}\n`);

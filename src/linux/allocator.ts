@@ -1,8 +1,10 @@
 /** The C library's allocator (malloc_trim(3), mallopt(3)). */
 import { libcCall } from './libc.ts';
 
+const M_TRIM_THRESHOLD = -1;
 const M_MMAP_THRESHOLD = -3;
-/** glibc's own, before it moves. */
+/** glibc's own, before they move. */
+const trimOctets = 128 * 1024;
 const largeOctets = 128 * 1024;
 
 const malloptCall = libcCall<(parameter: number, value: number) => number>('int mallopt(int param, int value)');
@@ -20,4 +22,12 @@ export function trimAllocator(): void {
  */
 export function keepLargeApart(): void {
   malloptCall(M_MMAP_THRESHOLD, largeOctets);
+}
+
+/**
+ * Lets no thread keep more than 128 KiB of free memory at the end of its heap. glibc moves that limit to twice what it counts as
+ * large, and `trimAllocator` leaves the ends of other threads' heaps alone: V8's helpers would keep what one busy moment took.
+ */
+export function keepHeapsShort(): void {
+  malloptCall(M_TRIM_THRESHOLD, trimOctets);
 }

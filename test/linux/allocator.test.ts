@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { keepLargeApart, trimAllocator } from '../../src/linux/allocator.ts';
+import { keepHeapsShort, keepLargeApart, trimAllocator } from '../../src/linux/allocator.ts';
 import { libcCall } from '../../src/linux/libc.ts';
 
 const malloc = libcCall<(size: number) => number>('uintptr_t malloc(size_t size)');
@@ -33,6 +33,28 @@ t.test('freed memory below memory in use goes back to the kernel', (t) => {
   const given = before - residentKiB();
   free(last);
   t.ok(given > 40_000, `${given} KiB of 64,000`);
+  t.end();
+});
+
+t.test('what is free at the end of the heap goes back by itself, whatever was freed before', (t) => {
+  const size = 4_000;
+  const free16MB = () => {
+    const blocks = Array.from({ length: 4_000 }, () => {
+      const block = malloc(size);
+      fill(block, 1, size);
+      return block;
+    });
+    const before = residentKiB();
+    for (const block of blocks.reverse()) free(block);
+    return before - residentKiB();
+  };
+  // One large block, and the C library keeps twice as much from then on (mallopt(3), M_TRIM_THRESHOLD).
+  free(malloc(30_000_000));
+  const given = free16MB();
+  t.ok(given < 4_000, `${given} KiB of 16,000 as the C library has it`);
+  keepHeapsShort();
+  const givenThen = free16MB();
+  t.ok(givenThen > 12_000, `${givenThen} KiB of 16,000`);
   t.end();
 });
 
