@@ -42,10 +42,10 @@ const SMALL = 1024;
 
 /** What the servers of a thread share: connections are counted over all of them. */
 export class TcpShared {
-  readonly read = new Memory(READ_BYTES);
+  readonly read = Memory.lasting(READ_BYTES);
   /** Where a message is put to begin at a multiple of four, and where its answer is written. */
   readonly view = new QueryView(Buffer.alloc(MAX_MESSAGE + 1));
-  readonly out = new Memory(4 + MAX_MESSAGE + 1);
+  readonly out = Memory.lasting(4 + MAX_MESSAGE + 1);
   readonly outWords = new Uint32Array(this.out.bytes.buffer, this.out.bytes.byteOffset, this.out.bytes.length >> 2);
   readonly peer = new SockaddrSlot();
   readonly connections = new Set<TcpConnection>();

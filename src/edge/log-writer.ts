@@ -51,7 +51,7 @@ export class LogWriter {
 
   constructor(fd: number) {
     this.#fd = fd;
-    this.#gathered = new Memory(fstatSync(fd).isFIFO() ? pipeWriteBytes : otherWriteBytes);
+    this.#gathered = Memory.make(fstatSync(fd).isFIFO() ? pipeWriteBytes : otherWriteBytes);
   }
 
   /** Lines dropped because nobody read. */

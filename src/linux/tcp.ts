@@ -34,6 +34,7 @@ import {
   setSocketBytes,
   setSocketInt,
 } from './libc.ts';
+import { type LowMemory, mapLow } from './low-memory.ts';
 import { encodeSockaddr, SOCKADDR_IN6_BYTES } from './sockaddr.ts';
 
 const TCP_NODELAY = 1;
@@ -88,15 +89,27 @@ export class Memory {
   readonly bytes: Buffer;
   readonly address: number;
 
-  constructor(bytes: number) {
-    this.bytes = kernelBuffer(bytes);
+  private constructor({ bytes, address }: LowMemory) {
+    this.bytes = bytes;
+    this.address = address;
+  }
+
+  /** Zeroed memory. */
+  static make(bytes: number): Memory {
+    const memory = kernelBuffer(bytes);
     // User addresses have at most 52 bits on both architectures: a number holds them exactly.
-    this.address = Number(addressOf(this.bytes));
+    return new Memory({ bytes: memory, address: Number(addressOf(memory)) });
+  }
+
+  /** Zeroed memory for the packet path, kept as long as its thread: at an address that costs calls least, if there is room. */
+  static lasting(bytes: number): Memory {
+    const low = mapLow(bytes);
+    return low === undefined ? Memory.make(bytes) : new Memory(low);
   }
 
   /** A copy of `bytes` that calls can be given. */
   static of(bytes: Uint8Array): Memory {
-    const memory = new Memory(bytes.length);
+    const memory = Memory.make(bytes.length);
     memory.bytes.set(bytes);
     return memory;
   }
@@ -104,7 +117,7 @@ export class Memory {
 
 /** Where accept4 and getsockname write a socket address: `name` (room for sockaddr_in6), length behind it. */
 export class SockaddrSlot {
-  readonly #memory = new Memory(SOCKADDR_IN6_BYTES + 4);
+  readonly #memory = Memory.make(SOCKADDR_IN6_BYTES + 4);
   readonly bytes = this.#memory.bytes.subarray(0, SOCKADDR_IN6_BYTES);
   readonly #length = new Int32Array(this.#memory.bytes.buffer, this.#memory.bytes.byteOffset + SOCKADDR_IN6_BYTES, 1);
   readonly name = this.#memory.address;

@@ -47,9 +47,9 @@ const slotBytes = 8192;
 
 /** What all relays of a thread share. */
 export class RelayIo {
-  readonly memory = new Memory(headerRoom + chunkBytes);
+  readonly memory = Memory.lasting(headerRoom + chunkBytes);
   readonly pipes: PipePool;
-  readonly slots = new Memory(slots * slotBytes);
+  readonly slots = Memory.lasting(slots * slotBytes);
   /** The first `#collectedCount` of it: an array that is emptied gives up its memory each time. */
   readonly #collected: Relay[] = [];
   #collectedCount = 0;

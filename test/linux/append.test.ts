@@ -13,7 +13,7 @@ const [major = 0, minor = 0] = release().split('.').map(Number);
 const pipesTell = major > 6 || (major === 6 && minor >= 5);
 
 t.test('what cannot be written now is refused, not waited for', async (t) => {
-  t.equal(appendNow(-1, new Memory(1), 1), -EBADF);
+  t.equal(appendNow(-1, Memory.make(1), 1), -EBADF);
   // A named pipe, opened for both directions, never tells.
   const folder = mkdtempSync(join(tmpdir(), 'v6edge-append-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
@@ -21,7 +21,7 @@ t.test('what cannot be written now is refused, not waited for', async (t) => {
   execFileSync('mkfifo', [path]);
   const fd = openSync(path, 'r+');
   t.teardown(() => closeSync(fd));
-  t.equal(appendNow(fd, new Memory(1), 1), -EOPNOTSUPP);
+  t.equal(appendNow(fd, Memory.make(1), 1), -EOPNOTSUPP);
 });
 
 t.test('the bytes that were given are written, whole, until there is no room', async (t) => {
@@ -40,7 +40,7 @@ t.test('the bytes that were given are written, whole, until there is no room', a
   const got = Buffer.alloc(100);
   t.equal(readSync(pipe.readFd, got), 6);
   t.equal(got.toString('utf8', 0, 6), 'a line');
-  const page = new Memory(4096);
+  const page = Memory.make(4096);
   let written = 0;
   let last = 0;
   for (let i = 0; i <= pipe.capacity / 4096; i++) {

@@ -28,7 +28,7 @@ function pair(host: string): { client: number; accepted: number } {
 function clientSees(host: string, close: (fd: number) => void): number {
   const { client, accepted } = pair(host);
   close(accepted);
-  const memory = new tcp.Memory(16);
+  const memory = tcp.Memory.make(16);
   const seen = tcp.receive(client, memory.address, 16);
   closeFd(client);
   return seen;

@@ -33,7 +33,7 @@ async function tests(): Promise<void> {
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const { port } = server.address() as net.AddressInfo;
     const fd = connectTo(`127.0.0.1:${port}`);
-    const memory = new tcp.Memory(1 << 16);
+    const memory = tcp.Memory.make(1 << 16);
     for (let i = 0; i < 20; i++) tcp.send(fd, memory.address, 1 << 16);
     await eventually(() => tcp.unacknowledged(fd) === 0);
     const said = ss(`127.0.0.1:${port}`);

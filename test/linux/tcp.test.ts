@@ -116,7 +116,7 @@ t.test('a refused connect shows as an error event', async (t) => {
 t.test('bytes, their end, and a reset', async (t) => {
   const reactor = new Reactor();
   const listening = tcp.listenTcp(parseInetEndpoint('127.0.0.1:0'), options);
-  const memory = new tcp.Memory(4096);
+  const memory = tcp.Memory.make(4096);
   const pair = async () => {
     const client = connectTo(`127.0.0.1:${boundPort(listening)}`);
     await events(reactor, listening, EPOLLIN);
@@ -152,7 +152,7 @@ t.test('unacknowledged counts what the peer has not taken', async (t) => {
   const client = connectTo(`127.0.0.1:${boundPort(listening)}`);
   await events(reactor, listening, EPOLLIN);
   const fd = tcp.acceptTcp(listening, new tcp.SockaddrSlot());
-  const memory = new tcp.Memory(1 << 20);
+  const memory = tcp.Memory.make(1 << 20);
   while (tcp.send(client, memory.address, 1 << 20) > 0);
   t.ok(tcp.unacknowledged(client) > 0, 'the receiver reads nothing, so the queue stands');
   for (const each of [fd, client, listening]) closeFd(each);
