@@ -246,7 +246,7 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
   );
   t.equal(await see('member', 'a/b', 'w1', '--remove', '--force'), 'a/b/w1: removed\n');
   t.equal(seen.at(-1), 'DELETE /v1/pools/a%2Fb/members/w1?force=true - application/json');
-  t.match(await see('zones'), /a\.test +primary +12 +3 +never\n/);
+  t.match(await see('zones'), /a\.test +primary +12 +3 +not since start\n/);
   t.equal(
     await see('refresh', 'b.test', '--whole'),
     'b.test: its primaries are being asked; v6edge zones shows what came of it\n',

@@ -42,7 +42,10 @@ export function checkAccess(reach: Reach, token: string | undefined, request: Ac
   if (isRead && reach === 'loopback' && request.authorization === undefined) return;
   if (token === undefined) {
     if (isRead && reach === 'loopback') return;
-    throw new ProblemError(403, 'this needs a token, and admin.tokenFile is not configured; use the UNIX socket');
+    throw new ProblemError(
+      403,
+      'this needs a token: name a file with one in admin.tokenFile and restart, or use the UNIX socket',
+    );
   }
   const given = /^Bearer +([^ ]+) *$/i.exec(request.authorization ?? '')?.[1];
   if (given !== undefined && equalInConstantTime(given, token)) return;

@@ -194,6 +194,8 @@ function answerError(error: unknown, reply: FastifyReply, log: Logger): FastifyR
     return sendProblem(reply.headers(error.headers), error.status, error.message, error.extra);
   }
   const status = statusOf(error);
+  if (status === 415)
+    return sendProblem(reply, status, 'a body is JSON here: send it with content-type: application/json');
   if (status < 500) return sendProblem(reply, status, errorMessage(error));
   log.error({ err: error }, 'admin request failed');
   return sendProblem(reply, 500, 'this is a fault of v6edge; its log has the details');

@@ -124,7 +124,8 @@ export function showZones(zones: readonly ZoneReport[], now: number, paint: Pain
     each.role,
     each.secondary?.state === 'missing' ? '' : String(each.serial),
     String(each.records),
-    ago(each.lastUpdate, now),
+    // The store does not keep when.
+    each.lastUpdate === undefined ? 'not since start' : ago(each.lastUpdate, now),
   ];
   if (zones.every(({ secondary }) => secondary === undefined)) return formatTable(columns, zones.map(row), paint);
   const more = [

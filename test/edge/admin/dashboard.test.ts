@@ -113,7 +113,7 @@ t.test('what it shows, and what its buttons do', async (t) => {
   const put = { ttl: 60, data: ['fd00::beef'] };
   await home.api('PUT', '/v1/zones/a.test/records/n24x.a.test/AAAA', {}, put);
   await page.locator('#zone-records td:has-text("fd00::beef")').waitFor();
-  await page.locator('#events-list li:has-text("zone a.test")').first().waitFor();
+  await page.locator('#events-list li:has-text("zone a.test: n24x.a.test AAAA (serial")').first().waitFor();
 
   // What follows from an update is one line, which opens.
   await home.api('PUT', '/v1/zones/a.test/records/m.a.test/AAAA', {}, { ttl: 60, data: ['::1'] });

@@ -47,7 +47,7 @@ t.test('zones for people', (t) => {
   t.match(lines[2], /^b\.test +secondary +12 +3 +5s ago +loaded +\[fd00::2\]:53 +1m ago +1h$/);
   t.match(
     lines[3],
-    /^c\.test +secondary +0 +never +missing +\[fd00::1\]:53 +never +\[fd00::1\]:53: it is silent for 20 s$/,
+    /^c\.test +secondary +0 +not since start +missing +\[fd00::1\]:53 +never +\[fd00::1\]:53: it is silent for 20 s$/,
   );
   t.end();
 });

@@ -114,7 +114,7 @@ function showTiles(status, history, dns, pools) {
     ['To clients', bitRate(last('bytesOut'))],
     ['DNS queries', `${count(last('queries'))}/s`],
     ['From the cache', percent(hits, hits + last('answersForwarded'))],
-    ['Upstreams healthy', `${healthy} of ${dns.upstreams.length}`, healthy < dns.upstreams.length ? 'bad' : undefined],
+    ['Upstreams up', `${healthy} of ${dns.upstreams.length}`, healthy < dns.upstreams.length ? 'bad' : undefined],
   ];
   byId('tiles').replaceChildren(
     ...tiles.map(([title, value, tone]) => h('div', {}, h('dt', {}, title), h('dd', { class: tone }, value))),

@@ -1,7 +1,7 @@
 /** Charts of the last hour or day; what a chart shows stands in words beside it for those who do not see it. */
 
 import { byId, h } from './dom.js';
-import { bitRate, count } from './format.js';
+import { bitRate, count, timeOfDay } from './format.js';
 import uPlot from './uplot.js';
 
 /**
@@ -50,6 +50,8 @@ const charts = [
 ];
 
 const height = 170;
+/** Room for a time on its axis. */
+const timeSpace = 64;
 /** @type {{ plot: uPlot, figure: HTMLElement, chart: Chart }[]} */
 let drawn = [];
 
@@ -102,7 +104,7 @@ function options(chart, width) {
       },
     },
     axes: [
-      axis,
+      { ...axis, space: timeSpace, values: times },
       { ...axis, size: 80, values: (/** @type {any} */ _plot, /** @type {number[]} */ ticks) => ticks.map(chart.unit) },
     ],
     series: [
@@ -115,6 +117,14 @@ function options(chart, width) {
       })),
     ],
   };
+}
+
+/**
+ * Times of day as a clock of 24 hours has them, with seconds where marks are closer than a minute.
+ * @param {any} _plot @param {number[]} marks seconds @param {number} _axis @param {number} _space @param {number} step seconds
+ */
+function times(_plot, marks, _axis, _space, step) {
+  return marks.map((seconds) => timeOfDay(seconds * 1000, step < 60));
 }
 
 /** A custom property's colour, `light-dark()` worked out. @param {CSSStyleDeclaration} style @param {string} name */

@@ -1,8 +1,11 @@
 /** What happens, the newest first. */
 import { readEvents } from './api.js';
 import { byId, h } from './dom.js';
+import { duration, timeOfDay } from './format.js';
 
 const kept = 200;
+/** Of what an update changed. */
+const namesShown = 3;
 
 /**
  * Events of one cause stand under one another, folded into one line once there is more than one of them.
@@ -32,7 +35,7 @@ function lineOf(kind, data) {
   return h(
     'span',
     { class: 'event' },
-    h('time', { datetime: at.toISOString() }, at.toLocaleTimeString()),
+    h('time', { datetime: at.toISOString() }, timeOfDay(data.at, true)),
     h('span', { class: toneOf(data) }, inWords(kind, data)),
   );
 }
@@ -58,13 +61,19 @@ function toneOf(data) {
   return data.to === 'up' ? 'good' : '';
 }
 
+/** The first few of what changed. @param {string[]} changed */
+function names(changed) {
+  const more = changed.length - namesShown;
+  return `${changed.slice(0, namesShown).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
 /** @param {string} kind @param {any} data */
 function inWords(kind, data) {
   switch (kind) {
     case 'member':
       return `${data.pool}/${data.member}: ${data.from} → ${data.to} (${data.reason})`;
     case 'zone-updated':
-      return `zone ${data.zone}: serial ${data.serial}${data.by ? `, by ${data.by}` : ''}`;
+      return `zone ${data.zone}: ${names(data.changed)} (serial ${data.serial}${data.by ? `, by ${data.by}` : ''})`;
     case 'zone-transferred':
       return `zone ${data.zone}: serial ${data.serial}, by ${data.method.toUpperCase()} from ${data.primary}`;
     case 'zone-expired':
@@ -75,6 +84,20 @@ function inWords(kind, data) {
       return `pool ${data.pool}: ${[...data.added.map((/** @type {string} */ each) => `+${each}`), ...data.gone.map((/** @type {string} */ each) => `−${each}`)].join(' ')}`;
     case 'member-removed':
       return `${data.pool}/${data.member} is gone`;
+    case 'ra-state':
+      return `${data.interface}: ${data.state}${data.reason ? ` (${data.reason})` : ''}`;
+    case 'ra-router-seen':
+      return `${data.interface}: another router, ${data.router}${data.lifetimeSeconds > 0 ? `, a default router for ${duration(data.lifetimeSeconds)}` : ''}`;
+    case 'ra-router-gone':
+      return `${data.interface}: router ${data.router} is gone`;
+    case 'ra-contradiction':
+      return `${data.interface}: router ${data.router} says ${data.what} ${data.theirs}, we say ${data.ours}`;
+    case 'member-warning':
+      return `${data.pool}/${data.member}: ${data.reason}`;
+    case 'node-joined':
+      return `node ${data.node} joined as ${data.role}, from ${data.source}`;
+    case 'node-removed':
+      return `node ${data.node} was removed`;
     case 'reload':
       return data.errors.length > 0 ? `reload refused: ${data.errors.join('; ')}` : 'configuration reloaded';
     default: {

@@ -45,6 +45,13 @@ export function duration(seconds) {
     .join(' ');
 }
 
+/** On the clock of whoever looks, 24 hours. @param {number} moment wall-clock milliseconds @param {boolean} withSeconds */
+export function timeOfDay(moment, withSeconds) {
+  const at = new Date(moment);
+  const parts = [at.getHours(), at.getMinutes(), ...(withSeconds ? [at.getSeconds()] : [])];
+  return parts.map((part) => String(part).padStart(2, '0')).join(':');
+}
+
 /** How long ago. @param {number | undefined} moment wall-clock milliseconds */
 export function ago(moment) {
   return moment === undefined ? 'never' : `${duration(Math.max(0, (Date.now() - moment) / 1000))} ago`;

@@ -73,21 +73,33 @@ function memberRow(pool, member, onError, onChanged) {
       {},
       badge(tones[member.state] ?? 'quiet', member.leaving ? 'leaving' : member.state),
       ' ',
-      h('span', { class: 'quiet' }, `${member.reason}, ${ago(member.since)}`),
+      h('span', { class: 'quiet' }, `${member.reason}, `, whole(ago(member.since))),
     ),
     member.weight === member.configuredWeight ? member.weight : `${member.weight} of ${member.configuredWeight}`,
-    `${count(member.active)} (${count(totals.sessions ?? 0)})`,
-    `${bytes(totals.bytesIn ?? 0)} / ${bytes(totals.bytesOut ?? 0)}`,
+    h('span', {}, whole(`${count(member.active)} now`), ', ', whole(`${count(totals.sessions ?? 0)} in all`)),
+    h('span', {}, whole(`${bytes(totals.bytesIn ?? 0)} in`), ', ', whole(`${bytes(totals.bytesOut ?? 0)} out`)),
     check === undefined
       ? '–'
       : h(
           'span',
           {},
           h('span', { class: check.ok ? 'good' : 'bad' }, check.code),
-          h('span', { class: 'quiet' }, ` ${check.reason}, ${Math.round(check.durationMs)} ms, ${ago(check.at)}`),
+          h(
+            'span',
+            { class: 'quiet' },
+            ` ${check.reason}, `,
+            whole(`${Math.round(check.durationMs)} ms`),
+            ', ',
+            whole(ago(check.at)),
+          ),
         ),
     h('span', { class: 'buttons' }, buttons),
   ];
+}
+
+/** Text that is not broken. @param {string} text */
+function whole(text) {
+  return h('span', { class: 'whole' }, text);
 }
 
 /** @param {any} member */

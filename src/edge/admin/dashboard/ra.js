@@ -31,13 +31,7 @@ export function showAdvertisements(interfaces) {
           lines(one.asConfig.entry),
         ),
       ...(one.withdrawn?.length > 0
-        ? [
-            h(
-              'p',
-              { class: 'warn' },
-              `Taken back, with lifetime 0: ${one.withdrawn.map((/** @type {any} */ w) => JSON.stringify(w)).join(', ')}`,
-            ),
-          ]
+        ? [h('p', { class: 'warn' }, `Taken back, with lifetime 0: ${one.withdrawn.map(flow).join(', ')}`)]
         : []),
       routers(one),
     ),
@@ -70,9 +64,23 @@ function routers(one) {
   );
 }
 
-/** An entry of the configuration, a line a key. @param {Record<string, unknown>} entry */
+/** An entry of the configuration, a line a key; an entry of a list is one line as well. @param {Record<string, unknown>} entry */
 function lines(entry) {
   return Object.entries(entry)
-    .map(([key, value]) => `${key}: ${typeof value === 'object' ? JSON.stringify(value) : value}`)
+    .map(([key, value]) =>
+      Array.isArray(value) && value.some((each) => typeof each === 'object')
+        ? [`${key}:`, ...value.map((each) => `  - ${flow(each)}`)].join('\n')
+        : `${key}: ${flow(value)}`,
+    )
     .join('\n');
+}
+
+/** A value in YAML's flow style. @param {unknown} value @returns {string} */
+function flow(value) {
+  if (Array.isArray(value)) return `[${value.map(flow).join(', ')}]`;
+  if (typeof value === 'string') return /^[\w./-]+$/.test(value) ? value : JSON.stringify(value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  return `{ ${Object.entries(value)
+    .map(([key, each]) => `${key}: ${flow(each)}`)
+    .join(', ')} }`;
 }

@@ -30,7 +30,7 @@ export function showZones(list, onError) {
   byId('zone-summary').textContent =
     now === undefined
       ? 'No zones are configured.'
-      : `serial ${now.serial}, ${count(now.records)} records, last update ${ago(now.lastUpdate)}${copyOf(now)}`;
+      : `serial ${now.serial}, ${count(now.records)} records, ${now.lastUpdate === undefined ? 'no update since the start' : `last update ${ago(now.lastUpdate)}`}${copyOf(now)}`;
   if (now !== undefined && (before === undefined || before.name !== now.name || before.serial !== now.serial))
     load(onError);
 }
