@@ -2,6 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { settings } from '../../src/edge/config/reference.ts';
 
+/** Where the package puts the documentation. */
+const docs = '/usr/share/doc/v6edge/docs';
+
 /** What is known of the moment and the build. */
 export interface Edition {
   readonly version: string;
@@ -40,6 +43,11 @@ export function commandPage(program: readonly string[], edition: Edition): strin
         ['/etc/v6edge/keys/', 'TSIG keys, as nsupdate -k reads them.'],
         ['/var/lib/v6edge/', 'Zone store and what hosts were told by router advertisements.'],
         ['/run/v6edge/admin.sock', 'Admin API for root and group v6edge.'],
+        [docs, 'Guides: installation, operation, migration, troubleshooting by symptom, metrics, and others.'],
+        [
+          '/usr/share/doc/v6edge/examples/',
+          'A whole configuration; alert rules and a dashboard for Prometheus and Grafana.',
+        ],
       ]
         .map(([name, what]) => item(name!, what!))
         .join('\n'),
@@ -53,7 +61,9 @@ export function configurationPage(edition: Edition): string {
   const entries = settings().map(({ path, kind, allowed, fallback, required, description }) => {
     const value = allowed === undefined ? kind : `${kind}: ${allowed}`;
     const otherwise = required ? 'Needed.' : fallback === undefined ? '' : `Default: ${fallback}.`;
-    const sentences = [`(${value})`, description && `${description}.`, otherwise];
+    // Pages are linked to in the reference.
+    const words = description.replaceAll(/\[[^\]]+\]\(([\w.-]+\.md)\)/g, `${docs}/$1`);
+    const sentences = [`(${value})`, words && `${words}.`, otherwise];
     return item(path.replaceAll('*', 'NAME'), sentences.filter(Boolean).join(' '));
   });
   return [

@@ -47,7 +47,9 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
       chmodSync(join(tree, to), isNode ? 0o755 : 0o644);
     }
   }
-  for (const file of nodeScripts()) copy(join('scripts/node-bootstrap', file), `${home}/node-bootstrap/${file}`);
+  // What nodes that join get (`join` in the configuration).
+  const scripts = 'scripts/node-bootstrap';
+  for (const file of filesIn(scripts)) copy(join(scripts, file), `${home}/node-bootstrap/${file}`);
   put(`${home}/package.json`, `${JSON.stringify({ name: 'v6edge', version, type: 'module' })}\n`);
   copy('packaging/v6edge.sh', `${home}/bin/v6edge`, 0o755);
   mkdirSync(join(tree, 'usr/bin'));
@@ -70,8 +72,11 @@ export async function layOut(tree: string, { version, epoch, natives }: TreeOpti
   const npmPackages = [...folders, 'node_modules/uplot', ...natives.map(({ folder }) => folder)];
   put(`${doc}/copyright`, licenceList(npmPackages));
   put(`${doc}/changelog.gz`, gzip(readFileSync(join(root, 'CHANGELOG.md'), 'utf8')));
+  copy('README.md', `${doc}/README.md`);
+  for (const file of filesIn('docs')) copy(join('docs', file), `${doc}/docs/${file}`);
   // Not the examples' key and token: nobody should have those.
-  for (const file of ['reference.yaml', 'cluster.test.zone', 'cluster-ca.crt'])
+  const monitoring = filesIn('examples/monitoring').map((file) => `monitoring/${file}`);
+  for (const file of ['reference.yaml', 'cluster.test.zone', 'cluster-ca.crt', ...monitoring])
     copy(`examples/${file}`, `${doc}/examples/${file}`);
   settle(tree, epoch);
 }
@@ -87,11 +92,11 @@ function dashboardFiles(): [to: string, from: string][] {
   ];
 }
 
-/** What nodes that join get (`join` in the configuration). */
-function nodeScripts(): string[] {
-  return readdirSync(join(root, 'scripts/node-bootstrap'), { recursive: true, withFileTypes: true })
+/** The files of a folder and of those in it, without hidden ones. */
+function filesIn(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => relative(join(root, 'scripts/node-bootstrap'), join(entry.parentPath, entry.name)))
+    .map((entry) => relative(join(root, folder), join(entry.parentPath, entry.name)))
     .filter((file) => !/(^|\/)\./.test(file))
     .sort();
 }

@@ -93,21 +93,20 @@ t.test('a daemon that is not there: exit code 1 and what to do', async (t) => {
   const api = await listen(t, (_, res) => res.end('{}'));
   chmodSync(api.slice(5), 0o600);
   chmodSync(folder, 0o755);
-  const nobody = spawnSync(
-    join(root, 'node_modules/node/bin/node'),
-    [
-      '-e',
-      `
-    process.setgid(65534); process.setuid(65534);
-    const { runCli } = await import(${JSON.stringify(join(root, 'src/edge/cli.ts'))});
-    process.exitCode = await runCli(['status', '--api', ${JSON.stringify(api)}], { stdout() {}, stderr: (x) => process.stderr.write(x), env: {} });
-  `,
-      '--input-type=module',
-    ],
-    { encoding: 'utf8' },
-  );
-  t.match(nobody.stderr, /no permission to use .*group v6edge/);
-  t.equal(nobody.status, 1);
+  const asNobody = (verb: string) => {
+    const script = `
+      process.setgid(65534); process.setuid(65534);
+      const { runCli } = await import(${JSON.stringify(join(root, 'src/edge/cli.ts'))});
+      process.exitCode = await runCli(['${verb}', '--api', ${JSON.stringify(api)}], { stdout(x) { process.stdout.write(x); }, stderr: (x) => process.stderr.write(x), now: Date.now, env: {} });`;
+    const node = join(root, 'node_modules/node/bin/node');
+    return spawnSync(node, ['-e', script, '--input-type=module'], { encoding: 'utf8' });
+  };
+  for (const verb of ['status', 'doctor']) {
+    const nobody = asNobody(verb);
+    t.match(nobody.stderr, /no permission to use .*group v6edge/, verb);
+    t.equal(nobody.stdout, '', `${verb}: it knows of no daemon that is down`);
+    t.equal(nobody.status, 1);
+  }
 });
 
 t.test('a daemon that says no', async (t) => {

@@ -69,7 +69,10 @@ t.test('it has everything, owned by root, writable by nobody else', async (t) =>
     ['usr/share/zsh/vendor-completions/_v6edge', '-rw-r--r--'],
     ['usr/share/doc/v6edge/copyright', '-rw-r--r--'],
     ['usr/share/doc/v6edge/changelog.gz', '-rw-r--r--'],
+    ['usr/share/doc/v6edge/README.md', '-rw-r--r--'],
+    ['usr/share/doc/v6edge/docs/troubleshooting.md', '-rw-r--r--'],
     ['usr/share/doc/v6edge/examples/reference.yaml', '-rw-r--r--'],
+    ['usr/share/doc/v6edge/examples/monitoring/v6edge-alerts.yaml', '-rw-r--r--'],
   ];
   for (const [path, mode] of wanted) t.equal(listing.get(path)?.slice(0, 10), mode, path);
   for (const line of lines) {
@@ -103,6 +106,7 @@ t.test('manual pages render without a warning and tell all commands and settings
   const configuration = await render('man5/v6edge.yaml.5.gz');
   for (const key of ['workers', 'proxy.listeners[].name', 'dns.listen', 'ra[].interface'])
     t.ok(configuration.includes(key));
+  t.notMatch(configuration, /\]\(/, 'no link of the reference stays as it is');
 });
 
 t.test('it lists the licence of all that is in it', async (t) => {

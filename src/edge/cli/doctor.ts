@@ -31,7 +31,9 @@ export async function doctor(
   try {
     answer = await getJson<EdgeReport | NodeReport>(target, path);
   } catch (error) {
-    if (errorCode(error) !== 'V6_API_UNREACHABLE') throw error;
+    // Who may not ask knows nothing of the daemon.
+    const denied = /^(EACCES|EPERM)$/.test(errorCode((error as Error).cause) ?? '');
+    if (errorCode(error) !== 'V6_API_UNREACHABLE' || denied) throw error;
     answer = { healthy: false, findings: withoutDaemon(error as ApiError, config) };
   }
   const code = answer.healthy && !('nodes' in answer && answer.nodes.some((each) => !each.healthy)) ? 0 : 1;
