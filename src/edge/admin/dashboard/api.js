@@ -5,17 +5,17 @@ const tokenKey = 'v6edge-token';
 
 /** What went wrong, in the API's words. */
 export class ApiError extends Error {
-  /** @param {number} status @param {string} message */
-  constructor(status, message) {
+  /** @param {number} status @param {string} message @param {string | null} token what was sent */
+  constructor(status, message, token) {
     super(message);
     this.status = status;
+    this.token = token;
   }
-}
 
-/** @returns {Record<string, string>} */
-function headers() {
-  const token = sessionStorage.getItem(tokenKey);
-  return token === null ? {} : { authorization: `Bearer ${token}` };
+  /** The user has given another token since this was asked. */
+  get isLate() {
+    return this.status === 401 && this.token !== sessionStorage.getItem(tokenKey);
+  }
 }
 
 /**
@@ -25,13 +25,17 @@ function headers() {
  * @throws {ApiError}
  */
 export async function call(path, options = {}) {
+  const token = sessionStorage.getItem(tokenKey);
   const response = await fetch(path, {
     ...options,
-    headers: { ...headers(), .../** @type {Record<string, string>} */ (options.headers) },
+    headers: {
+      ...(token !== null && { authorization: `Bearer ${token}` }),
+      .../** @type {Record<string, string>} */ (options.headers),
+    },
   });
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({ detail: `status ${response.status}` }));
-  throw new ApiError(response.status, problem.detail);
+  throw new ApiError(response.status, problem.detail, token);
 }
 
 /** @param {string} path */
@@ -49,13 +53,25 @@ export async function change(method, path, body) {
   try {
     return await send();
   } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 401 || !(await askForToken())) throw error;
+    if (!(error instanceof ApiError) || error.status !== 401) throw error;
+    if (!error.isLate && !(await askForToken())) throw error;
     return await send();
   }
 }
 
-/** Opens the dialog; whether a token was given. */
+/** @type {Promise<boolean> | undefined} */
+let asked;
+
+/** Opens the dialog; whether a token was given. Who asks while it is open gets the same answer. */
 export function askForToken() {
+  asked ??= showDialog().finally(() => {
+    asked = undefined;
+  });
+  return asked;
+}
+
+/** @returns {Promise<boolean>} */
+function showDialog() {
   const dialog = /** @type {HTMLDialogElement} */ (byId('token-dialog'));
   const input = /** @type {HTMLInputElement} */ (byId('token-input'));
   input.value = '';

@@ -63,11 +63,15 @@ async function refresh() {
 
 /** @param {unknown} error */
 async function explain(error) {
+  if (error instanceof ApiError && error.isLate) {
+    askAgain = true;
+    return;
+  }
   if (error instanceof ApiError && error.status === 401) {
     const health = byId('health');
     health.className = 'badge warn';
     health.textContent = 'a token is needed';
-    if (!document.querySelector('dialog[open]')) await askForToken();
+    await askForToken();
     return;
   }
   const health = byId('health');
@@ -121,7 +125,11 @@ function showTiles(status, history, dns, pools) {
   );
 }
 
-byId('token-button').addEventListener('click', () => void askForToken().then((given) => given && refresh()));
+byId('token-button').addEventListener('click', () => {
+  void askForToken().then((given) => {
+    if (given) void refresh();
+  });
+});
 byId('span').addEventListener('change', () => void refresh());
 document.addEventListener('visibilitychange', () => schedule(0));
 followInput(showError);
