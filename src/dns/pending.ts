@@ -2,7 +2,7 @@
 import type { InetEndpoint } from '../core/address.ts';
 import type { Timer } from '../core/clock.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
-import type { ForwardWaiter } from './forwarder/forwarder.ts';
+import type { ForwardWaiter } from './forwarder/flight.ts';
 import type { Origin, ReplySink } from './origin.ts';
 import type { QueryView } from './query-view.ts';
 import type { ZoneReply } from './zone-reply.ts';

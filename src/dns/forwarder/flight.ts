@@ -1,5 +1,6 @@
 /** A question that waits for upstreams, and those who wait for its answer. */
 import type { Timer } from '../../core/clock.ts';
+import { EDE } from '../extended-error.ts';
 import { nameKeyAt } from '../wire/name.ts';
 import type { ForwardAnswer } from './answer.ts';
 import type { Attempt } from './exchange.ts';
@@ -46,6 +47,41 @@ export interface Flight {
   first: { readonly answer: ForwardAnswer | undefined } | undefined;
   /** Why there is no answer, as far as known (RFC 8914 §4). */
   error: number;
+}
+
+/** What only some flights have; as in `Flight`. */
+export interface FlightExtras {
+  readonly probes?: Upstream;
+  readonly plan?: FlightPlan | undefined;
+  readonly raw: boolean;
+}
+
+/** A flight that begins at `since` and asks its first question for so long. */
+export function newFlight(
+  id: string,
+  question: Uint8Array,
+  key: number,
+  since: number,
+  timeoutMs: number,
+  { probes, plan, raw }: FlightExtras,
+): Flight {
+  return {
+    id,
+    since,
+    question,
+    asked: plan?.first ?? question,
+    key,
+    waiters: [],
+    attempts: [],
+    erred: new Set(),
+    deadline: since + timeoutMs,
+    timer: undefined,
+    probes,
+    plan,
+    raw,
+    first: undefined,
+    error: EDE.NO_REACHABLE_AUTHORITY,
+  };
 }
 
 /** How often the flight has asked this upstream. */

@@ -7,12 +7,7 @@
  * An upstream that stays silent is *down*: it gets probes, and queries only once it answers them. While all are down a
  * question fails at once.
  */
-import type { Clock } from '../../core/clock.ts';
-import type { CounterStripe } from '../../core/counters.ts';
 import { observe } from '../../core/histogram.ts';
-import type { Logger } from '../../core/logger.ts';
-import type { Random } from '../../core/random.ts';
-import type { Reactor } from '../../linux/reactor.ts';
 import { UdpBatch } from '../../linux/udp-batch.ts';
 import type { ForwardConfig } from '../config.ts';
 import { COUNT, GAUGE } from '../counters.ts';
@@ -21,21 +16,20 @@ import { HEADER_LENGTH } from '../query-view.ts';
 import { UPSTREAM, upstreamCounterBase } from '../slot-counters.ts';
 import { FLAG, RCODE } from '../wire/types.ts';
 import { type ForwardAnswer, readAnswer } from './answer.ts';
+import { Attempts, type QueryForm } from './attempts.ts';
 import { type Channel, Channels } from './channels.ts';
-import { type Attempt, type AttemptHandler, type Failure, repeatsCase, type Unneeded } from './exchange.ts';
-import { type Flight, type FlightPlan, type ForwardWaiter, flightId, triesOf } from './flight.ts';
+import { type ForwarderContext, LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './context.ts';
+import { type Attempt, type AttemptHandler, type Failure, repeatsCase } from './exchange.ts';
+import { type Flight, type ForwardWaiter, flightId, newFlight, triesOf } from './flight.ts';
 import { HttpsExchange } from './https-exchange.ts';
 import { cameBack } from './loop.ts';
 import { PROBE_QUESTION, PROBE_WAIT_MS, Probes } from './probes.ts';
 import { ReplyOptions } from './reply-options.ts';
 import { StreamExchange } from './stream-exchange.ts';
 import { UdpExchange, type UdpExchangeContext } from './udp-exchange.ts';
-import { isEncrypted, type Upstream, type UpstreamStatus } from './upstream.ts';
+import type { Upstream, UpstreamStatus } from './upstream.ts';
 import { UpstreamCookie } from './upstream-cookie.ts';
-import { encodeQuery, mixCase } from './upstream-query.ts';
 import { Waiters } from './waiters.ts';
-
-export type { ForwardWaiter } from './flight.ts';
 
 /** Flights at a time (BIND's recursive-clients is 1000); beyond that the oldest makes room, if it had its chance. */
 const MAX_FLIGHTS = 4096;
@@ -49,38 +43,12 @@ const PLAIN_MS = 15 * 60_000;
 /** Longest datagram taken from an upstream: more than we ask for, as some ignore that. */
 const MAX_REPLY = 4096;
 
-/** What became of a question. */
-export const QUEUED = 0;
-/** Every upstream is known to be down. */
-export const UNAVAILABLE = 1;
-/** Too many questions wait. */
-export const OVERLOADED = 2;
-/** It is our own question that came back: an upstream forwards to us. */
-export const LOOPED = 3;
-
-/** What the forwarder needs from its thread. */
-export interface ForwarderContext {
-  readonly reactor: Reactor;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly counters: CounterStripe;
-  /** Draws a client cookie for an upstream (RFC 7873 §4.1). */
-  newCookie(): Uint8Array;
-  /** What a question takes beside asking it. */
-  plan(question: Uint8Array, key: number): FlightPlan | undefined;
-  /** Whether an answer from outside may be passed on. */
-  accepts(answer: ForwardAnswer): boolean;
-  /** Called once a flight has ended, before its waiters. */
-  settled(question: Uint8Array, key: number, answer: ForwardAnswer | undefined, error: number): void;
-}
-
 export class Forwarder implements AttemptHandler {
   readonly #context: ForwarderContext;
   readonly #channels: Channels;
   readonly #probes: Probes;
   readonly #flights = new Map<string, Flight>();
-  readonly #flightOf = new Map<Attempt, Flight>();
+  readonly #attempts: Attempts;
   readonly #waiters = new Waiters();
   #config: ForwardConfig;
   #closed = false;
@@ -102,6 +70,7 @@ export class Forwarder implements AttemptHandler {
       cookie: new UpstreamCookie(() => context.newCookie()),
       probe: undefined,
     }));
+    this.#attempts = new Attempts(context, this.#channels);
     this.#probes = new Probes(clock, random, this.#channels, (channel) => this.#probe(channel));
     this.#channels.apply(config);
     this.#assign(slots);
@@ -111,9 +80,11 @@ export class Forwarder implements AttemptHandler {
   apply(config: ForwardConfig, slots: Readonly<Record<string, number>> = {}): void {
     this.#config = config;
     for (const gone of this.#channels.apply(config)) {
-      for (const [attempt, flight] of [...this.#flightOf]) {
-        if (attempt.upstream !== gone.upstream) continue;
-        this.#drop(attempt);
+      for (const attempt of this.#attempts.at(gone.upstream)) {
+        const flight = this.#attempts.flightOf(attempt);
+        // What became of another attempt may have ended the flight of this one.
+        if (flight === undefined) continue;
+        this.#attempts.drop(attempt);
         if (flight.probes === undefined) this.#next(flight);
         else this.#end(flight);
       }
@@ -143,7 +114,8 @@ export class Forwarder implements AttemptHandler {
     let flight = this.#flights.get(id);
     if (flight === undefined) {
       const plan = raw ? undefined : this.#context.plan(question, key);
-      flight = this.#newFlight(id, question, key, this.#config.timeoutMs, undefined, plan, raw);
+      const timeoutMs = this.#config.timeoutMs * (plan === undefined ? 1 : FIRST_HALF);
+      flight = newFlight(id, question, key, this.#context.clock.now(), timeoutMs, { plan, raw });
       if (this.#channels.for(flight.asked).every(({ upstream }) => upstream.state === 'down')) return UNAVAILABLE;
       if (this.#flights.size >= MAX_FLIGHTS && !this.#makeRoom()) return OVERLOADED;
       this.#flights.set(id, flight);
@@ -162,7 +134,7 @@ export class Forwarder implements AttemptHandler {
   }
 
   replied(attempt: Attempt, reply: Uint8Array): void {
-    const flight = this.#flightOf.get(attempt);
+    const flight = this.#attempts.flightOf(attempt);
     if (flight === undefined) return;
     const { clock, counters, log } = this.#context;
     const { upstream, stream } = attempt;
@@ -174,11 +146,11 @@ export class Forwarder implements AttemptHandler {
       return;
     }
     counters.add(COUNT.UPSTREAM_ANSWERED);
-    this.#note(upstream, UPSTREAM.ANSWERED);
+    this.#attempts.note(upstream, UPSTREAM.ANSWERED);
     if (upstream.counters !== undefined) observe(counters, upstream.counters + UPSTREAM.RTT, now - attempt.sentAt);
     if (!stream) upstream.sawCase(repeatsCase(reply, attempt.question));
     if (upstream.answered(now - attempt.sentAt)) log.info({ upstream: upstream.name }, 'upstream is up again');
-    this.#drop(attempt);
+    this.#attempts.drop(attempt);
     if (flight.probes !== undefined) {
       this.#end(flight);
       return;
@@ -214,7 +186,7 @@ export class Forwarder implements AttemptHandler {
       }
     }
     counters.add(COUNT.UPSTREAM_ERROR);
-    this.#note(upstream, UPSTREAM.ERROR);
+    this.#attempts.note(upstream, UPSTREAM.ERROR);
     // What the upstream says of it (a signature that does not verify, say) is more than we know.
     const told = options?.extendedError ?? EDE.NONE;
     flight.error = told === EDE.NONE ? EDE.NETWORK_ERROR : told;
@@ -223,13 +195,13 @@ export class Forwarder implements AttemptHandler {
   }
 
   failed(attempt: Attempt, failure: Failure, detail?: string): void {
-    const flight = this.#flightOf.get(attempt);
+    const flight = this.#attempts.flightOf(attempt);
     if (flight === undefined) return;
-    this.#drop(attempt);
+    this.#attempts.drop(attempt);
     this.#context.counters.add(COUNT.UPSTREAM_REFUSED);
     const certain = failure === 'refused';
     const { upstream } = attempt;
-    this.#note(upstream, UPSTREAM.FAILED);
+    this.#attempts.note(upstream, UPSTREAM.FAILED);
     const reason = certain ? 'connection refused' : (detail ?? 'connection closed');
     if (upstream.failed(reason, certain)) this.#wentDown(upstream, reason);
     if (flight.probes !== undefined) {
@@ -261,44 +233,10 @@ export class Forwarder implements AttemptHandler {
     }
   }
 
-  #note({ counters }: Upstream, offset: number): void {
-    if (counters !== undefined) this.#context.counters.add(counters + offset);
-  }
-
   #closeChannel({ probe, udp, stream }: Channel): void {
     probe?.cancel();
     udp.close();
     stream.close();
-  }
-
-  #newFlight(
-    id: string,
-    question: Uint8Array,
-    key: number,
-    timeoutMs: number,
-    probes: Upstream | undefined,
-    plan: FlightPlan | undefined,
-    raw: boolean,
-  ): Flight {
-    const since = this.#context.clock.now();
-    const deadline = since + timeoutMs * (plan === undefined ? 1 : FIRST_HALF);
-    return {
-      id,
-      since,
-      question,
-      asked: plan?.first ?? question,
-      key,
-      waiters: [],
-      attempts: [],
-      erred: new Set(),
-      deadline,
-      timer: undefined,
-      probes,
-      plan,
-      raw,
-      first: undefined,
-      error: EDE.NO_REACHABLE_AUTHORITY,
-    };
   }
 
   /** Sends the flight to the next upstream; false when there is none left to ask. */
@@ -314,34 +252,13 @@ export class Forwarder implements AttemptHandler {
   }
 
   /** @param form how it differs from what an upstream gets first */
-  #send(
-    flight: Flight,
-    upstream: Upstream,
-    stream: boolean,
-    form: { readonly again?: boolean; readonly without?: Unneeded } = {},
-  ): boolean {
-    const { again = false, without } = form;
-    const { clock, counters, random } = this.#context;
-    const channel = this.#channels.of(upstream);
-    if (channel === undefined) return false;
-    const now = clock.now();
-    const edns = now >= upstream.plainUntil && without !== 'edns';
-    const encrypted = isEncrypted(upstream.config);
-    const cookie = edns && !encrypted && without === undefined ? channel.cookie.option(now) : undefined;
-    const question = stream || !upstream.mixesCase ? flight.asked : mixCase(flight.asked, random);
-    const sent = { upstream, question, sentAt: now, stream, edns, cookie, again, without };
-    const attempt: Attempt = { ...sent, id: 0, socket: undefined };
+  #send(flight: Flight, upstream: Upstream, stream: boolean, form?: QueryForm): boolean {
     const tries = triesOf(flight, upstream);
-    const query = encodeQuery(question, flight.key, edns ? { cookie, padded: encrypted } : undefined);
-    if (!(stream ? channel.stream : channel.udp).send(attempt, query)) return false;
-    upstream.sent++;
-    counters.add(COUNT.UPSTREAM_SENT);
-    this.#note(upstream, UPSTREAM.SENT);
-    flight.attempts.push(attempt);
-    this.#flightOf.set(attempt, flight);
+    const attempt = this.#attempts.send(flight, upstream, stream, form);
+    if (attempt === undefined) return false;
     // A connection takes round trips of its own to set up.
-    const wait = upstream.waitMs(tries, random.fraction()) * (stream ? 3 : 1);
-    this.#arm(flight, Math.min(wait, Math.max(0, flight.deadline - now)), attempt);
+    const wait = upstream.waitMs(tries, this.#context.random.fraction()) * (stream ? 3 : 1);
+    this.#arm(flight, Math.min(wait, Math.max(0, flight.deadline - attempt.sentAt)), attempt);
     return true;
   }
 
@@ -354,7 +271,7 @@ export class Forwarder implements AttemptHandler {
     const { clock, counters } = this.#context;
     const { upstream } = attempt;
     counters.add(COUNT.UPSTREAM_TIMEOUT);
-    this.#note(upstream, UPSTREAM.TIMEOUT);
+    this.#attempts.note(upstream, UPSTREAM.TIMEOUT);
     if (upstream.timedOut()) this.#wentDown(upstream, 'no answers');
     if (flight.probes !== undefined) {
       this.#end(flight);
@@ -412,7 +329,7 @@ export class Forwarder implements AttemptHandler {
   /** Asks the second question of a flight. */
   #askNext(flight: Flight, question: Uint8Array, first: ForwardAnswer | undefined): void {
     flight.timer?.cancel();
-    for (const attempt of flight.attempts) this.#drop(attempt);
+    for (const attempt of flight.attempts) this.#attempts.drop(attempt);
     flight.attempts.length = 0;
     flight.erred.clear();
     flight.first = { answer: first };
@@ -449,15 +366,8 @@ export class Forwarder implements AttemptHandler {
 
   #end(flight: Flight): void {
     flight.timer?.cancel();
-    for (const attempt of flight.attempts) this.#drop(attempt);
+    for (const attempt of flight.attempts) this.#attempts.drop(attempt);
     if (this.#flights.delete(flight.id)) this.#context.counters.gaugeAdd(GAUGE.IN_FLIGHT, -1);
-  }
-
-  /** Stops listening for an attempt; it still counts as a try. */
-  #drop(attempt: Attempt): void {
-    if (!this.#flightOf.delete(attempt)) return;
-    attempt.socket?.forget(attempt);
-    attempt.socket = undefined;
   }
 
   #wentDown(upstream: Upstream, reason: string): void {
@@ -468,7 +378,8 @@ export class Forwarder implements AttemptHandler {
 
   #probe({ upstream }: Channel): void {
     const id = `probe ${upstream.name}`;
-    const flight = this.#newFlight(id, PROBE_QUESTION, 0, PROBE_WAIT_MS, upstream, undefined, true);
+    const now = this.#context.clock.now();
+    const flight = newFlight(id, PROBE_QUESTION, 0, now, PROBE_WAIT_MS, { probes: upstream, raw: true });
     this.#send(flight, upstream, upstream.config.transport !== 'udp');
   }
 }

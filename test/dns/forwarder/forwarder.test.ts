@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import tls from 'node:tls';
 import t from 'tap';
 import { parseAddress } from '../../../src/core/address.ts';
@@ -256,6 +257,34 @@ t.test('an upstream that forwards to us: our own query is known when it comes ba
   const name = 'long.enough.to.be.known.by.its.letters.test';
   t.equal((await bench.ask(name)).rcode, RCODE.SERVFAIL);
   t.ok(looped() > before, 'known by the case of its letters');
+});
+
+t.test('an upstream that goes while questions wait for it twice: each is answered once', async (t) => {
+  const clock = new FakeClock();
+  const upstream = await FakeUpstream.start(t, silent);
+  const fine = await FakeUpstream.start(t, good);
+  const options = { clock, forward: { timeoutMs: 20_000 } };
+  const bench = await Bench.start(t, { ...options, upstreams: [upstream.config] });
+  const sent = async (count: number) => {
+    while (bench.counters.get(COUNT.UPSTREAM_SENT) < count) await nextTurn();
+  };
+  const first = bench.ask('a.test');
+  await sent(1);
+  clock.advance(200);
+  const second = bench.ask('b.test');
+  await sent(2);
+  // The first has no answer for the first time and then again, the second once between: the upstream is down.
+  for (let passed = 0; bench.engine.upstreams()[0]!.state !== 'down'; passed += 10) {
+    t.ok(passed < 5000);
+    clock.advance(10);
+  }
+  t.equal((await first).rcode, RCODE.SERVFAIL);
+  t.equal(bench.counters.gauge(GAUGE.IN_FLIGHT), 1, 'the second, asked twice, waits on');
+  bench.engine.apply(settings({ ...options, upstreams: [] }));
+  t.equal((await second).rcode, RCODE.SERVFAIL);
+  t.equal(bench.counters.gauge(GAUGE.IN_FLIGHT), 0);
+  bench.engine.apply(settings({ ...options, upstreams: [fine.config] }));
+  t.match(await bench.ask('c.test'), { rcode: RCODE.NOERROR }, 'who waited may ask again');
 });
 
 t.test('more questions than may wait: the oldest that had its chance makes room', async (t) => {
