@@ -314,7 +314,8 @@ function nameFindings({ node, evidence, solicitations }: NodeFacts): Finding[] {
       const reverse = evidence.config.dns?.zones.find((each) => each.name === zone)?.reverse === true;
       findings.push({
         id: 'no-ptr',
-        severity: 'warning',
+        // Nobody has asked for them where the zone does not keep them.
+        severity: reverse ? 'warning' : 'note',
         subject: name,
         text: `${name} has ${address}, but the address has no PTR record, though its reverse zone is ours`,
         run: [reverse ? `announce ${name} again` : `set reverse: true for zone ${zone}, then: v6edge reload`],

@@ -298,7 +298,7 @@ ra:
     );
     t.equal(record.status, 200, record.body);
     await expectFinding(t, 'old.bare.test', 'no-ptr', {
-      severity: 'warning',
+      severity: 'note',
       run: [/reverse: true for zone bare.test/],
     });
   });
