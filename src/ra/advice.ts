@@ -23,5 +23,8 @@ export function adviceFor(config: RaInterfaceConfig, link: Link): string[] {
       advice.push('64:ff9b::/96 is announced as a prefix of this link; a NAT64 belongs to `pref64` and `routes`');
     }
   }
+  if (config.captivePortal !== '' && config.defaultLifetimeSeconds === 0) {
+    advice.push('captivePortal with defaultLifetime 0: systemd-networkd takes a portal from default routers alone');
+  }
   return advice;
 }

@@ -13,6 +13,8 @@ t.test('what is hardly meant', (t) => {
     ['more than the link carries', raConfig({ mtu: 1500 }), /mtu 1500 is more .* 1450/],
     ['a link-local DNS server', raConfig({ rdnss: rdnss('fe80::1') }), /fe80::1 is link-local/],
     ['our own DNS server', raConfig({ rdnss: { ...rdnss('fd00::1'), servers: [] } }), undefined],
+    ['a portal', raConfig({ captivePortal: 'https://a.test/', defaultLifetimeSeconds: 0 }), /default routers alone/],
+    ['of a default router', raConfig({ captivePortal: 'https://a.test/', defaultLifetimeSeconds: 1800 }), undefined],
     ['a NAT64 on-link', raConfig({ prefixes: [prefix('64:ff9b::/96', { autonomous: false })] }), /NAT64/],
   ];
   for (const [name, config, advice] of cases) {

@@ -2,7 +2,8 @@
  * What a booted node makes of our daemon: systemd-networkd takes addresses, systemd-resolved DNS. Also what it keeps and what it
  * loses when the daemon is reloaded, restarted, killed, and stopped.
  *
- * V6EDGE_TEST_RELEASE=trixie npx tap --timeout=200 test/ra/networkd.test.ts has the systemd of Debian 13 (257) judge.
+ * The systemd of Debian 13 (257), which knows NAT64 prefixes and captive portals, judges after `export V6EDGE_TEST_RELEASE=trixie`:
+ * `test/e2e/rootfs.sh && npx tap --timeout=200 test/ra/networkd.test.ts`. The container itself gets nothing from outside.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,6 +21,7 @@ LinkLocalAddressing=ipv6
 IPv6AcceptRA=yes
 [IPv6AcceptRA]
 UseDomains=yes
+UsePREF64=yes
 `;
 
 const advertised = (more = '') => `dns:
@@ -33,6 +35,9 @@ ra:
     routes: [{ prefix: "fd00:9::/48", lifetime: 30m }]
     rdnss: { servers: ["fd00:6:6::1"], lifetime: 20m }
 ${more}`;
+/** What networkd makes something of since 254 (the portal) and 255. */
+const newer =
+  '    captivePortal: "https://portal.example/terms"\n    pref64: { prefix: "64:ff9b::/96", lifetime: 30m }\n';
 /** A file of the node that ends the look at what it has. */
 const enough = '/run/enough';
 const dnssl = '    dnssl: { domains: [cluster.test], lifetime: 20m }\n';
@@ -42,6 +47,14 @@ $TTL 300
 @ NS edge
 edge AAAA fd00:6:6::1
 `;
+
+/** What networkd says of a NAT64 prefix. */
+interface Nat64 {
+  readonly Prefix: number[];
+  readonly PrefixLength: number;
+}
+/** What is read, and what it is to match, by a name for people. */
+type Expected = Record<string, [() => Promise<string>, RegExp]>;
 
 if (inNamespace(t, import.meta.filename)) {
   const container = await Container.boot(t, {
@@ -64,7 +77,7 @@ if (inNamespace(t, import.meta.filename)) {
   const sentMulticasts = async () =>
     (await home.metrics()).get('v6edge_ra_advertisements_sent_total{to="multicast"}') ?? 0;
   /** Waits until the node has what it should, all of it. */
-  const has = async (what: Record<string, [() => Promise<string>, RegExp]>): Promise<void> => {
+  const has = async (what: Expected): Promise<void> => {
     for (const [name, [read, expected]] of Object.entries(what)) {
       let text = '';
       const holds = async () => {
@@ -74,13 +87,18 @@ if (inNamespace(t, import.meta.filename)) {
       await waitFor(name, holds, { timeoutMs: 15_000, why: () => text });
     }
   };
-  const everything: Record<string, [() => Promise<string>, RegExp]> = {
+  const nextMulticast = async () => {
+    const sent = await sentMulticasts();
+    await waitFor('an advertisement', async () => (await sentMulticasts()) > sent);
+  };
+  const everything: Expected = {
     'DNS server': [dns, /: fd00:6:6::1$/m],
     'search domain': [domain, /: cluster\.test$/m],
     address: [address, /inet6 fd00:6:6:(?!:1)[0-9a-f:]+\/64/],
     route: [routes, /^fd00:9::\/48 (nhid \d+ )?via fe80::/m],
   };
 
+  const version = Number(/^systemd (\d+)/.exec(await container.must(['systemctl', '--version']))![1]);
   configure(dnssl);
   let daemon = await home.start();
 
@@ -171,12 +189,39 @@ if (inNamespace(t, import.meta.filename)) {
     await has(everything);
   });
 
-  t.test('an edge that does not forward: its neighbour advertisements lack the Router flag', async (t) => {
-    const version = Number(/^systemd (\d+)/.exec(await container.must(['systemctl', '--version']))![1]);
-    const nextMulticast = async () => {
-      const sent = await sentMulticasts();
-      await waitFor('an advertisement', async () => (await sentMulticasts()) > sent);
+  t.test(`captive portal and NAT64 prefix: systemd ${version} takes what it knows`, async (t) => {
+    const link = async () => JSON.parse(await container.must(['networkctl', 'status', '--json=short', 'prv0']));
+    const nat64 = async () => {
+      const { PREF64 = [] } = (await link()).NDisc ?? {};
+      return PREF64.map((one: Nat64) => `${Buffer.from(one.Prefix).toString('hex')}/${one.PrefixLength}`).join();
     };
+    const portal = async () => (await link()).CaptivePortal ?? 'none';
+    const ours: Expected = {
+      'NAT64 prefix': [nat64, /^0064ff9b0{24}\/96$/],
+      portal: [portal, /^https:\/\/portal\.example\/terms$/],
+    };
+    const none: Expected = { 'no NAT64 prefix': [nat64, /^$/], 'no portal': [portal, /^none$/] };
+    const knows = version >= 255;
+    t.comment(knows ? 'both are known' : `systemd ${version} knows neither: they are to do no harm`);
+    await nextMulticast();
+    await has(none);
+    // networkd keeps a portal for as long as its router is a default router.
+    configure(`${dnssl}    defaultLifetime: 30m\n${newer}`);
+    daemon.kill('SIGHUP');
+    await nextMulticast();
+    await has({ ...everything, ...(knows ? ours : none), 'default route': [routes, /^default/m] });
+    t.notMatch(
+      await container.journal('-u', 'systemd-networkd'),
+      /(invalid|malformed|failed to parse).*(RA|advert|option)/i,
+    );
+    configure(dnssl);
+    daemon.kill('SIGHUP');
+    await nextMulticast();
+    // A portal has no lifetime of its own (RFC 8910 §2.3), and nothing takes it back.
+    await has({ ...everything, 'no NAT64 prefix': [nat64, /^$/] });
+  });
+
+  t.test('an edge that does not forward: its neighbour advertisements lack the Router flag', async (t) => {
     const forward = (value: number) => run('sh', '-c', `echo ${value} > /proc/sys/net/ipv6/conf/eth1/forwarding`);
     // Of a node that has forgotten our link-layer address and asks for it.
     const askForNeighbour = async () => {

@@ -132,7 +132,9 @@ export const raInterface = section({
   })
     .optional()
     .describe('the NAT64’s prefix (RFC 8781)'),
-  captivePortal: leaf({ kind: 'URI' }, readPortal).prefault('').describe('RFC 8910; empty = not sent'),
+  captivePortal: leaf({ kind: 'URI' }, readPortal)
+    .prefault('')
+    .describe('RFC 8910; empty = not sent; systemd-networkd takes it from default routers alone'),
   unicastOnly: flag().prefault(false).describe('no unsolicited advertisements; each host is answered alone'),
   clients: list(address6()).prefault([]).describe('only these hosts are answered; an empty list answers all'),
   deny: list(address6()).prefault([]).describe('these hosts are never answered'),
