@@ -11,6 +11,7 @@ import type { PrefixConfig, RaInterfaceConfig } from '../../src/ra/config.ts';
 import type { RaEvent } from '../../src/ra/context.ts';
 import { RaControl } from '../../src/ra/control.ts';
 import { raCounters, raGauges } from '../../src/ra/counters.ts';
+import type { NdOption } from '../../src/ra/wire/options.ts';
 import type { PrefixInformation } from '../../src/ra/wire/prefix-information.ts';
 import { parseRouterAdvertisement, type RouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
 
@@ -240,3 +241,13 @@ export class Harness {
 export function fixedRandom(fraction: number): Random {
   return { fraction: () => fraction, below: (limit) => Math.floor(fraction * limit), fill: (bytes) => bytes };
 }
+
+/** errno of a send that fails. */
+export const EINVAL = 22;
+
+/** Milliseconds between advertisements. */
+export const gaps = (sent: readonly Sent[]): number[] => sent.slice(1).map((one, i) => one.at - sent[i]!.at);
+
+/** The options of one kind. */
+export const option = <K extends NdOption['kind']>(sent: Sent, kind: K): Extract<NdOption, { kind: K }>[] =>
+  sent.ra.options.filter((one) => one.kind === kind) as Extract<NdOption, { kind: K }>[];
