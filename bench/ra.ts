@@ -13,10 +13,14 @@ import { median, type Results } from './table.ts';
 
 /** One node asks at a time, this far apart on average: far below each limit on answers, and the daemon sleeps between. */
 const soloGapMs = 25;
+/** The same with the daemon asleep for long: what it needs has left the processor's caches, and the processor sleeps as well. */
+const restedGapMs = 1_000;
+const restedCount = 30;
 /** Below 128, from which on the kernel forgets neighbours. */
 const soloSources = 100;
 const stormSources = 200;
 const stormPerSecond = 1_000;
+const rested = 'after a second at rest';
 /** Time at rest, a run: as long as it takes to see a thousandth of a core. */
 const idleSeconds = 10;
 
@@ -131,7 +135,7 @@ export async function benchRa(
     });
   };
   const captured = async (server: Server, work: () => Promise<void>): Promise<Traffic> => {
-    const file = join(dir, 'ra.pcap');
+    const file = join(dir, `ra-${server.name}.pcap`);
     const filter = 'icmp6 and (ip6[40] == 133 or ip6[40] == 134)';
     const capture = new Server(
       'tcpdump',
@@ -159,6 +163,12 @@ export async function benchRa(
     await capture.stop('SIGINT');
     return readTraffic(file);
   };
+  /** Waits in µs, sorted. */
+  const answers = async (server: Server, count: number, gapMs: number): Promise<number[]> => {
+    const { waits } = await captured(server, () => solicit(server, soloSources, count, gapMs));
+    if (waits.length < count * 0.98) throw new Error(`${server.name} answered ${waits.length} of ${count}`);
+    return waits.map((ms) => ms * 1_000).sort((a, b) => a - b);
+  };
   try {
     writeFileSync(join(dir, 'ra.yaml'), v6edgeConfig(dir));
     writeFileSync(join(dir, 'radvd.conf'), radvdConfig);
@@ -178,9 +188,7 @@ export async function benchRa(
     for (let run = 1; run <= options.runs; run++) {
       for (const server of options.wants('solicitation') ? servers : []) {
         const count = Math.round((options.seconds * 1_000) / soloGapMs);
-        const { waits } = await captured(server, () => solicit(server, soloSources, count, soloGapMs));
-        if (waits.length < count * 0.98) throw new Error(`${server.name} answered ${waits.length} of ${count}`);
-        const sorted = waits.map((ms) => ms * 1_000).sort((a, b) => a - b);
+        const sorted = await answers(server, count, soloGapMs);
         results.add('solicitation', 'answered after, p50', 'µs', server.name, median(sorted));
         results.add(
           'solicitation',
@@ -189,6 +197,13 @@ export async function benchRa(
           server.name,
           sorted[Math.floor(sorted.length * 0.99)]!,
         );
+      }
+      if (options.wants(rested)) {
+        // Both at once: they hardly ever answer at the same moment.
+        const sorted = await Promise.all(servers.map((server) => answers(server, restedCount, restedGapMs)));
+        for (const [i, server] of servers.entries()) {
+          results.add(rested, 'answered after, p50', 'µs', server.name, median(sorted[i]!));
+        }
       }
       for (const server of options.wants('1,000 solicitations/s') ? servers : []) {
         const count = options.seconds * stormPerSecond;
