@@ -31,8 +31,9 @@ export function commitsOf(pending: Pending): readonly ZoneCommit[] {
   return pending.commits;
 }
 
-/** Whether the log can have a commit: one that leads from a serial to another, or changes no records. */
-export function isStep({ changes, seed }: ZoneCommit): boolean {
+/** Whether the log can have a commit: one that leads from a serial to another, or changes no records and brings none. */
+export function isStep({ changes, records, seed }: ZoneCommit): boolean {
+  if (records !== undefined) return false;
   return changes.length === 0 ? seed === undefined : serialsOf(changes) !== undefined;
 }
 
