@@ -46,12 +46,13 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: pino.stdSerializers.errWithCause, ...hiders },
   };
-  if (config.format === 'pretty') {
+  if (config.format === 'pretty' || (config.format === 'auto' && isatty(fd))) {
     const { default: pretty } = await import('pino-pretty');
     const stream = pretty({
       destination: fd,
       sync: true,
-      colorize: isatty(fd),
+      // no-color.org
+      colorize: isatty(fd) && (process.env.NO_COLOR ?? '') === '',
       translateTime: 'SYS:HH:MM:ss.l',
       ignore: 'pid,hostname',
       singleLine: true,

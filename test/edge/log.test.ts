@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openLog } from '../../src/edge/log.ts';
+import { exec } from '../lab/process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'v6edge-log-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
@@ -99,6 +100,16 @@ t.test('pretty lines are for people', async (t) => {
   sink.log.warn({ zone: 'a.test' }, 'not loaded');
   sink.flush();
   t.match(read(), /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: not loaded \{"zone":"a\.test"\}\n$/);
+});
+
+t.test('by itself it is pretty on a terminal alone', async (t) => {
+  const code = `const { log, flush } = await openLog({ level: 'info', format: 'auto' });
+    log.warn({ zone: 'a.test' }, 'not loaded'); flush();`;
+  const command = [process.execPath, script('auto.mjs', code)];
+  const terminal = await exec(['script', '-qec', command.join(' '), '/dev/null'], { env: { NO_COLOR: '1' } });
+  t.match(terminal.stdout, /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: not loaded \{"zone":"a\.test"\}\r?\n$/);
+  const pipe = await exec(command);
+  t.match(JSON.parse(pipe.stdout), { level: 'warn', zone: 'a.test', msg: 'not loaded' });
 });
 
 /** A module file whose code may use `openLog` and `Worker`. */

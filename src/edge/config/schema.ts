@@ -30,7 +30,9 @@ export const schema = section({
     .describe('data threads; auto = the CPUs this process may use'),
   log: section({
     level: choice(['debug', 'info', 'warn', 'error']).prefault('info').describe('least important lines written'),
-    format: choice(['json', 'pretty']).prefault('json').describe('for machines or for people'),
+    format: choice(['auto', 'json', 'pretty'])
+      .prefault('auto')
+      .describe('for machines or for people; auto = pretty on a terminal, json everywhere else'),
   })
     .prefault({})
     .describe('the log, on standard output'),

@@ -11,7 +11,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export interface LogConfig {
   readonly level: LogLevel;
-  readonly format: 'json' | 'pretty';
+  readonly format: 'auto' | 'json' | 'pretty';
 }
 
 export interface AdminConfig {
