@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { type HaproxySection, haproxyTime, type Line, parseHaproxy } from './haproxy-file.ts';
 import { readServer, type Server, splitEndpoint } from './haproxy-server.ts';
+import { otherWays, ownOptions, ownWays } from './haproxy-words.ts';
 import { listAt, type Note, Notes, type Section, sectionAt } from './report.ts';
 
 type Path = readonly (string | number)[];
@@ -11,21 +12,6 @@ export function importHaproxy(text: string, file: string): { proxy: Section; not
   return new HaproxyImporter(parseHaproxy(text, file)).run();
 }
 
-/** Directives that are about HAProxy itself, or that we do anyway. */
-const ownWays = new Set(
-  (
-    'log user group daemon chroot pidfile stats nbthread nbproc cpu-map master-worker mworker-max-reloads ulimit-n node description ' +
-    'default_backend use_backend bind mode server server-template default-server balance timeout retries maxconn acl tcp-request ' +
-    'http-check tcp-check ssl-default-bind-ciphers ssl-default-bind-options ssl-default-bind-ciphersuites ca-base crt-base tune.ssl.default-dh-param ' +
-    'errorfile hard-stop-after log-format log-tag unique-id-format email-alert load-server-state-from-file server-state-file server-state-base'
-  ).split(' '),
-);
-/** Options of `option X` that are so here anyway, or that are for HTTP mode's log. */
-const ownOptions = new Set(
-  'tcplog httplog dontlognull dontlog-normal redispatch tcpka clitcpka srvtcpka splice-auto splice-request splice-response log-health-checks logasap http-server-close forwardfor httpclose http-keep-alive abortonclose httpchk ssl-hello-chk tcp-check tcp-smart-accept tcp-smart-connect contstats'.split(
-    ' ',
-  ),
-);
 const balances: Readonly<Record<string, string>> = {
   roundrobin: 'roundrobin',
   'static-rr': 'roundrobin',
@@ -71,8 +57,10 @@ class HaproxyImporter {
         return;
       case 'listen':
         // The page of statistics is `GET /` here.
-        if (lines.some(({ words }) => words[0] === 'stats' && words[1] === 'enable') && serversOf(lines).length === 0)
+        if (serversOf(lines).length === 0 && lines.some(isStats)) {
+          this.#others(lines.filter(isStats), ['proxy']);
           return;
+        }
         this.#frontend(section);
         this.#backend(section);
         return;
@@ -319,14 +307,19 @@ class HaproxyImporter {
     for (const line of lines) {
       const [word = '', second = ''] = line.words;
       if (word === 'no' || (word === 'option' && ownOptions.has(second))) continue;
-      if (!ownWays.has(word) && word !== 'option') this.#lost(line, 'not known here', path);
-      else if (word === 'option') this.#lost(line, 'not known here', path);
+      const instead = otherWays.get(`${word} ${second}`) ?? otherWays.get(word);
+      if (instead !== undefined) this.#lost(line, instead, path);
+      else if (!ownWays.has(word)) this.#lost(line, 'not known here', path);
     }
   }
 
   #lost({ place, words }: Line, why: string, path: Path): void {
     this.#notes.add(place, words.join(' '), why, path);
   }
+}
+
+function isStats({ words }: Line): boolean {
+  return words[0] === 'stats' && words[1] === 'enable';
 }
 
 /** `tcp-check send TEXT`, `send-binary HEX`, `expect string|binary|rstring WHAT`. */

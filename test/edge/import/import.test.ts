@@ -159,6 +159,8 @@ t.test('haproxy.cfg', (t) => {
   const said = whys(notes).join('\n');
   for (const wanted of [
     /tcp-check expect ! string x: checks know a connect/,
+    /stats socket .*: `v6edge member`/,
+    /stats enable: the dashboard is GET \//,
     /tune\.bufsize 32768: not known here/,
     /accept-proxy: accept-proxy believes everyone/,
     /timeout client 5m: timeouts are those of all, or of a pool/,
@@ -171,7 +173,7 @@ t.test('haproxy.cfg', (t) => {
   ]) {
     t.match(said, wanted);
   }
-  t.equal(notes.length, 10, said);
+  t.equal(notes.length, 12, said);
   t.match(notes[0], { place: { file: 'haproxy.cfg', line: 6 } });
   t.end();
 });
