@@ -243,9 +243,11 @@ class Message {
   readonly control: Memory;
   readonly iov = new Memory(16);
   readonly #header = new Memory(MSGHDR_BYTES);
-  readonly address = Number(this.#header.address);
+  // No integer from the first: some addresses are below 2³¹ and some not, and V8 would have two kinds of object, and compile for one.
+  readonly address: number = Number.NaN;
 
   constructor(data: Buffer, controlBytes: number) {
+    this.address = Number(this.#header.address);
     this.control = new Memory(controlBytes);
     this.data = data;
     const header = new BigUint64Array(this.#header.bytes.buffer, this.#header.bytes.byteOffset, MSGHDR_BYTES / 8);
