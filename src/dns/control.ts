@@ -9,14 +9,12 @@
 import { formatEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
-import { ValueError, WireError } from '../core/errors.ts';
+import { ValueError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
 import type { DnsConfig, ZoneConfig } from './config.ts';
-import { tsigCounter, updateCounter } from './control-counters.ts';
+import { ControlMessages } from './control-messages.ts';
 import { ControlQueries } from './control-queries.ts';
-import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
-import { answerUpdate } from './control-updates.ts';
 import { type DynamicKey, Keys } from './dynamic-keys.ts';
 import type { Lease } from './leases.ts';
 import { Notifier } from './notify.ts';
@@ -27,10 +25,7 @@ import { type AskPrimary, primaryAsker } from './secondary/transfer-client.ts';
 import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData } from './snapshot.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
-import { type TsigOutcome, verifyRequest } from './tsig.ts';
-import { type Message, type ParsedMessage, parseMessage } from './wire/message.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
-import { CLASS, OPCODE, opcodeToText, RCODE } from './wire/types.ts';
 import { unavailableZone, Zone, ZoneTable } from './zone.ts';
 import { ZoneEdits } from './zone-edits.ts';
 import type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
@@ -67,6 +62,7 @@ export class DnsControl {
   readonly #log: Logger;
   #notifier: Notifier;
   readonly #queries: ControlQueries;
+  readonly #messages: ControlMessages;
   readonly #secondaries: Secondaries;
   /** Changes by hand. */
   readonly edits = new ZoneEdits({
@@ -88,6 +84,14 @@ export class DnsControl {
     this.#log = context.log;
     this.#notifier = new Notifier(context);
     this.#queries = new ControlQueries(context);
+    this.#messages = new ControlMessages(context, {
+      keys: this.#keys,
+      queries: this.#queries,
+      secondaries: () => this.#secondaries,
+      served: () => this.#served,
+      writer: () => this.#writer!,
+      gate: () => this.#gate,
+    });
     this.#secondaries = new Secondaries({
       ...context,
       ask: context.askPrimary ?? primaryAsker(context),
@@ -257,45 +261,8 @@ export class DnsControl {
   }
 
   /** Answers a message that a data thread handed over; without `send` all replies come at once. */
-  async handle(request: HandoffRequest, send?: SendReplies): Promise<readonly Uint8Array[]> {
-    const { message } = request;
-    if (message.length < 12 || (message[2]! & 0x80) !== 0) return [];
-    const outcome = verifyRequest(message, this.#keys.ring, this.#context.clock);
-    const opcode = (message[2]! >> 3) & 15;
-    if (opcode === OPCODE.UPDATE) {
-      const replies = await this.#secondaries.forwardUpdate(request, outcome, this.#served);
-      if (replies !== undefined) return replies;
-    }
-    if (outcome.kind === 'malformed' || outcome.kind === 'failed') return [this.#refuseSignature(request, outcome)];
-    const inner = outcome.kind === 'verified' ? outcome.message : message;
-    const sign = (reply: Uint8Array) => (outcome.kind === 'verified' ? outcome.signer.sign(reply) : reply);
-    let parsed: ParsedMessage;
-    try {
-      parsed = parseMessage(inner);
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      this.#log.debug({ client: formatEndpoint(request.client), reason: error.message }, 'message does not parse');
-      if (opcode === OPCODE.UPDATE) this.#context.counters?.add(updateCounter(RCODE.FORMERR));
-      return [sign(emptyReply(message, RCODE.FORMERR))];
-    }
-    switch (opcode) {
-      case OPCODE.UPDATE: {
-        while (this.#gate !== undefined) await this.#gate;
-        const context = { log: this.#log, writer: this.#writer!, saw: this.#context.saw };
-        const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
-        this.#context.counters?.add(updateCounter(rcode));
-        if (rcode === RCODE.NOERROR && outcome.kind === 'verified') {
-          this.#keys.noteUpdate(outcome.key.name, this.#context.clock.wall());
-        }
-        return [sign(replyTo(message, parsed, rcode, options))];
-      }
-      case OPCODE.QUERY:
-        return this.#queries.answer(inner, parsed, request, outcome, send);
-      case OPCODE.NOTIFY:
-        return [sign(replyTo(message, parsed, this.#notified(parsed, request, outcome)))];
-      default:
-        return [sign(replyTo(message, parsed, RCODE.NOTIMP))];
-    }
+  handle(request: HandoffRequest, send?: SendReplies): Promise<readonly Uint8Array[]> {
+    return this.#messages.answer(request, send);
   }
 
   /** All zones, in the order of the configuration. */
@@ -374,15 +341,6 @@ export class DnsControl {
     this.#notifier.notify({ zone: zone.name, soa: zone.soa.set, targets, key: served.transferKey });
   }
 
-  /** A NOTIFY for a zone of ours; those that we are the primary of need none. */
-  #notified(message: ParsedMessage, { client }: HandoffRequest, outcome: TsigOutcome): number {
-    const served = this.#zoneOf(message);
-    if (served === undefined) return RCODE.NOTAUTH;
-    if (served.secondary === undefined) return RCODE.REFUSED;
-    const key = outcome.kind === 'verified' ? outcome.key : undefined;
-    return this.#secondaries.notified(message, client, key, served.secondary, served.config.secondary!);
-  }
-
   /** Answers for a secondary zone from its data, or with SERVFAIL. */
   async #serve(member: SecondaryZone, name: Name, data: Zone | undefined): Promise<void> {
     const served = this.#served.get(nameKey(name));
@@ -412,28 +370,6 @@ export class DnsControl {
     this.#log.info({ ...event, octets }, 'secondary zone transferred');
     this.#context.emit({ type: 'zone-transferred', ...event });
     this.#notify(zone);
-  }
-
-  #refuseSignature(request: HandoffRequest, outcome: TsigOutcome & { kind: 'malformed' | 'failed' }): Uint8Array {
-    const failed = outcome.kind === 'failed' ? outcome : undefined;
-    this.#context.counters?.add(tsigCounter(failed?.error ?? RCODE.FORMERR));
-    const rcode = failed === undefined ? RCODE.FORMERR : RCODE.NOTAUTH;
-    const error = failed === undefined ? 'FORMERR' : tsigErrorText(failed.error);
-    const opcode = opcodeToText((request.message[2]! >> 3) & 15);
-    const { keyName: key, clockBehindSeconds } = failed ?? {};
-    const fields = { client: formatEndpoint(request.client), opcode, key, error, clockBehindSeconds };
-    this.#log.warn({ ...fields, reason: outcome.reason }, 'signature refused');
-    const { address: client } = request.client;
-    this.#context.saw?.({ client, key, names: [], result: error, reason: outcome.reason, clockBehindSeconds });
-    if (((request.message[2]! >> 3) & 15) === OPCODE.UPDATE) this.#context.counters?.add(updateCounter(rcode));
-    const reply = emptyReply(request.message, rcode);
-    return failed?.signer.sign(reply) ?? reply;
-  }
-
-  /** The zone of ours whose name is the one in the first section. */
-  #zoneOf(message: Message): Served | undefined {
-    const [entry] = message.questions;
-    return entry === undefined || entry.class !== CLASS.IN ? undefined : this.#served.get(nameKey(entry.name));
   }
 
   #find(name: string): Served | undefined {

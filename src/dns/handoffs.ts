@@ -4,7 +4,7 @@ import { errorMessage } from '../core/errors.ts';
 import { COUNT, responseCounter } from './counters.ts';
 import type { Origin, Outstanding, ReplySink } from './origin.ts';
 import { HEADER_LENGTH, type QueryView } from './query-view.ts';
-import type { ResponderContext } from './responder.ts';
+import type { ResponderContext } from './responder-context.ts';
 import type { SendReplies } from './snapshot.ts';
 
 /** Messages at the control thread at a time. */

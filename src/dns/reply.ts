@@ -1,5 +1,7 @@
 /** Replies as bytes: what stands around an answer. The output begins at `at` of `out`; lengths come back. */
+import type { CounterStripe } from '../core/counters.ts';
 import { CLIENT_COOKIE, COOKIE_OPTION, SERVER_COOKIE } from './cookies.ts';
+import { COUNT } from './counters.ts';
 import { EXTENDED_ERROR_OPTION } from './extended-error.ts';
 import { HEADER_LENGTH, OPT_LENGTH, type QueryView } from './query-view.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
@@ -28,14 +30,16 @@ export function writeRcode(view: QueryView, rcode: number, flags: number, out: U
   return view.edns ? appendOpt(view, out, at, length, rcode) : length;
 }
 
-/** Writes the truncated form of a reply whose header stands at `header` of `source`: the client comes again by TCP. */
+/** Writes the truncated form of a reply whose header stands at `header` of `source`: the client comes again by TCP. Counts it. */
 export function writeTruncated(
+  counters: CounterStripe,
   view: QueryView,
   source: Uint8Array,
   header: number,
   out: Uint8Array,
   at: number,
 ): number {
+  counters.add(COUNT.TRUNCATED);
   const flags = (source[header + 2]! << 8) | source[header + 3]!;
   return writeRcode(view, flags & 15, (flags & (FLAG.AA | FLAG.RA)) | FLAG.TC, out, at);
 }
@@ -56,6 +60,20 @@ export function addressTo(view: QueryView, out: Uint8Array, at: number, length: 
     for (let i = 0; i < view.questionLength; i++) out[at + HEADER_LENGTH + i] = bytes[question + i]!;
   }
   return view.edns ? appendOpt(view, out, at, length, 0) : length;
+}
+
+/** Writes a message that has neither OPT nor the client's question, id and flags yet; truncated if it has no room. */
+export function writeAnswer(
+  counters: CounterStripe,
+  view: QueryView,
+  message: Uint8Array,
+  limit: number,
+  out: Buffer,
+  at: number,
+): number {
+  if (message.length > roomFor(view, limit)) return writeTruncated(counters, view, message, 0, out, at);
+  out.set(message, at);
+  return addressTo(view, out, at, message.length, true);
 }
 
 /** The room a reply has beside what `addressTo` appends. */

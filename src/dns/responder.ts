@@ -2,36 +2,28 @@
  * Answers messages of clients, whatever they came by: from the cache, from our zones, by forwarding, or by handing them to
  * the control thread. A cached answer takes no allocation; everything else leaves one behind.
  */
-import type { Cidr, InetEndpoint } from '../core/address.ts';
-import type { Clock } from '../core/clock.ts';
-import type { CounterStripe } from '../core/counters.ts';
+import type { InetEndpoint } from '../core/address.ts';
 import { observe } from '../core/histogram.ts';
-import type { Logger } from '../core/logger.ts';
-import { FRESH, STALE, type WireCache } from './cache.ts';
-import { type ClientFilter, SEND, SLIP } from './client-filter.ts';
-import type { CookieJar } from './cookies.ts';
+import { FRESH, STALE } from './cache.ts';
+import { SEND, SLIP } from './client-filter.ts';
 import { COUNT, questionCounter, responseCounter } from './counters.ts';
+import { Exceptions } from './exceptions.ts';
 import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
 import { LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './forwarder/context.ts';
-import type { Forwarder } from './forwarder/forwarder.ts';
 import { LoopNotice } from './forwarder/loop.ts';
-import type { Hairpin } from './hairpin.ts';
 import { Handoffs } from './handoffs.ts';
-import type { Identity } from './identity.ts';
 import { KeptAnswers } from './kept-answers.ts';
 import { type Origin, Outstanding } from './origin.ts';
-import type { OwnCookies } from './own-cookies.ts';
 import { Pending } from './pending.ts';
-import type { AnswerSource, QueryLog } from './query-log.ts';
+import type { AnswerSource } from './query-log.ts';
 import { HEADER_LENGTH, NO_NSID, QueryView } from './query-view.ts';
-import { addressTo, roomFor, writeRcode, writeTruncated } from './reply.ts';
+import { addressTo, roomFor, writeAnswer, writeRcode, writeTruncated } from './reply.ts';
+import type { ResponderContext } from './responder-context.ts';
 import { FORWARDED_WAIT, OTHER_ZONES, zoneCounter } from './slot-counters.ts';
-import type { Handoff } from './snapshot.ts';
 import { MessageWriter } from './wire/message.ts';
 import { VERDICT } from './wire/query.ts';
 import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
-import type { ZoneTable } from './zone.ts';
 import { ZoneReply } from './zone-reply.ts';
 
 /** Error answers of one client network share a bucket of the rate limit, whatever was asked. */
@@ -39,27 +31,6 @@ const ERRORS = 0x5eed;
 /** How long a client waits for better than a stale answer. */
 const PATIENCE_MS = 1800;
 const MAX_MESSAGE = 65535;
-
-/** What the responder needs from its thread; `cookies`, `ownCookies`, `cache` and `forwarder` may be replaced. */
-export interface ResponderContext {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly counters: CounterStripe;
-  readonly handoff: Handoff;
-  readonly filter: ClientFilter;
-  readonly zones: ZoneTable;
-  readonly hairpin: Hairpin;
-  readonly identity: Identity;
-  readonly queryLog: QueryLog;
-  /** The reverse name of the IPv4 address in one that we make up ourselves, if its reverse name is asked for (RFC 6147 §5.3.1). */
-  readonly reverseOf: (question: Uint8Array) => Uint8Array | undefined;
-  /** As in `DnsSettings`. */
-  zonePeers: readonly Cidr[];
-  cookies: CookieJar;
-  ownCookies: OwnCookies;
-  cache: WireCache;
-  forwarder: Forwarder | undefined;
-}
 
 export class Responder {
   readonly #context: ResponderContext;
@@ -71,9 +42,9 @@ export class Responder {
   readonly #outstanding = new Outstanding();
   readonly #handoffs: Handoffs;
   readonly #kept: KeptAnswers;
-  /** Where the answer just written came from, and the code of one to what is no plain query: for the query log. */
+  readonly #exceptions: Exceptions;
+  /** Where the answer just written came from, for the query log. */
   #source: AnswerSource = 'none';
-  #specialRcode: number = RCODE.NOERROR;
   readonly #loops: LoopNotice;
   #closed = false;
 
@@ -81,6 +52,7 @@ export class Responder {
     this.#context = context;
     this.#kept = new KeptAnswers(context);
     this.#handoffs = new Handoffs(context, this.#outstanding);
+    this.#exceptions = new Exceptions(context, this.#handoffs);
     this.#loops = new LoopNotice(context);
   }
 
@@ -127,7 +99,8 @@ export class Responder {
           ? this.#fromCache(view, limit, out, words, at, now)
           : this.#uncached(view, limit, origin, out, words, at, now, found === STALE);
     } else {
-      written = this.#special(view, verdict, allowed, origin, out, at);
+      this.#source = 'none';
+      written = this.#exceptions.answer(view, verdict, allowed, origin, this.#recursionAvailable, out, at);
     }
     if (written === 0) return 0;
     if (udp && filter.limits && !known) {
@@ -143,7 +116,7 @@ export class Responder {
         origin.transport,
         origin.client(),
         nowMs,
-        plain ? rcode : this.#specialRcode,
+        plain ? rcode : this.#exceptions.rcode,
         out,
         at,
         written,
@@ -170,12 +143,19 @@ export class Responder {
       counters.add(COUNT.ZONE);
       this.#source = 'zone';
       if (answer === undefined) view.extendedError = error;
-      length = this.#write(view, pending.facts.zoneReply.continued(answer?.message, this.#writer), limit, out, 0);
+      length = writeAnswer(
+        counters,
+        view,
+        pending.facts.zoneReply.continued(answer?.message, this.#writer),
+        limit,
+        out,
+        0,
+      );
       counters.add(zoneCounter(pending.facts.zoneReply.slot, out[3]! & 15));
     } else if (answer !== undefined) {
       counters.add(COUNT.FORWARDED);
       this.#source = 'forwarded';
-      length = this.#write(view, answer.message, limit, out, 0);
+      length = writeAnswer(counters, view, answer.message, limit, out, 0);
     } else {
       length = this.#staleOrFailure(view, limit, out, 0, error);
     }
@@ -215,36 +195,6 @@ export class Responder {
 
   get #recursionAvailable(): number {
     return this.#context.forwarder === undefined ? 0 : FLAG.RA;
-  }
-
-  /** Everything but an allowed query of class IN. */
-  #special(view: QueryView, verdict: number, allowed: boolean, origin: Origin, out: Buffer, at: number): number {
-    const { counters, identity } = this.#context;
-    this.#source = 'none';
-    if (verdict === VERDICT.DROP) {
-      counters.add(view.faultCounter());
-      return 0;
-    }
-    const plain = verdict === RCODE.NOERROR && view.class === CLASS.IN;
-    const peer = !allowed && (plain || verdict === VERDICT.HANDOFF) && this.#handoffs.isPeer(origin);
-    if (!allowed && !peer) counters.add(COUNT.NOT_ALLOWED);
-    else if (peer || verdict === VERDICT.HANDOFF) {
-      this.#handoffs.take(view, origin);
-      return 0;
-    } else if (verdict === RCODE.FORMERR) counters.add(view.faultCounter());
-    if (allowed && verdict === RCODE.NOERROR && view.class === CLASS.CH) {
-      const told = identity.answer(view.copyQuestion());
-      this.#specialRcode = RCODE.NOERROR;
-      if (told !== undefined) {
-        return this.#write(view, told, origin.transport === 'udp' ? view.udpLimit : MAX_MESSAGE, out, at);
-      }
-    }
-    // Any other class than IN is nobody's business.
-    const rcode = !allowed || verdict === RCODE.NOERROR ? RCODE.REFUSED : verdict;
-    if (!allowed) view.extendedError = EDE.PROHIBITED;
-    else if (rcode === RCODE.NOTIMP || verdict === RCODE.NOERROR) view.extendedError = EDE.NOT_SUPPORTED;
-    this.#specialRcode = rcode;
-    return writeRcode(view, rcode, this.#recursionAvailable, out, at);
   }
 
   /** The client has asked more than it may: by UDP there is no answer, which would go to whoever it is forged for. */
@@ -293,7 +243,7 @@ export class Responder {
     if (cache.wantsRefresh(now)) this.#refresh(view);
     if (cache.isFailure) view.extendedError = EDE.CACHED_ERROR;
     if (cache.messageLength > roomFor(view, limit)) {
-      return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
+      return writeTruncated(counters, view, cache.bytes, cache.messageOffset, out, at);
     }
     return addressTo(view, out, at, cache.copyTo(out, words, at, now), !cache.exact);
   }
@@ -330,7 +280,7 @@ export class Responder {
         counters.add(COUNT.ZONE);
         counters.add(counter);
         this.#source = 'local';
-        return this.#write(view, local, limit, out, at);
+        return writeAnswer(counters, view, local, limit, out, at);
       }
       if (!view.recursionDesired || forwarder === undefined) {
         this.#source = 'none';
@@ -346,14 +296,14 @@ export class Responder {
     if (reply !== undefined && ingress !== undefined) {
       counters.add(COUNT.ZONE);
       counters.add(zoneCounter(reply.slot, RCODE.NOERROR));
-      return this.#write(view, reply.continued(ingress, this.#writer), limit, out, at);
+      return writeAnswer(counters, view, reply.continued(ingress, this.#writer), limit, out, at);
     }
     if (reply !== undefined && this.#kept.lookup(question, view.key, now) === FRESH) {
       const rest = new Uint8Array(cache.messageLength + 3);
       const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
       counters.add(COUNT.ZONE);
       if (cache.isFailure) view.extendedError = EDE.CACHED_ERROR;
-      const written = this.#write(view, reply.continued(aligned, this.#writer), limit, out, at);
+      const written = writeAnswer(counters, view, reply.continued(aligned, this.#writer), limit, out, at);
       counters.add(zoneCounter(reply.slot, out[at + 3]! & 15));
       return written;
     }
@@ -384,7 +334,7 @@ export class Responder {
     counters.add(COUNT.CACHE_HIT);
     this.#source = 'cache';
     if (cache.messageLength > roomFor(view, limit)) {
-      return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
+      return writeTruncated(counters, view, cache.bytes, cache.messageOffset, out, at);
     }
     return addressTo(view, out, at, cache.copyTo(out, words, at, now), true);
   }
@@ -408,10 +358,10 @@ export class Responder {
       cache.insert(reply.message, view.questionLength, [], view.key, now, lifetime);
     }
     const room = roomFor(view, limit);
-    if (reply.message.length <= room) return this.#write(view, reply.message, limit, out, at);
+    if (reply.message.length <= room) return writeAnswer(counters, view, reply.message, limit, out, at);
     // As much as fits: what is only additional may be left out without TC (RFC 2181 §9).
     const short = ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, this.#writer, room, alias)!;
-    return this.#write(view, short.message, limit, out, at);
+    return writeAnswer(counters, view, short.message, limit, out, at);
   }
 
   #stale(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
@@ -421,7 +371,7 @@ export class Responder {
     const negative = (cache.bytes[cache.messageOffset + 3]! & 15) === RCODE.NXDOMAIN;
     view.extendedError = negative ? EDE.STALE_NXDOMAIN : EDE.STALE_ANSWER;
     if (cache.messageLength > roomFor(view, limit)) {
-      return this.#truncate(view, cache.bytes, cache.messageOffset, out, at);
+      return writeTruncated(counters, view, cache.bytes, cache.messageOffset, out, at);
     }
     return addressTo(view, out, at, cache.copyTo(out, words, at, now), true);
   }
@@ -433,18 +383,6 @@ export class Responder {
     this.#source = 'none';
     view.extendedError = error;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
-  }
-
-  /** Writes a message that has neither OPT nor the client's question, id and flags yet. */
-  #write(view: QueryView, message: Uint8Array, limit: number, out: Buffer, at: number): number {
-    if (message.length > roomFor(view, limit)) return this.#truncate(view, message, 0, out, at);
-    out.set(message, at);
-    return addressTo(view, out, at, message.length, true);
-  }
-
-  #truncate(view: QueryView, source: Uint8Array, header: number, out: Buffer, at: number): number {
-    this.#context.counters.add(COUNT.TRUNCATED);
-    return writeTruncated(view, source, header, out, at);
   }
 
   #refresh(view: QueryView): void {
