@@ -57,6 +57,11 @@ export class Exceptions {
         return writeAnswer(counters, view, told, limit, out, at);
       }
     }
+    if (allowed && verdict === RCODE.NOERROR && view.questionLength === 0) {
+      // RFC 7873 §5.4: who asks nothing wants a cookie.
+      this.rcode = RCODE.NOERROR;
+      return writeRcode(view, RCODE.NOERROR, flags, out, at);
+    }
     // Any other class than IN is nobody's business.
     const rcode = !allowed || verdict === RCODE.NOERROR ? RCODE.REFUSED : verdict;
     if (!allowed) view.extendedError = EDE.PROHIBITED;

@@ -159,6 +159,7 @@ export class QueryView {
     this.wantsNsid = false;
     const verdict = query.read(this.message());
     if (verdict === VERDICT.DROP) return verdict;
+    if (verdict === RCODE.FORMERR && this.#readCookieAlone()) return RCODE.NOERROR;
     this.questionLength = query.questionEnd > 0 ? query.questionEnd - HEADER_LENGTH : 0;
     this.class = query.class;
     this.key = ((query.flags & 0x10) !== 0 ? KEY_CD : 0) | (query.dnssecOk ? KEY_DO : 0);
@@ -167,6 +168,31 @@ export class QueryView {
     this.edns = query.hasEdns;
     this.udpLimit = query.udpLimit;
     return verdict;
+  }
+
+  /** Whether it is a query without a question that asks for a cookie (RFC 7873 §5.4): OPT, which has one, and nothing else. */
+  #readCookieAlone(): boolean {
+    const { bytes, start, end } = this;
+    const opt = start + HEADER_LENGTH;
+    if (opt + OPT_LENGTH > end || (bytes[start + 2]! & 0xf8) !== 0) return false;
+    for (let i = 4; i < 11; i++) if (bytes[start + i] !== 0) return false;
+    if (bytes[start + 11] !== 1 || bytes[opt] !== 0 || bytes[opt + 1] !== 0 || bytes[opt + 2] !== TYPE.OPT)
+      return false;
+    if (bytes[opt + 6] !== 0 || !this.#soundOptions(opt + OPT_LENGTH, (bytes[opt + 9]! << 8) | bytes[opt + 10]!)) {
+      this.cookie = 0;
+      return false;
+    }
+    if (this.cookie === 0 || !isCookieLength(this.cookieLength)) {
+      this.cookie = 0;
+      return false;
+    }
+    this.questionLength = this.class = 0;
+    this.edns = true;
+    this.udpLimit = MIN_UDP_SIZE;
+    this.key = (bytes[opt + 7]! & 0x80) !== 0 ? KEY_DO : 0;
+    this.recursionDesired = (bytes[start + 2]! & 0x01) !== 0;
+    this.wantsAuthenticData = false;
+    return true;
   }
 
   /**

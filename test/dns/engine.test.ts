@@ -488,6 +488,12 @@ t.test('cookies (RFC 7873): given to who asks, and who shows one is not limited'
   const wrong = given.replace(/.$/, (digit) => (digit === '0' ? '1' : '0'));
   for (let i = 0; i < 5; i++) bench.send(withCookie('a.own.test', wrong));
   t.match(await dig(bench, '+cookie', 'other.own.test', 'AAAA'), /COOKIE: [0-9a-f]{48} \(good\)/, 'dig checks it');
+  const alone = await dig(bench, '+header-only', '+cookie');
+  t.match(
+    alone,
+    /status: NOERROR[\s\S]*QUERY: 0, ANSWER: 0[\s\S]*COOKIE: [0-9a-f]{48} \(good\)/,
+    'without a question (§5.4)',
+  );
   t.ok(bench.counters.get(COUNT.RATE_LIMITED) >= 2, 'one that is wrong counts for nothing');
 });
 

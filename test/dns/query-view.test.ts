@@ -52,6 +52,32 @@ t.test('EDNS: the size within what everyone takes and what crosses any link', as
   }
 });
 
+t.test('without a question: a cookie is asked for, or nothing (RFC 7873 §5.4)', async (t) => {
+  const hex = (text: string) => Buffer.from(text.replaceAll(/\s/g, ''), 'hex');
+  const header = '0001 0100 0000 0000 0000 0001';
+  const opt = (options: string, ttl = '00000000') => {
+    const length = hex(options).length.toString(16).padStart(4, '0');
+    return `00 0029 04d0 ${ttl} ${length} ${options}`;
+  };
+  const cookie = '000a 0008 0102030405060708';
+  t.equal(read(hex(header + opt(cookie))), RCODE.NOERROR);
+  t.match(view, { questionLength: 0, edns: true, cookieLength: 8, udpLimit: 512 });
+  const refused: [string, string][] = [
+    ['no OPT', '0001 0100 0000 0000 0000 0000'],
+    ['OPT without a cookie', header + opt('')],
+    ['a cookie of seven octets', header + opt('000a 0007 01020304050607')],
+    ['octets behind it', `${header}${opt(cookie)}00`],
+    ['version 1', header + opt(cookie, '00010000')],
+    ['cut off', (header + opt(cookie)).slice(0, -2)],
+    ['an answer promised', '0001 0100 0000 0001 0000 0001' + opt(cookie)],
+    ['two records promised', '0001 0100 0000 0000 0000 0002' + opt(cookie)],
+  ];
+  for (const [name, bytes] of refused) {
+    t.equal(read(hex(bytes)), RCODE.FORMERR, name);
+    t.equal(view.cookie, 0, 'and no cookie is made');
+  }
+});
+
 t.test('names as long as they may be, and longer', async (t) => {
   const label = 'x'.repeat(63);
   t.equal(read(query(`${label}.${label}.${label}.${'x'.repeat(61)}`)), RCODE.NOERROR);
