@@ -30,10 +30,10 @@ export interface TtlBounds {
 /** Most aliases a plain answer may have; one with more is looked at record by record. */
 const PLAIN_CHAIN = 16;
 
-/** Makes an answer of an upstream's reply whose question was checked; undefined when the message is malformed. */
+/** Makes an answer of an upstream's reply whose question was checked; undefined when the message is malformed, or is none. */
 export function readAnswer(reply: Uint8Array, questionLength: number, bounds: TtlBounds): ForwardAnswer | undefined {
   const scan = new AnswerScan(reply, readUint16(reply, HEADER_LENGTH + questionLength - 4));
-  if (!scanRecords(reply, scan) || !scan.sound) return undefined;
+  if (!scanRecords(reply, scan) || !scan.sound || isReferral(reply, scan)) return undefined;
   if (scan.stray) {
     const message = withoutOpt(reply);
     if (message === undefined) return undefined;
@@ -46,6 +46,12 @@ export function readAnswer(reply: Uint8Array, questionLength: number, bounds: Tt
     return make(written, questionLength, bounds, again, kept.answers.length < message.answers.length);
   }
   return make(reply, questionLength, bounds, scan, false);
+}
+
+/** Whether it only says who may know (RFC 2308 §2.2): the upstream does not recurse for us, and another may. */
+function isReferral(reply: Uint8Array, { answers, aliases, negativeTtl, delegates }: AnswerScan): boolean {
+  const flags = readUint16(reply, 2);
+  return (flags & (FLAG.AA | 15)) === 0 && delegates && !answers && !aliases && negativeTtl < 0;
 }
 
 function make(
@@ -105,6 +111,8 @@ class AnswerScan implements RecordVisitor {
   /** Whether records of the type asked for are there, and whether aliases are. */
   answers = false;
   aliases = false;
+  /** Whether the authority section has name servers. */
+  delegates = false;
   /** From the SOA in the authority section (RFC 2308 §5); -1 without. */
   negativeTtl = -1;
   /** Whether records are there that may not belong to the question: owners out of order, or none of the chain's. */
@@ -143,6 +151,7 @@ class AnswerScan implements RecordVisitor {
       if (type === TYPE.CNAME && length > 0) this.#chain.push(rdata);
       return;
     }
+    this.delegates ||= section === SECTION.AUTHORITY && type === TYPE.NS;
     // An SOA is told by most upstreams with what does not exist, and checked here; all else is looked at closer.
     this.stray ||= section !== SECTION.AUTHORITY || type !== TYPE.SOA || !this.#aboveChain(owner);
     if (section === SECTION.AUTHORITY && type === TYPE.SOA && length >= 22) {

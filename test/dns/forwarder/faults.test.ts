@@ -13,7 +13,8 @@ import { FakeClock } from '../../../src/core/clock.ts';
 import type { UpstreamConfig } from '../../../src/dns/config.ts';
 import { COUNT } from '../../../src/dns/counters.ts';
 import { type Message, parseMessage } from '../../../src/dns/wire/message.ts';
-import { FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
+import { nameFromText, ROOT } from '../../../src/dns/wire/name.ts';
+import { CLASS, FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
 import { aaaa, askedName, Bench, FakeUpstream, reply, type Seen, settings } from '../peers.ts';
 
 /** What `forward.timeout` is unless set; a client waits three seconds and more. */
@@ -98,6 +99,16 @@ const faults: Fault[] = [
     rcode: RCODE.SERVFAIL,
   },
   { name: 'REFUSED', upstream: fake(({ message }) => reply(message, { rcode: RCODE.REFUSED })), rcode: RCODE.SERVFAIL },
+  {
+    name: 'a referral: it does not recurse',
+    upstream: fake(({ message }) =>
+      reply(message, {
+        flags: FLAG.QR,
+        authority: [{ name: ROOT, type: TYPE.NS, class: CLASS.IN, ttl: 300, rdata: nameFromText('a.root.test') }],
+      }),
+    ),
+    rcode: RCODE.SERVFAIL,
+  },
   { name: 'nobody there', upstream: (t) => FakeUpstream.closedPort(t), rcode: RCODE.SERVFAIL },
   {
     name: 'spoofed source',

@@ -36,11 +36,23 @@ function changed(bytes: Uint8Array, at: number, value: number): Uint8Array {
   return copy;
 }
 
+const nsOf = (zone: string, server: string) => ({
+  name: nameFromText(zone),
+  type: TYPE.NS,
+  class: 1,
+  ttl: 300,
+  rdata: nameFromText(server),
+});
+
 t.test('one upstream that misbehaves, another that does not: who asked never notices', async (t) => {
   const cases: { name: string; behaviour: (seen: Seen) => Uint8Array | Uint8Array[] | undefined }[] = [
     { name: 'silent', behaviour: silent },
     { name: 'SERVFAIL', behaviour: ({ message }) => reply(message, { rcode: RCODE.SERVFAIL }) },
     { name: 'REFUSED', behaviour: ({ message }) => reply(message, { rcode: RCODE.REFUSED }) },
+    {
+      name: 'a referral',
+      behaviour: ({ message }) => reply(message, { flags: FLAG.QR, authority: [nsOf('test', 'ns.test')] }),
+    },
     { name: 'wrong id', behaviour: (seen) => changed(good(seen), 0, good(seen)[0]! ^ 1) },
     { name: 'wrong question', behaviour: (seen) => changed(good(seen), 13, 0x7a) },
     { name: 'another type', behaviour: (seen) => changed(good(seen), 20, TYPE.TXT) },
@@ -213,7 +225,7 @@ t.test('an upstream by TCP alone: one connection, more when there is much to ask
 
 t.test('what nobody asked for is left out of an answer (RFC 5452 §6)', async (t) => {
   const other = aaaa('bank.example', 66);
-  const ns = { name: nameFromText('example'), type: TYPE.NS, class: 1, ttl: 300, rdata: nameFromText('evil.test') };
+  const ns = nsOf('example', 'evil.test');
   const upstream = await FakeUpstream.start(t, ({ message }) =>
     reply(message, {
       answers: [aaaa(askedName(message), 1), other],
