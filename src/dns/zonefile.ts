@@ -101,7 +101,7 @@ interface Growing {
 class ZoneFileReader {
   readonly #zone: Name;
   readonly #zoneKey: NameKey;
-  readonly #sets = new Map<NameKey, Map<number, Growing>>();
+  readonly #sets = new Map<NameKey, Growing[]>();
   readonly #faults: ZoneFileFault[] = [];
   #origin: Name;
   #owner: Name | undefined;
@@ -143,7 +143,7 @@ class ZoneFileReader {
     const found: OwnedRRset[] = [];
     for (const sets of this.#sets.values()) {
       this.#checkNode(sets);
-      for (const { owner, type, ttl, rdata } of sets.values()) found.push({ owner, rrset: { type, ttl, rdata } });
+      for (const { owner, type, ttl, rdata } of sets) found.push({ owner, rrset: { type, ttl, rdata } });
     }
     if (this.#faults.length > 0) throw new ZoneFileError(this.#faults.sort(byPlace));
     return found;
@@ -242,14 +242,12 @@ class ZoneFileReader {
     }
     if (type === TYPE.SOA && key !== this.#zoneKey)
       throw new ValueError("an SOA record stands at the zone's name only");
-    let sets = this.#sets.get(key);
-    if (sets === undefined) {
-      sets = new Map();
-      this.#sets.set(key, sets);
-    }
-    const set = sets.get(type);
+    const sets = this.#sets.get(key);
+    const set = sets?.find((one) => one.type === type);
     if (set === undefined) {
-      sets.set(type, { owner, file: this.#file, line, type, ttl, rdata: [rdata] });
+      const made = { owner, file: this.#file, line, type, ttl, rdata: [rdata] };
+      if (sets === undefined) this.#sets.set(key, [made]);
+      else sets.push(made);
       return;
     }
     set.ttl = Math.min(set.ttl, ttl);
@@ -261,10 +259,10 @@ class ZoneFileReader {
   }
 
   /** A CNAME stands alone (RFC 1034 §3.6.2), in the order of the file or against it. */
-  #checkNode(sets: ReadonlyMap<number, Growing>): void {
-    const cname = sets.get(TYPE.CNAME);
+  #checkNode(sets: readonly Growing[]): void {
+    const cname = sets.find(({ type }) => type === TYPE.CNAME);
     if (cname === undefined) return;
-    for (const { type } of sets.values()) {
+    for (const { type } of sets) {
       if (besideCname.has(type)) continue;
       const message = `${nameToText(cname.owner)} has a CNAME and ${typeToText(type)} records: a CNAME stands alone`;
       this.#faults.push({ file: cname.file, line: cname.line, message });
