@@ -133,6 +133,9 @@ export class ProxyControl {
     if (order.state !== undefined && !['ready', 'drain', 'maint'].includes(order.state)) {
       throw new ProxyError('V6_MEMBER_INVALID', `state "${order.state}" is not one of ready, drain, maint`);
     }
+    if (found.leaving && order.state === 'ready') {
+      throw new ProxyError('V6_MEMBER_LEAVING', `member ${member} is being removed: add it to have it back`);
+    }
     this.#batch(() => found.order(order.state, order.weight));
     this.#memory.write();
     return found.status();

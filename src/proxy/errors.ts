@@ -1,10 +1,11 @@
 import { V6edgeError } from '../core/errors.ts';
 
-/** What the proxy refuses to do, by `code`: an unknown pool or member, a name that is taken, a bad value, no slot left. */
+/** What the proxy refuses to do, by `code`: an unknown pool or member, a name that is taken, a member that is on its way out, a bad value, no slot left. */
 export type ProxyErrorCode =
   | 'V6_POOL_UNKNOWN'
   | 'V6_MEMBER_UNKNOWN'
   | 'V6_MEMBER_EXISTS'
+  | 'V6_MEMBER_LEAVING'
   | 'V6_MEMBER_INVALID'
   | 'V6_PROXY_SLOTS';
 

@@ -585,6 +585,10 @@ t.test('adding and removing: sessions end first, unless forced', (t) => {
   t.match(control.pools()[0]!.members[1], { leaving: true, reason: 'is being removed' });
   clock.advance(5000);
   t.strictSame(states(), { a: 'up', b: 'drain' });
+  const published = snapshots.length;
+  t.throws(() => control.setMember('web', 'b', { state: 'ready' }), { code: 'V6_MEMBER_LEAVING' });
+  t.equal(snapshots.length, published, 'nothing has changed');
+  control.setMember('web', 'b', { state: 'drain' });
   busy.clear();
   clock.advance(1000);
   t.strictSame(states(), { a: 'up' }, 'gone when the last session has ended');

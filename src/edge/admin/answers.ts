@@ -85,6 +85,10 @@ const lastCheck = object({
   reason: z.string(),
   durationMs: z.number(),
   rttMs: z.number().optional().describe('smoothed round-trip time of its connection'),
+  inconclusive: z
+    .boolean()
+    .optional()
+    .describe('it could not be made for want of descriptors, ports or memory here, and changes no state'),
   refusesHeader: z.boolean().optional().describe('it cannot read the PROXY header that the pool sends'),
   at: moment,
 });

@@ -16,7 +16,7 @@ const everywhere: Readonly<Record<number, string>> = {
 };
 const elsewhere: Readonly<Record<number, string>> = {
   404: 'there is no such thing',
-  409: 'it is there already, or in use',
+  409: 'it is there already, in use, or on its way out',
   412: 'a precondition (If-Match, If-None-Match) does not hold',
   413: 'the body is too large',
   415: 'the body is no JSON',

@@ -63,17 +63,15 @@ export const poolRoutes: readonly Route[] = [
     summary: 'gives a member an order',
     body: async () => (await import('./bodies.ts')).memberOrder,
     answers: { 200: 'Member' },
-    problems: [404],
+    problems: [404, 409],
     conditional: true,
     handle: (source, request) => {
       const { params, body } = request;
       checkPreconditions(request, memberTag(theMember(source, params)));
       const { state, weight } = body;
+      const order = { ...(state !== undefined && { state }), ...(weight !== undefined && { weight }) };
       const member = found(
-        source.setMember(params.pool!, params.member!, {
-          ...(state !== undefined && { state }),
-          ...(weight !== undefined && { weight }),
-        }),
+        asProblem(() => source.setMember(params.pool!, params.member!, order)),
         noMember(params),
       );
       return { etag: memberTag(member), body: member };
@@ -174,6 +172,7 @@ const statuses: Readonly<Record<string, number>> = {
   V6_POOL_UNKNOWN: 404,
   V6_MEMBER_UNKNOWN: 404,
   V6_MEMBER_EXISTS: 409,
+  V6_MEMBER_LEAVING: 409,
   V6_MEMBER_INVALID: 400,
   V6_PROXY_SLOTS: 503,
 };

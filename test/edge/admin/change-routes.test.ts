@@ -27,6 +27,11 @@ function setUp() {
       calls.push([pool, member]);
       return { name: 'w2' };
     },
+    setMember(pool: string, member: string, order: object) {
+      refuse();
+      calls.push([pool, member, order]);
+      return members.find(({ name }) => name === member);
+    },
     removeMember(pool: string, member: string, force: boolean) {
       refuse();
       calls.push([pool, member, force]);
@@ -68,7 +73,7 @@ function setUp() {
   };
   const app = buildApp('unix', undefined, source as unknown as AdminSource, new MemoryLogger());
   const send = async (
-    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     url: string,
     body?: object,
     headers: Record<string, string> = {},
@@ -143,6 +148,9 @@ t.test('what engines refuse has its status', async (t) => {
     refuseWith(new ProxyError(code, 'because'));
     t.match(await send('POST', '/v1/pools/web/members', member), { status, json: { detail: 'because' } }, code);
   }
+  refuseWith(new ProxyError('V6_MEMBER_LEAVING', 'because'));
+  const ordered = await send('PATCH', '/v1/pools/web/members/w1', { state: 'ready' });
+  t.match(ordered, { status: 409, json: { detail: 'because' } });
   refuseWith(new ProxyError('V6_MEMBER_UNKNOWN', 'none'));
   t.equal((await send('DELETE', '/v1/pools/web/members/w9')).status, 404);
   refuseWith(new ValueError('x is not in the zone'));
