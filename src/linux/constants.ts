@@ -37,6 +37,7 @@ export const EINPROGRESS = constants.errno.EINPROGRESS;
 export const ECONNRESET = constants.errno.ECONNRESET;
 export const ECONNREFUSED = constants.errno.ECONNREFUSED;
 export const EPIPE = constants.errno.EPIPE;
+export const ENODEV = constants.errno.ENODEV;
 export const EMFILE = constants.errno.EMFILE;
 export const ENFILE = constants.errno.ENFILE;
 export const ETIMEDOUT = constants.errno.ETIMEDOUT;

@@ -1,6 +1,7 @@
 /** A pool as one data thread sees it: its members, the choice among them, and the sessions that wait for one. */
 import { parseAddress } from '../core/address.ts';
 import type { CounterStripe } from '../core/counters.ts';
+import { ValueError } from '../core/errors.ts';
 import type { Random } from '../core/random.ts';
 import { AF_INET, AF_INET6 } from '../linux/constants.ts';
 import { encodeSockaddr } from '../linux/sockaddr.ts';
@@ -17,7 +18,6 @@ export class Member implements Candidate {
   readonly slot: number;
   readonly counterBase: number;
   readonly family: number;
-  readonly sockaddr: Memory;
   readonly hash: number;
   readonly address: string;
   readonly port: number;
@@ -34,6 +34,7 @@ export class Member implements Candidate {
   suspectedAt = Number.NEGATIVE_INFINITY;
   /** When the kernel was last asked how a connection to it fared. */
   sampledAt = Number.NEGATIVE_INFINITY;
+  readonly #sockaddr: Memory | undefined;
   readonly #gauge: number;
   readonly #counters: CounterStripe;
 
@@ -46,7 +47,7 @@ export class Member implements Candidate {
     this.counterBase = memberCounterBase(snapshot.slot);
     this.#gauge = memberGaugeBase(snapshot.slot);
     this.family = address.family === 4 ? AF_INET : AF_INET6;
-    this.sockaddr = Memory.of(encodeSockaddr(address, snapshot.port));
+    if (address.zone === undefined) this.#sockaddr = Memory.of(encodeSockaddr(address, snapshot.port));
     this.hash = hashBytes(Buffer.from(snapshot.name));
     this.#counters = counters;
     this.update(snapshot);
@@ -62,6 +63,18 @@ export class Member implements Candidate {
     this.maxConnections = snapshot.maxConnections;
     this.tier = snapshot.tier;
     this.state = snapshot.state;
+  }
+
+  /** Where to connect; undefined while there is no interface of the name in its zone id. */
+  get sockaddr(): Memory | undefined {
+    if (this.#sockaddr !== undefined) return this.#sockaddr;
+    try {
+      // Each time: an interface that is gone and comes back has another number.
+      return Memory.of(encodeSockaddr(parseAddress(this.address), this.port));
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      return undefined;
+    }
   }
 
   get silent(): boolean {

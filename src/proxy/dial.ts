@@ -5,7 +5,7 @@
  * A connect that gets no answer for a while does not hold the client up either: another member is tried beside it, and whoever
  * answers first gets the session (RFC 8305 §5 does so with addresses). The kernel sends a lost SYN again only after a second.
  */
-import { ECONNREFUSED, EINPROGRESS, EMFILE, ENFILE, ETIMEDOUT } from '../linux/constants.ts';
+import { ECONNREFUSED, EINPROGRESS, EMFILE, ENFILE, ENODEV, ETIMEDOUT } from '../linux/constants.ts';
 import { errnoName } from '../linux/errors.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../linux/reactor.ts';
@@ -223,7 +223,8 @@ export class Dial implements Waiting {
       return;
     }
     caller.upstream.fd = fd;
-    const result = connectTcp(fd, member.sockaddr);
+    const name = member.sockaddr;
+    const result = name === undefined ? -ENODEV : connectTcp(fd, name);
     if (result < 0 && result !== -EINPROGRESS) {
       this.#connectFailed(backend, member, -result);
       return;

@@ -76,7 +76,7 @@ export class ListenerSet {
     this.#spares.push({ endpoint, fd });
   }
 
-  /** Brings listening sockets in line. @param maxConnections sessions of this thread at once; 0 = no limit */
+  /** Brings listening sockets in line. @param maxConnections sessions at once, of all threads; 0 = no limit */
   apply(listeners: readonly ListenerSnapshot[], maxConnections: number): void {
     this.#maxConnections = maxConnections;
     const wanted = new Map<string, Listener>();

@@ -1,5 +1,5 @@
 /** A connect to a member beside one that is not answered: see dial.ts. */
-import { ECONNREFUSED, EINPROGRESS } from '../linux/constants.ts';
+import { ECONNREFUSED, EINPROGRESS, ENODEV } from '../linux/constants.ts';
 import { SystemError } from '../linux/errors.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLOUT, type EventHandler, type Reactor } from '../linux/reactor.ts';
@@ -31,10 +31,12 @@ export class SideAttempt implements EventHandler {
 
   /** Begins to connect. Returns 0 or a positive errno. */
   start(): number {
+    const name = this.member.sockaddr;
+    if (name === undefined) return ENODEV;
     const fd = openTcp(this.member.family);
     if (fd < 0) return -fd;
     this.#fd = fd;
-    const result = connectTcp(fd, this.member.sockaddr);
+    const result = connectTcp(fd, name);
     if (result < 0 && result !== -EINPROGRESS) return -result;
     try {
       this.#reactor.add(fd, EPOLLOUT | EPOLLET, this);

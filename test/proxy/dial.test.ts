@@ -55,6 +55,20 @@ t.test('retries', async (t) => {
     t.equal(harness.counters.gauge(memberGaugeBase(2)), 0);
   });
 
+  t.test('a member on an interface that is not there', async (t) => {
+    const upstream = await naming('m2').listen();
+    t.teardown(() => upstream.close());
+    const absent = member('m1', 80, { address: 'fe80::1%absent0' });
+    const members = [absent, member('m2', upstream.port)];
+    const { harness, port } = await serve(t, members);
+    for (let i = 0; i < 4; i++) {
+      t.match(await outcome(net.connect(port, '127.0.0.1')), { data: Buffer.from('m2'), code: undefined });
+    }
+    const failed = harness.events.filter(({ kind }) => kind === 'connect-failed');
+    t.match(failed, [{ member: 'm1', code: 'ENODEV' }]);
+    t.equal(harness.counters.gauge(memberGaugeBase(1)), 0);
+  });
+
   t.test('a black hole costs the connect timeout', async (t) => {
     const upstream = await naming('m2').listen();
     t.teardown(() => upstream.close());

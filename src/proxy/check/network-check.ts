@@ -4,11 +4,12 @@
  * connection reset: our FIN first, then whatever the member still sends is read and thrown away, within limits.
  */
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP, Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { parseAddress } from '../../core/address.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { errorCode, errorMessage } from '../../core/errors.ts';
+import { encodeSockaddr } from '../../linux/sockaddr.ts';
 import { tcpInfo } from '../../linux/tcp-info.ts';
 import { spanAddress, spanOfAddress } from '../span.ts';
 import { encodeV2, maxHeaderBytes as maxIntroductionBytes, tcpHead, v1Unknown, writeV1 } from '../wire/header.ts';
@@ -74,8 +75,15 @@ export class NetworkCheck {
     this.#clock = clock;
     this.#done = done;
     this.#startedAt = clock.now();
-    this.#timer = clock.after(target.timeoutMs, () => this.#onTimeout());
-    this.#socket = connect({ host: target.address, port: target.port, noDelay: true });
+    // Node would take any other interface instead.
+    const fault = zoneFault(target.address);
+    if (fault === undefined) {
+      this.#timer = clock.after(target.timeoutMs, () => this.#onTimeout());
+      this.#socket = connect({ host: target.address, port: target.port, noDelay: true });
+    } else {
+      this.#timer = clock.after(0, () => this.#fail('L4CON', fault));
+      this.#socket = new Socket();
+    }
     // An error may come at any time, also after the verdict: it must never be an uncaught one.
     this.#socket.on('error', (error) => this.#onError(error));
     this.#socket.on('close', () => this.#onClose());
@@ -298,6 +306,18 @@ export class NetworkCheck {
     this.#request?.destroy();
     this.#tls?.destroy();
     this.#socket.destroy();
+  }
+}
+
+/** What is wrong with the zone id of an address, if anything. */
+function zoneFault(text: string): string | undefined {
+  const address = parseAddress(text);
+  if (address.zone === undefined) return undefined;
+  try {
+    encodeSockaddr(address, 0);
+    return undefined;
+  } catch (error) {
+    return errorMessage(error);
   }
 }
 

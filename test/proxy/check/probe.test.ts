@@ -75,6 +75,16 @@ t.test('a refused port', async (t) => {
   }
 });
 
+t.test('an interface that is not there', async (t) => {
+  // No socket holds the loop, and timers of the clock do not.
+  await listen(createServer());
+  t.match(await check(target(80, { address: 'fe80::1%absent0' })), {
+    ok: false,
+    code: 'L4CON',
+    reason: 'fe80::1%absent0: there is no interface absent0',
+  });
+});
+
 t.test('no descriptor of our own is left: that says nothing of the member', async (t) => {
   const port = await listen(createServer());
   const limit = fileLimit();
