@@ -13,9 +13,8 @@
  * Transactions are durable: `overlappingSync` is off, so LMDB writes its pages, calls fdatasync, writes the new root with
  * a synchronous write, and only then does the promise resolve.
  */
-import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import { mkdirSync } from 'node:fs';
+import type { Database, RootDatabase } from 'lmdb';
 import { errorMessage } from '../core/errors.ts';
 import type { LeaseSet } from './leases.ts';
 import { MIN_PACKED } from './packed-nodes.ts';
@@ -33,7 +32,8 @@ import {
   seal,
   unseal,
 } from './store-codec.ts';
-import { completeFile, DATA_FILE, StoreError } from './store-files.ts';
+import { StoreError } from './store-files.ts';
+import { commitFault } from './store-lmdb.ts';
 import { StoredRecords } from './stored-records.ts';
 import type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 import type { WalMark } from './wal.ts';
@@ -67,23 +67,6 @@ interface ZoneMeta {
 }
 
 type Table = Database<Buffer, Buffer>;
-
-const SETTINGS = {
-  noSubdir: false,
-  maxDbs: 8,
-  cache: false,
-  encoding: 'binary',
-  // Of a batch that lmdb makes by itself nobody sees the promise: when the disk is full, it would end the process.
-  eventTurnBatching: false,
-  overlappingSync: false,
-} as const;
-
-/** LMDB in a directory. @throws {StoreError} a file that is there is none of LMDB's; anything else is what LMDB says */
-export function openTables(path: string, readOnly = false): RootDatabase<Buffer, Buffer> {
-  const file = join(path, DATA_FILE);
-  if (!readOnly && existsSync(file)) completeFile(file);
-  return open({ path, ...SETTINGS, readOnly });
-}
 
 /** The tables of a store's directory. */
 export class StoreTables {
@@ -373,17 +356,6 @@ export class StoreTables {
     const advice = 'restore it from a backup, or move it away to start from the configuration';
     return new StoreError('V6_STORE_DAMAGED', `the zone store ${this.#path} is damaged${where}: ${what}; ${advice}`);
   }
-}
-
-/**
- * What made a commit fail. lmdb's error only points to it, with a promise that is rejected as well: left alone that
- * would end the process.
- */
-async function commitFault(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise)) return error;
-  const fault = error.commitError.catch((cause: unknown) => cause);
-  const turn = new Promise<unknown>((resolve) => setImmediate(resolve, error));
-  return Promise.race([fault, turn]);
 }
 
 /** Name parts in a row, as LMDB takes them. */

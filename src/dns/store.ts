@@ -26,8 +26,9 @@ import {
   readableStore,
   StoreError,
 } from './store-files.ts';
-import { openTables, StoreTables } from './store-tables.ts';
-import type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
+import { openTables } from './store-lmdb.ts';
+import { StoreTables } from './store-tables.ts';
+import type { StoredZone, StoreOptions, ZoneCommit } from './stored-zone.ts';
 import { readWalFiles, restOf, WriteAheadLog } from './wal.ts';
 import { durableFiles, type WalFiles } from './wal-files.ts';
 import { MAX_PAYLOAD } from './wal-format.ts';
@@ -44,13 +45,6 @@ const CHECKPOINT_MS = 1_000;
 const RETRY_LOG_MS = 60_000;
 /** A reader beside a daemon that writes may see log and tables at different moments: it looks again. */
 const LOOKS = 20;
-
-export interface StoreOptions {
-  readonly journal?: JournalLimit;
-  readonly log?: Logger;
-  /** Tests have others. */
-  readonly files?: WalFiles;
-}
 
 /** The zones on disk. One process has them open at a time. */
 export class ZoneStore {

@@ -1,8 +1,10 @@
 /** What goes into the zone store and comes out of it. */
+import type { Logger } from '../core/logger.ts';
 import type { LeaseSet } from './leases.ts';
 import type { RRsetChange } from './overlay.ts';
 import type { PackedData } from './packed-nodes.ts';
 import type { OwnedRRset } from './snapshot.ts';
+import type { WalFiles } from './wal-files.ts';
 import type { NameKey } from './wire/name.ts';
 
 /** What a zone was when it was stored. */
@@ -35,4 +37,11 @@ export interface ZoneCommit {
 export interface JournalLimit {
   readonly entries: number;
   readonly bytes: number;
+}
+
+export interface StoreOptions {
+  readonly journal?: JournalLimit;
+  readonly log?: Logger;
+  /** Tests have others. */
+  readonly files?: WalFiles;
 }
