@@ -4,6 +4,9 @@ import { V6edgeError } from '../../core/errors.ts';
 
 export const problemType = 'application/problem+json';
 
+/** What people read when it is v6edge that failed. */
+export const faultText = 'this is a fault of v6edge; its log has the details';
+
 /** An error that the API answers with its status; thrown by handlers. */
 export class ProblemError extends V6edgeError {
   readonly status: number;

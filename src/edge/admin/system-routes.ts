@@ -2,6 +2,7 @@
 import { ValueError } from '../../core/errors.ts';
 import { nameFromText } from '../../dns/wire/name.ts';
 import { eventBody } from './event-reader.ts';
+import { probeRoutes } from './probe-routes.ts';
 import { ProblemError } from './problem.ts';
 import { defineRoute, type Route } from './route.ts';
 
@@ -9,32 +10,7 @@ import { defineRoute, type Route } from './route.ts';
 const spans = ['1h', '24h'] as const;
 
 export const systemRoutes: readonly Route[] = [
-  defineRoute({
-    method: 'GET',
-    url: '/healthz',
-    summary: 'whether the control thread is alive',
-    answers: { 200: 'Health' },
-    handle: () => ({ body: { status: 'alive' } }),
-  }),
-  defineRoute({
-    method: 'GET',
-    url: '/readyz',
-    summary: 'whether all that is configured is served; 503 lists what is not',
-    answers: { 200: 'Health' },
-    problems: [503],
-    handle: (source) => {
-      const { ready, waitingFor, notes } = source.ready();
-      if (ready) return { body: { status: 'ready', notes } };
-      throw new ProblemError(503, `not ready: ${waitingFor.join('; ')}`, { extra: { waitingFor, notes } });
-    },
-  }),
-  defineRoute({
-    method: 'GET',
-    url: '/metrics',
-    summary: 'metrics in Prometheus’ text format',
-    answers: { 200: 'PrometheusText' },
-    handle: async (source) => ({ type: 'text/plain; version=0.0.4; charset=utf-8', body: await source.metrics() }),
-  }),
+  ...probeRoutes,
   defineRoute({
     method: 'GET',
     url: '/v1/status',

@@ -4,7 +4,8 @@ import { MemoryLogger } from '../../../src/core/logger.ts';
 import { nameToText } from '../../../src/dns/wire/name.ts';
 import { rdataToText } from '../../../src/dns/wire/rdata.ts';
 import { typeToText } from '../../../src/dns/wire/types.ts';
-import { buildApp } from '../../../src/edge/admin/server.ts';
+import { buildApp } from '../../../src/edge/admin/app.ts';
+import { Gate } from '../../../src/edge/admin/gate.ts';
 import type { AdminSource, CheckRecords, RecordReport } from '../../../src/edge/admin/source.ts';
 import { ProxyError } from '../../../src/proxy/errors.ts';
 
@@ -71,7 +72,7 @@ function setUp() {
     },
     flushCache: (name: Uint8Array | undefined) => calls.push(name && nameToText(name)),
   };
-  const app = buildApp('unix', undefined, source as unknown as AdminSource, new MemoryLogger());
+  const app = buildApp(new Gate('unix', undefined), source as unknown as AdminSource, new MemoryLogger());
   const send = async (
     method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     url: string,
@@ -217,7 +218,7 @@ t.test('paths say which methods they have', async (t) => {
 });
 
 t.test('over TCP a change needs the token', async (t) => {
-  const app = buildApp('loopback', 'a-token-for-this-test', {} as AdminSource, new MemoryLogger());
+  const app = buildApp(new Gate('loopback', 'a-token-for-this-test'), {} as AdminSource, new MemoryLogger());
   for (const [method, url] of [
     ['POST', '/v1/pools/web/members'],
     ['DELETE', '/v1/pools/web/members/w1'],

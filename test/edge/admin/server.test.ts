@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
+import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -193,6 +194,41 @@ async function start(
 }
 
 const socket = (name: string) => `unix:${join(folder, name)}`;
+
+// First: Node.js loads a module once a process.
+t.test('probes are answered without what serves the rest, which requests at once wait for', async (t) => {
+  const source = fakeSource();
+  const { listening } = await start(t, [socket('probes')], { source });
+  const hasFastify = () => Object.keys(createRequire(import.meta.url).cache).some((file) => /\/fastify\//.test(file));
+  for (const path of ['/healthz', '/readyz', '/metrics']) {
+    t.equal((await send(listening[0]!, path)).status, 200, path);
+    t.equal((await send(listening[0]!, path, { method: 'HEAD' })).status, 200, `HEAD ${path}`);
+  }
+  source.metrics = async () => {
+    throw new Error('the hidden reason');
+  };
+  const fault = await send(listening[0]!, '/metrics');
+  t.equal(fault.status, 500);
+  t.match(fault.json, { detail: /a fault of v6edge/ });
+  t.equal(hasFastify(), false);
+  const answers = await Promise.all(
+    ['/v1/status', '/v1/pools', '/readyz', '/nothing', '/readyz?x=1'].map((path) => send(listening[0]!, path)),
+  );
+  t.strictSame(
+    answers.map(({ status }) => status),
+    [200, 200, 200, 404, 400],
+  );
+  t.equal(hasFastify(), true);
+});
+
+t.test('a server that closes while a request waits for the rest of it', async (t) => {
+  const server = await start(t, [socket('closing')]);
+  const answer = send(server.listening[0]!, '/v1/status');
+  await new Promise((resolve) => setImmediate(resolve));
+  await server.close();
+  // Answered, told that it ends, or not accepted any more: it does not hang.
+  t.match(await answer.then(({ status }) => String(status)).catch(({ code }) => code), /^(200|503|E[A-Z]+)$/);
+});
 
 t.test('errors are problem details', async (t) => {
   const { listening } = await start(t, [socket('errors')]);
