@@ -1,8 +1,9 @@
 /**
  * What a start, or an hour of load, leaves behind: modules that ran once, a configuration as text and as trees, code that V8
  * made for both, pages of the program that only they needed. V8 collects when it needs room; a daemon that then does little
- * never does, and holds some 15 MB that nothing refers to. So each thread collects a moment after it serves, and again in the
- * first quiet minute after it has worked; never under load, when it would cost clients time.
+ * never does, and holds some 15 MB that nothing refers to. So each thread collects a moment after it serves, once more in the first
+ * quiet minute (what is done every second has run often enough by then to be compiled), and again in the first quiet minute after
+ * it has worked; never under load, when it would cost clients time.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -51,6 +52,7 @@ export const processSettling: Settling = {
 export function settleInTime(clock: Clock, { afterMs, cpuMicros, settle }: Settling): Timer {
   let settledAt = 0;
   let seenAt = 0;
+  let hasRested = false;
   const settleNow = () => {
     settle();
     settledAt = cpuMicros();
@@ -61,7 +63,9 @@ export function settleInTime(clock: Clock, { afterMs, cpuMicros, settle }: Settl
     const now = cpuMicros();
     const isQuiet = now - seenAt < quietMicros;
     seenAt = now;
-    if (isQuiet && now - settledAt >= workMicros) settleNow();
+    if (!isQuiet || (hasRested && now - settledAt < workMicros)) return;
+    hasRested = true;
+    settleNow();
   };
   let timer = clock.after(afterMs, () => {
     timer = clock.after(lookMs, look);
