@@ -88,11 +88,13 @@ export class TlsListeners {
       else this.#failed(listener, error);
     };
     const { endpoint } = listener;
+    const adopted = this.#sockets.take('tcp', endpoint);
     try {
-      const adopted = this.#sockets.take('tcp', endpoint);
       listener.server = new TlsServer(this.#context, this.#shared, endpoint, this.#config, settled, adopted);
       if (adopted === undefined) this.#sockets.keep('tcp', endpoint, listener.server.fd);
     } catch (error) {
+      // It was closed; nobody is to wait for the one that is kept.
+      if (adopted !== undefined) this.#sockets.drop('tcp', endpoint);
       this.#failed(listener, error);
     }
   }

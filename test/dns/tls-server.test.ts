@@ -1,17 +1,23 @@
 /** DNS over TLS for clients (RFC 7858), by Node's client and kdig; and as an upstream of another engine. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { fstatSync } from 'node:fs';
 import net from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import tls from 'node:tls';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
-import { parseAddress } from '../../src/core/address.ts';
+import { formatEndpoint, type InetEndpoint, parseAddress } from '../../src/core/address.ts';
 import { FakeClock } from '../../src/core/clock.ts';
 import { COUNT, GAUGE } from '../../src/dns/counters.ts';
+import { KeptSockets } from '../../src/dns/kept-sockets.ts';
+import { TcpShared } from '../../src/dns/tcp-server.ts';
+import { TlsListeners } from '../../src/dns/tls-listeners.ts';
+import type { ServerContext } from '../../src/dns/udp-server.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameToText } from '../../src/dns/wire/name.ts';
 import { RCODE, TYPE } from '../../src/dns/wire/types.ts';
+import { listenTcp } from '../../src/linux/tcp.ts';
 import { makeCertificate } from './certificate.ts';
 import {
   aaaa,
@@ -271,3 +277,26 @@ t.test('as an upstream, known by a certificate of its own authority (caFile)', a
   );
   t.match(bench.engine.upstreams(), [{ state: 'down', reason: /certificate/ }]);
 });
+
+t.test(
+  'a socket of the process before, and a key that is none: it is closed, and taken out of what is kept',
+  async (t) => {
+    const endpoint = { ...any, port: 0 };
+    const fd = listenTcp(endpoint, { backlog: 1, keepaliveSeconds: 0 });
+    const dropped: string[] = [];
+    const keeper = {
+      keep: () => {},
+      drop: (gone: InetEndpoint) => void dropped.push(formatEndpoint(gone)),
+    };
+    const sockets = new KeptSockets({ udp: keeper, tcp: keeper });
+    sockets.adopt('tcp', endpoint, fd);
+    const bench = await Bench.start(t, {});
+    const context = { clock: new FakeClock(), counters: bench.counters } as unknown as ServerContext;
+    const listeners = new TlsListeners(context, new TcpShared(), sockets, bench.log);
+    listeners.apply({ listen: [endpoint], certificate: 'none', key: 'none' });
+    t.match(listeners.listening, [{ bound: undefined, error: /PEM|pem|DECODER|no start line/i }]);
+    t.strictSame(dropped, [formatEndpoint(endpoint)]);
+    t.throws(() => fstatSync(fd), { code: 'EBADF' });
+    listeners.close();
+  },
+);
