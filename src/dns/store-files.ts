@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { errorMessage, V6edgeError } from '../core/errors.ts';
+import { errorCode, errorMessage, V6edgeError } from '../core/errors.ts';
 import { tryLock } from '../linux/flock.ts';
 
 /** Meta pages of an LMDB data file: page header 24, magic 4, version 4, address 8, map size 8, two trees of 48, … */
@@ -78,6 +78,8 @@ export function checkAccess(stateDir: string, path: string, only?: 'to read'): v
     try {
       accessSync(join(path, name), constants.R_OK | constants.W_OK);
     } catch (error) {
+      // A copy that nobody can write: LMDB reads it without a lock.
+      if (only !== undefined && errorCode(error) === 'EROFS') continue;
       const mend = `chown -R --reference=${stateDir} ${path}`;
       throw new StoreError('V6_STORE_OPEN', `${errorMessage(error)}: it is another user's (${mend} mends that)`, {
         cause: error,
@@ -90,7 +92,8 @@ export function checkAccess(stateDir: string, path: string, only?: 'to read'): v
 export function giveLockToOwner(path: string): void {
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = statSync(path);
-  if (existsSync(join(path, LOCK_FILE))) chownSync(join(path, LOCK_FILE), uid, gid);
+  const lock = join(path, LOCK_FILE);
+  if (existsSync(lock) && statSync(lock).uid !== uid) chownSync(lock, uid, gid);
 }
 
 /**

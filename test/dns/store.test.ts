@@ -325,6 +325,18 @@ t.test('files that are not ours to write are told of, and nobody ends', asRoot, 
   }
 });
 
+t.test('a store on a file system that is mounted read-only is read', asRoot, async (t) => {
+  const dir = newDir(t);
+  await filled(dir);
+  const script = `import { ZoneStore } from '${join(import.meta.dirname, '../../src/dns/store.ts')}';
+    const store = await ZoneStore.openReadOnly('${dir}'); console.log(store.zones().length); await store.close();`;
+  // The mount ends with the process that has it.
+  const mounted = `mount --bind ${dir} ${dir} && mount -o remount,ro,bind ${dir} && exec "$@"`;
+  const node = [process.execPath, '--input-type=module', '--eval', script];
+  const result = await exec(['unshare', '--mount', 'sh', '-c', mounted, 'sh', ...node], { env: { NODE_OPTIONS: '' } });
+  t.match(result, { code: 0, stdout: '1\n' });
+});
+
 t.test('what root makes to read a store is its owner’s', asRoot, async (t) => {
   const dir = newDir(t);
   await filled(dir);
