@@ -31,9 +31,9 @@ const namespace = `v6edge-memory-${process.pid}`;
 const link = 'edge0';
 /**
  * From ready until memory is read: checks, first advertisements and the collector have run by then, and V8 has given back the heap
- * of the thread that read the configuration, which it keeps for 8 s.
+ * of the thread that read the configuration, which it keeps for 8 s (edge/settle.ts).
  */
-const settleMs = 12_000;
+const settleMs = 15_000;
 /** From load until a quiet minute is over and what it left is given back: two looks of a minute, and a bit. */
 const settleAgainMs = 130_000;
 const loadSeconds = 5;

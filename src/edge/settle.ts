@@ -15,6 +15,7 @@ import { releaseProgramPages } from '../linux/program-pages.ts';
 const settleAfterMs = 2_000;
 /** The control thread comes behind the data threads: their collectors use the program too. */
 const behindMs = 1_000;
+const trimAgainMs = 8_500;
 const lookMs = 60_000;
 /** CPU time between two looks, microseconds: a minute with less is quiet (1 % of a core). */
 const quietMicros = 600_000;
@@ -45,6 +46,8 @@ export const processSettling: Settling = {
   settle() {
     settle();
     releaseProgramPages();
+    // What V8's own threads free for us comes behind, and the heap of a thread that has ended stays for 8 s.
+    setTimeout(trimAllocator, trimAgainMs).unref();
   },
 };
 

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { mock } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { FakeClock } from '../../src/core/clock.ts';
 import { processSettling, settle, settleInTime, threadSettling } from '../../src/edge/settle.ts';
+import { libcCall } from '../../src/linux/libc.ts';
 
 /** Something that only a collection takes away: it has outlived the young generation. */
 function garbage(): WeakRef<object> {
@@ -73,6 +75,31 @@ t.test('the process gives its program back and goes on', async (t) => {
   processSettling.settle();
   t.equal(left.deref(), undefined);
   t.match(readFileSync('/proc/self/smaps', 'latin1'), /^VmFlags:/m);
+});
+
+t.test('what comes free behind it goes back, too', (t) => {
+  const malloc = libcCall<(size: number) => number>('uintptr_t malloc(size_t size)');
+  const free = libcCall<(address: number) => number>('void free(uintptr_t address)');
+  const fill = libcCall<(address: number, byte: number, size: number) => number>(
+    'uintptr_t memset(uintptr_t address, int byte, size_t size)',
+  );
+  const blocks = Array.from({ length: 16_000 }, () => {
+    const block = malloc(4000);
+    fill(block, 1, 4000);
+    return block;
+  });
+  // It holds the end of the heap, which malloc gives back by itself otherwise.
+  const last = blocks.pop()!;
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  processSettling.settle();
+  for (const block of blocks) free(block);
+  const before = process.memoryUsage().rss;
+  mock.timers.tick(8_500);
+  const given = before - process.memoryUsage().rss;
+  free(last);
+  t.ok(given > 40_000_000, `${given} octets of 64,000,000`);
+  t.end();
 });
 
 t.test('the collector is in nobody else’s hands afterwards', (t) => {
