@@ -21,6 +21,8 @@ export class RaControl {
   readonly #context: RaContext;
   readonly #memory: RaMemory;
   readonly #interfaces = new Map<string, RaInterface>();
+  /** The same, for packets. */
+  #listening: readonly RaInterface[] = [];
   /** Interfaces whose configuration went away and that say so still. */
   readonly #ceasing = new Set<RaInterface>();
   #dns: DnsState = { dnsServes: true, nat64: [] };
@@ -73,6 +75,7 @@ export class RaControl {
       added.dns = this.#dns;
       added.look();
     }
+    this.#listening = [...this.#interfaces.values()];
   }
 
   /** Whether DNS here can serve: `rdnss.whileHealthy` follows it. */
@@ -113,6 +116,7 @@ export class RaControl {
     }
     for (const one of [...all, ...this.#ceasing]) one.stop();
     this.#interfaces.clear();
+    this.#listening = [];
     this.#ceasing.clear();
     this.#memory.close();
     this.#socket?.close();
@@ -150,7 +154,8 @@ export class RaControl {
   }
 
   #interfaceOf(ifindex: number): RaInterface | undefined {
-    for (const one of this.#interfaces.values()) if (one.ifindex === ifindex) return one;
+    const all = this.#listening;
+    for (let i = 0; i < all.length; i++) if (all[i]!.ifindex === ifindex) return all[i];
     return undefined;
   }
 }

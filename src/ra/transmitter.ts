@@ -30,8 +30,9 @@ export class Transmitter {
 
   /** Sends the packets of one advertisement; stops at one that the kernel does not take, and returns whether it took all. */
   send(packets: readonly Uint8Array[], to: Address, { ifindex, source }: Outlet): boolean {
-    for (const packet of packets) {
-      const result = this.#socket.send(packet, to, ifindex, source);
+    // By number, as in `RaControl`: the first scrape of metrics has V8 give up code that was compiled with an iterator.
+    for (let i = 0; i < packets.length; i++) {
+      const result = this.#socket.send(packets[i]!, to, ifindex, source);
       if (result < 0) {
         this.#failed(-result);
         return false;
