@@ -15,7 +15,8 @@ import { releaseProgramPages } from '../linux/program-pages.ts';
 const settleAfterMs = 2_000;
 /** The control thread comes behind the data threads: their collectors use the program too. */
 const behindMs = 1_000;
-const trimAgainMs = 8_500;
+/** From a settling of the process until what comes behind it is given back. */
+const behindSettlingMs = 8_500;
 const lookMs = 60_000;
 /** CPU time between two looks, microseconds: a minute with less is quiet (1 % of a core). */
 const quietMicros = 600_000;
@@ -46,8 +47,7 @@ export const processSettling: Settling = {
   settle() {
     settle();
     releaseProgramPages();
-    // What V8's own threads free for us comes behind, and the heap of a thread that has ended stays for 8 s.
-    setTimeout(trimAllocator, trimAgainMs).unref();
+    setTimeout(settleBehind, behindSettlingMs).unref();
   },
 };
 
@@ -89,6 +89,15 @@ export function settle(): void {
   collect?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
   setFlagsFromString('--no-stress-flush-code');
   trimAllocator();
+}
+
+/**
+ * What V8's own threads free for us comes behind, the heap of a thread that has ended stays for 8 s, and what is done every
+ * second is compiled anew, by compilers that are 13 MB of program.
+ */
+function settleBehind(): void {
+  trimAllocator();
+  releaseProgramPages();
 }
 
 function sum({ user, system }: { user: number; system: number }): number {
