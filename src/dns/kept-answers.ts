@@ -1,6 +1,7 @@
 /** What the cache says, and is told, beside the queries it answers by itself: of questions that stand alone, and of flights that ended. */
 import type { Logger } from '../core/logger.ts';
 import { FRESH, STALE, type WireCache } from './cache.ts';
+import { EDE } from './extended-error.ts';
 import type { ForwardAnswer } from './forwarder/answer.ts';
 import type { QueryView } from './query-view.ts';
 import { failureMessage } from './reply.ts';
@@ -19,6 +20,19 @@ const QUESTION_BYTES = 260;
 export interface KeptContext {
   readonly log: Logger;
   cache: WireCache;
+}
+
+/** What is kept, without id and client's flags. */
+export interface KeptCopy {
+  readonly message: Uint8Array;
+  readonly stale: boolean;
+  /** What is to be said of it (RFC 8914 §4). */
+  readonly error: number;
+}
+
+/** What is to be said of the stale answer found last (RFC 8914 §4.4, §4.20). */
+export function staleError({ bytes, messageOffset }: WireCache): number {
+  return (bytes[messageOffset + 3]! & 15) === RCODE.NXDOMAIN ? EDE.STALE_NXDOMAIN : EDE.STALE_ANSWER;
 }
 
 export class KeptAnswers {
@@ -40,6 +54,17 @@ export class KeptAnswers {
     this.#questionBytes.set(question);
     const hash = cache.hash(this.#questionWords, 0, question.length);
     return cache.lookup(this.#questionBytes, this.#questionWords, 0, question.length, hash, key, now);
+  }
+
+  /** A copy of what is kept for a question that stands alone, fresh or stale; undefined: nothing is. */
+  copy(question: Uint8Array, key: number, now: number): KeptCopy | undefined {
+    const { cache } = this.#context;
+    const found = this.lookup(question, key, now);
+    if (found !== FRESH && found !== STALE) return undefined;
+    const whole = new Uint8Array(cache.messageLength + 3);
+    const words = new Uint32Array(whole.buffer, 0, whole.length >> 2);
+    const error = found === STALE ? staleError(cache) : cache.isFailure ? EDE.CACHED_ERROR : EDE.NONE;
+    return { message: whole.subarray(0, cache.copyTo(whole, words, 0, now)), stale: found === STALE, error };
   }
 
   /** Whether the name is known not to exist, having been asked for with another type (RFC 2308 §5): addresses mostly. */

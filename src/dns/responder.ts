@@ -13,7 +13,7 @@ import type { ForwardAnswer } from './forwarder/answer.ts';
 import { LOOPED, OVERLOADED, QUEUED, UNAVAILABLE } from './forwarder/context.ts';
 import { LoopNotice } from './forwarder/loop.ts';
 import { Handoffs } from './handoffs.ts';
-import { KeptAnswers } from './kept-answers.ts';
+import { KeptAnswers, type KeptCopy, staleError } from './kept-answers.ts';
 import { type Origin, Outstanding } from './origin.ts';
 import { Pending } from './pending.ts';
 import type { AnswerSource } from './query-log.ts';
@@ -31,6 +31,9 @@ const ERRORS = 0x5eed;
 /** How long a client waits for better than a stale answer. */
 const PATIENCE_MS = 1800;
 const MAX_MESSAGE = 65535;
+
+/** What a chain of aliases goes on with. */
+type ChainRest = Omit<KeptCopy, 'message'> & { readonly message: Uint8Array | undefined };
 
 export class Responder {
   readonly #context: ResponderContext;
@@ -139,19 +142,12 @@ export class Responder {
     if (pending.cookie !== undefined) view.serverCookie.set(pending.cookie);
     const limit = pending.transport === 'udp' ? view.udpLimit : MAX_MESSAGE;
     let length: number;
-    if (pending.facts.zoneReply !== undefined) {
-      counters.add(COUNT.ZONE);
+    const { zoneReply } = pending.facts;
+    if (zoneReply !== undefined) {
+      const found = answer === undefined ? undefined : { message: answer.message, stale: false, error: EDE.NONE };
+      const rest = found ?? this.#kept.copy(zoneReply.continuation!, view.key, this.#now);
       this.#source = 'zone';
-      if (answer === undefined) view.extendedError = error;
-      length = writeAnswer(
-        counters,
-        view,
-        pending.facts.zoneReply.continued(answer?.message, this.#writer),
-        limit,
-        out,
-        0,
-      );
-      counters.add(zoneCounter(pending.facts.zoneReply.slot, out[3]! & 15));
+      length = this.#continued(view, zoneReply, rest ?? { message: undefined, stale: false, error }, limit, out, 0);
     } else if (answer !== undefined) {
       counters.add(COUNT.FORWARDED);
       this.#source = 'forwarded';
@@ -294,19 +290,13 @@ export class Responder {
     const question = reply?.continuation ?? view.copyQuestion();
     const ingress = reply === undefined ? undefined : this.#context.hairpin.answer(question);
     if (reply !== undefined && ingress !== undefined) {
-      counters.add(COUNT.ZONE);
-      counters.add(zoneCounter(reply.slot, RCODE.NOERROR));
-      return writeAnswer(counters, view, reply.continued(ingress, this.#writer), limit, out, at);
+      return this.#continued(view, reply, { message: ingress, stale: false, error: EDE.NONE }, limit, out, at);
     }
-    if (reply !== undefined && this.#kept.lookup(question, view.key, now) === FRESH) {
-      const rest = new Uint8Array(cache.messageLength + 3);
-      const aligned = rest.subarray(0, cache.copyTo(rest, new Uint32Array(rest.buffer, 0, rest.length >> 2), 0, now));
-      counters.add(COUNT.ZONE);
-      if (cache.isFailure) view.extendedError = EDE.CACHED_ERROR;
-      const written = writeAnswer(counters, view, reply.continued(aligned, this.#writer), limit, out, at);
-      counters.add(zoneCounter(reply.slot, out[at + 3]! & 15));
-      return written;
+    const rest = reply === undefined ? undefined : this.#kept.copy(question, view.key, now);
+    if (reply !== undefined && rest !== undefined && (!rest.stale || cache.failedLately(now))) {
+      return this.#continued(view, reply, rest, limit, out, at);
     }
+    const hasStale = reply === undefined ? stale : rest !== undefined;
     const client = queryLog.enabled ? origin.client() : undefined;
     const facts = { since: this.#context.clock.now(), zoneReply: reply, client };
     const pending = new Pending(view, origin, facts, (...outcome) => this.#finish(...outcome));
@@ -315,7 +305,7 @@ export class Responder {
     const outcome = looped ? LOOPED : forwarder!.resolve(question, view.key, filter.client, pending);
     if (outcome === QUEUED) {
       this.#outstanding.add();
-      if (stale && reply === undefined) {
+      if (hasStale) {
         pending.patience = this.#context.clock.after(PATIENCE_MS, () => this.#finish(pending, undefined, EDE.OTHER));
       }
       return 0;
@@ -323,10 +313,21 @@ export class Responder {
     pending.sink.done();
     if (outcome === OVERLOADED) counters.add(COUNT.OVERLOAD);
     if (outcome === LOOPED) this.#loops.note(question, origin.client());
+    if (reply !== undefined && rest !== undefined) return this.#continued(view, reply, rest, limit, out, at);
     if (stale && reply === undefined) return this.#stale(view, limit, out, words, at, now);
     this.#source = 'none';
     view.extendedError = outcome === UNAVAILABLE ? EDE.NO_REACHABLE_AUTHORITY : EDE.OTHER;
     return writeRcode(view, RCODE.SERVFAIL, FLAG.RA, out, at);
+  }
+
+  /** A chain of aliases of ours with what was found where it leads to; undefined is SERVFAIL. */
+  #continued(view: QueryView, reply: ZoneReply, rest: ChainRest, limit: number, out: Buffer, at: number): number {
+    const { counters } = this.#context;
+    counters.add(rest.stale ? COUNT.STALE : COUNT.ZONE);
+    view.extendedError = rest.error;
+    const written = writeAnswer(counters, view, reply.continued(rest.message, this.#writer), limit, out, at);
+    counters.add(zoneCounter(reply.slot, out[at + 3]! & 15));
+    return written;
   }
 
   #absent(view: QueryView, limit: number, out: Buffer, words: Uint32Array, at: number, now: number): number {
@@ -368,8 +369,7 @@ export class Responder {
     const { cache, counters } = this.#context;
     counters.add(COUNT.STALE);
     this.#source = 'stale';
-    const negative = (cache.bytes[cache.messageOffset + 3]! & 15) === RCODE.NXDOMAIN;
-    view.extendedError = negative ? EDE.STALE_NXDOMAIN : EDE.STALE_ANSWER;
+    view.extendedError = staleError(cache);
     if (cache.messageLength > roomFor(view, limit)) {
       return writeTruncated(counters, view, cache.bytes, cache.messageOffset, out, at);
     }

@@ -3,7 +3,7 @@ import t from 'tap';
 import { parseAddress, parseCidr } from '../../src/core/address.ts';
 import { FakeClock } from '../../src/core/clock.ts';
 import type { DnsSettings } from '../../src/dns/snapshot.ts';
-import type { Message } from '../../src/dns/wire/message.ts';
+import { type Message, parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { UdpSocket } from '../../src/linux/udp.ts';
@@ -236,6 +236,47 @@ t.test('an alias of ours keeps its name while what it leads to is asked for', as
     answers.map(({ name }) => nameToText(name)),
     ['app.own.test', 'www.example.org'],
   );
+});
+
+t.test('an alias of ours leads to a stale answer when there is no other (RFC 8767)', async (t) => {
+  const clock = new FakeClock();
+  const upstream = await FakeUpstream.start(t, (seen) =>
+    askedName(seen.message).toLowerCase().startsWith('none')
+      ? reply(seen.message, { rcode: RCODE.NXDOMAIN, authority: [soa('example.org', 10, 10)] })
+      : good(seen),
+  );
+  const options = { clock, upstreams: [upstream.config], forward: { timeoutMs: 10_000 } };
+  const bench = await Bench.start(t, { ...options, cache: { serveStaleSeconds: 3600 } });
+  const own = zone('own.test', []);
+  const aliases = ['www', 'none', 'new'].map((to) => ({
+    owner: nameFromText(`${to}.own.test`),
+    rrset: { type: TYPE.CNAME, ttl: 60, rdata: [nameFromText(`${to}.example.org`)] },
+  }));
+  bench.engine.setZone({ ...own, rrsets: [...own.rrsets, ...aliases] });
+  await bench.ask('www.own.test');
+  await bench.ask('none.own.test');
+  clock.advance(301_000);
+  upstream.behaviour = () => undefined;
+  const asked = bench.exchange(query('www.own.test', { edns }));
+  while (upstream.seen.length < 3) await nextTurn();
+  clock.advance(1800);
+  t.equal(errorOf(parseMessage(await asked)), 3, 'after 1.8 s of silence');
+  await upstream.stop();
+  const stale = await bench.ask('www.own.test', { edns });
+  t.match(stale, {
+    rcode: RCODE.NOERROR,
+    answers: [
+      { type: TYPE.CNAME, ttl: 60 },
+      { type: TYPE.AAAA, ttl: 30 },
+    ],
+  });
+  t.equal(errorOf(stale), 3, 'Stale Answer');
+  const absent = await bench.ask('none.own.test', { edns });
+  t.match(absent, { rcode: RCODE.NXDOMAIN, answers: [{ type: TYPE.CNAME }] });
+  t.equal(errorOf(absent), 19, 'Stale NXDOMAIN');
+  t.match(await bench.ask('new.own.test', { edns }), { rcode: RCODE.SERVFAIL, answers: [] }, 'never known');
+  t.match(bench.engine.upstreams(), [{ state: 'down' }]);
+  t.match(await bench.ask('www.own.test'), { rcode: RCODE.NOERROR }, 'and while all are known to be down');
 });
 
 t.test('extended errors (RFC 8914) say why', async (t) => {
