@@ -24,6 +24,14 @@ export class SystemError extends V6edgeError {
   }
 }
 
+/** What a call lacks of this process or machine (room in a queue, descriptors, memory): nothing that speaks of the other side. */
+const shortages: ReadonlySet<string> = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
+
+/** Whether an error's code is one of a shortage of our own. */
+export function isShortage(code: string | undefined): boolean {
+  return code !== undefined && shortages.has(code);
+}
+
 /**
  * Passes a result of a libc wrapper through, or throws it: wrappers return the negative errno on failure.
  * @throws {SystemError}

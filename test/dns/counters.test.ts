@@ -49,6 +49,7 @@ const meant: Record<keyof typeof COUNT, string> = {
   UPSTREAM_STRAY: 'upstream event=stray',
   UPSTREAM_GIVEN_UP: 'upstream event=given_up',
   UPSTREAM_LOOPED: 'upstream event=looped',
+  UPSTREAM_UNSENT: 'upstream event=unsent',
   TCP_ACCEPTED: 'tcp_accepted',
   TCP_REJECTED: 'tcp_rejected',
   TCP_TIMEOUT: 'tcp_timeouts',

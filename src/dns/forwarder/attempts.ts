@@ -34,7 +34,7 @@ export class Attempts {
     return [...this.#flightOf.keys()].filter((attempt) => attempt.upstream === upstream);
   }
 
-  /** Asks an upstream what the flight asks; undefined when the query could not leave. */
+  /** Asks an upstream what the flight asks; undefined when there is no way there; it may also be left unsent. */
   send(
     flight: Flight,
     upstream: Upstream,
@@ -50,13 +50,18 @@ export class Attempts {
     const cookie = edns && !encrypted && without === undefined ? channel.cookie.option(now) : undefined;
     const question = stream || !upstream.mixesCase ? flight.asked : mixCase(flight.asked, random);
     const sent = { upstream, question, sentAt: now, stream, edns, cookie, again, without };
-    const attempt: Attempt = { ...sent, id: 0, socket: undefined };
+    const attempt: Attempt = { ...sent, unsent: false, id: 0, socket: undefined };
     const query = encodeQuery(question, flight.key, edns ? { cookie, padded: encrypted } : undefined);
-    if (!(stream ? channel.stream : channel.udp).send(attempt, query)) return undefined;
+    const departure = (stream ? channel.stream : channel.udp).send(attempt, query);
+    if (departure === 'unreachable') return undefined;
+    flight.attempts.push(attempt);
+    if (departure === 'short') {
+      attempt.unsent = true;
+      return attempt;
+    }
     upstream.sent++;
     counters.add(COUNT.UPSTREAM_SENT);
     this.note(upstream, UPSTREAM.SENT);
-    flight.attempts.push(attempt);
     this.#flightOf.set(attempt, flight);
     return attempt;
   }

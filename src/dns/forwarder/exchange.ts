@@ -1,4 +1,5 @@
 /** What the forwarder and its transports tell one another. */
+import { isShortage } from '../../linux/errors.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What a query can do without: the cookie, or EDNS altogether. */
@@ -20,21 +21,29 @@ export interface Attempt {
   readonly again: boolean;
   /** What was left out this time, as the upstream may not have understood it. */
   readonly without: Unneeded | undefined;
+  /** Whether it never left, as we had not what that takes: nobody is to blame. */
+  unsent: boolean;
   id: number;
   /** What it left by. */
   socket: { forget(attempt: Attempt): void } | undefined;
 }
 
-/** Why an attempt ended without a reply: nobody listens there, the connection broke, or what came is no DNS message. */
-export type Failure = 'refused' | 'closed' | 'answer';
+/**
+ * Why an attempt ended without a reply: nobody listens there, the connection broke, what came is no DNS message, or we are short
+ * of something ourselves.
+ */
+export type Failure = 'refused' | 'closed' | 'answer' | 'short';
+
+/** What became of sending: it left, there is no way there, or we are short of what it takes (descriptors, memory, room). */
+export type Departure = 'left' | 'unreachable' | 'short';
 
 /** A connection that said nothing for so long while a query waited may lead nowhere, which TCP only finds in minutes. */
 export const SILENT_MS = 1_500;
 
 /** A way to one upstream. */
 export interface Exchange {
-  /** Sends `query`, writing the attempt's id into it. False when it could not leave. */
-  send(attempt: Attempt, query: Uint8Array): boolean;
+  /** Sends `query`, writing the attempt's id into it. */
+  send(attempt: Attempt, query: Uint8Array): Departure;
   close(): void;
 }
 
@@ -46,6 +55,12 @@ export interface AttemptHandler {
   failed(attempt: Attempt, failure: Failure, detail?: string): void;
   /** A datagram that answers nothing we asked: late, or forged. */
   unmatched(upstream: Upstream): void;
+}
+
+/** Why what waited on a connection has no reply, by the error that ended it; undefined: the other side closed it. */
+export function brokenBy(cause: NodeJS.ErrnoException | undefined): Failure {
+  if (cause?.code === 'ECONNREFUSED') return 'refused';
+  return isShortage(cause?.code) ? 'short' : 'closed';
 }
 
 /** Whether a reply is the one to this attempt: a response, and to the same question (RFC 5452 §9.1). Its id was compared. */

@@ -39,6 +39,8 @@ const MAX_ATTEMPTS = 8;
 /** How much of the time a question has its first half gets, where it has two (RFC 6147 §5.1.3). */
 const FIRST_HALF = 0.6;
 const MIN_TRY_MS = 50;
+/** How long a query waits that we could not send for want of something; twice as long each time: as long as `timeout` in all. */
+const FIRST_HOLD_MS = 20;
 const PLAIN_MS = 15 * 60_000;
 /** Longest datagram taken from an upstream: more than we ask for, as some ignore that. */
 const MAX_REPLY = 4096;
@@ -198,6 +200,10 @@ export class Forwarder implements AttemptHandler {
     const flight = this.#attempts.flightOf(attempt);
     if (flight === undefined) return;
     this.#attempts.drop(attempt);
+    if (failure === 'short') {
+      this.#hold(flight, attempt);
+      return;
+    }
     this.#context.counters.add(COUNT.UPSTREAM_REFUSED);
     const certain = failure === 'refused';
     const { upstream } = attempt;
@@ -256,10 +262,24 @@ export class Forwarder implements AttemptHandler {
     const tries = triesOf(flight, upstream);
     const attempt = this.#attempts.send(flight, upstream, stream, form);
     if (attempt === undefined) return false;
+    if (attempt.unsent) {
+      this.#hold(flight, attempt);
+      return true;
+    }
     // A connection takes round trips of its own to set up.
     const wait = upstream.waitMs(tries, this.#context.random.fraction()) * (stream ? 3 : 1);
     this.#arm(flight, Math.min(wait, Math.max(0, flight.deadline - attempt.sentAt)), attempt);
     return true;
+  }
+
+  /** We are short of what sending takes, which is no upstream's fault: the flight goes on a little later. */
+  #hold(flight: Flight, attempt: Attempt): void {
+    const { clock, counters } = this.#context;
+    attempt.unsent = true;
+    counters.add(COUNT.UPSTREAM_UNSENT);
+    flight.error = EDE.OTHER;
+    const wait = FIRST_HOLD_MS * 2 ** (flight.attempts.length - 1);
+    this.#arm(flight, Math.min(wait, Math.max(0, flight.deadline - clock.now())), attempt);
   }
 
   #arm(flight: Flight, waitMs: number, attempt: Attempt): void {
@@ -270,9 +290,11 @@ export class Forwarder implements AttemptHandler {
   #timedOut(flight: Flight, attempt: Attempt): void {
     const { clock, counters } = this.#context;
     const { upstream } = attempt;
-    counters.add(COUNT.UPSTREAM_TIMEOUT);
-    this.#attempts.note(upstream, UPSTREAM.TIMEOUT);
-    if (upstream.timedOut()) this.#wentDown(upstream, 'no answers');
+    if (!attempt.unsent) {
+      counters.add(COUNT.UPSTREAM_TIMEOUT);
+      this.#attempts.note(upstream, UPSTREAM.TIMEOUT);
+      if (upstream.timedOut()) this.#wentDown(upstream, 'no answers');
+    }
     if (flight.probes !== undefined) {
       this.#end(flight);
       return;
@@ -342,14 +364,7 @@ export class Forwarder implements AttemptHandler {
     this.#end(flight);
     if (answer === undefined) this.#context.counters.add(COUNT.UPSTREAM_FAILED);
     if (!flight.raw) this.#context.settled(flight.question, flight.key, answer, flight.error);
-    this.#tell(flight, answer);
-  }
-
-  #tell(flight: Flight, answer: ForwardAnswer | undefined): void {
-    for (const { client, waiter } of flight.waiters) {
-      this.#waiters.remove(client);
-      waiter.forwarded(answer, flight.error);
-    }
+    this.#waiters.tell(flight, answer);
   }
 
   /** Gives the oldest flight up, if it had its chance; nothing is remembered of it. */
@@ -360,7 +375,7 @@ export class Forwarder implements AttemptHandler {
     this.#context.counters.add(COUNT.UPSTREAM_GIVEN_UP);
     oldest.error = EDE.OTHER;
     // Not now: another answer is being written where these would be.
-    queueMicrotask(() => this.#tell(oldest, undefined));
+    queueMicrotask(() => this.#waiters.tell(oldest, undefined));
     return true;
   }
 

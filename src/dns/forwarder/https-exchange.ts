@@ -6,7 +6,7 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { type DohSession, openSession, type Posted, post } from './doh.ts';
-import { type Attempt, type AttemptHandler, type Exchange, SILENT_MS } from './exchange.ts';
+import { type Attempt, type AttemptHandler, brokenBy, type Departure, type Exchange, SILENT_MS } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const IDLE_MS = 10_000;
@@ -36,16 +36,16 @@ export class HttpsExchange implements Exchange {
     this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
   }
 
-  send(attempt: Attempt, query: Uint8Array): boolean {
+  send(attempt: Attempt, query: Uint8Array): Departure {
     let pending = 0;
     for (const connection of this.#connections) pending += connection.pending;
-    if (pending >= MAX_PENDING) return false;
+    if (pending >= MAX_PENDING) return 'short';
     if (this.#current === undefined || !this.#current.usable) {
       this.#current?.retire();
       this.#current = this.#open();
     }
     this.#current.send(attempt, query);
-    return true;
+    return 'left';
   }
 
   close(): void {
@@ -168,7 +168,7 @@ class Connection {
   #broke(): void {
     const cause = this.#cause;
     if (this.#open) this.close();
-    const failure = cause?.code === 'ECONNREFUSED' ? 'refused' : 'closed';
+    const failure = brokenBy(cause);
     // What TLS says against a certificate is worth telling.
     const detail = cause === undefined || failure === 'refused' ? undefined : cause.message;
     for (const attempt of [...this.#waiting.keys()]) this.#context.handler.failed(attempt, failure, detail);

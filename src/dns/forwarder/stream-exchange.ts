@@ -8,7 +8,15 @@ import { formatAddress } from '../../core/address.ts';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { assert } from '../../core/errors.ts';
 import type { Random } from '../../core/random.ts';
-import { type Attempt, type AttemptHandler, type Exchange, matchesQuestion, SILENT_MS } from './exchange.ts';
+import {
+  type Attempt,
+  type AttemptHandler,
+  brokenBy,
+  type Departure,
+  type Exchange,
+  matchesQuestion,
+  SILENT_MS,
+} from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const IDLE_MS = 10_000;
@@ -41,10 +49,12 @@ export class StreamExchange implements Exchange {
     this.#secureContext = createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
   }
 
-  /** Sends `query`, writing the attempt's id into it. False when too many wait already. */
-  send(attempt: Attempt, query: Uint8Array): boolean {
+  /** Sends `query`, writing the attempt's id into it; `short` when too many wait already. */
+  send(attempt: Attempt, query: Uint8Array): Departure {
     const connection = this.#choose();
-    return connection?.send(attempt, query) ?? false;
+    if (connection === undefined) return 'short';
+    connection.send(attempt, query);
+    return 'left';
   }
 
   close(): void {
@@ -127,7 +137,7 @@ class Connection {
     return this.#waiting.size;
   }
 
-  send(attempt: Attempt, query: Uint8Array): boolean {
+  send(attempt: Attempt, query: Uint8Array): void {
     const { random } = this.#context;
     let id = random.below(65536);
     while (this.#waiting.has(id)) id = random.below(65536);
@@ -142,7 +152,6 @@ class Connection {
     this.#socket.write(frame);
     this.#idle?.cancel();
     this.#idle = undefined;
-    return true;
   }
 
   forget(attempt: Attempt): void {
@@ -169,7 +178,7 @@ class Connection {
   #broke(cause: NodeJS.ErrnoException | undefined): void {
     if (!this.#open) return;
     this.close();
-    const failure = cause?.code === 'ECONNREFUSED' ? 'refused' : 'closed';
+    const failure = brokenBy(cause);
     // The other side may close what was idle at any time; what TLS says against a certificate is worth telling.
     const detail = cause === undefined || failure === 'refused' ? undefined : cause.message;
     for (const attempt of [...this.#waiting.values()]) this.#context.handler.failed(attempt, failure, detail);

@@ -3,12 +3,14 @@
  * pool, with an id drawn at random; the kernel drew each socket's port at random, hears the upstream alone, and a socket is
  * replaced after a while, or at once when it gets replies that match nothing.
  */
+import { errorCode } from '../../core/errors.ts';
 import type { Random } from '../../core/random.ts';
 import { EAGAIN, EINTR } from '../../linux/constants.ts';
+import { errnoName, isShortage } from '../../linux/errors.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../../linux/reactor.ts';
 import { UdpSocket } from '../../linux/udp.ts';
 import type { UdpBatch } from '../../linux/udp-batch.ts';
-import { type Attempt, type AttemptHandler, matchesQuestion, repeatsCase } from './exchange.ts';
+import { type Attempt, type AttemptHandler, type Departure, matchesQuestion, repeatsCase } from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const POOL_SOCKETS = 8;
@@ -36,10 +38,10 @@ export class UdpExchange {
     this.#upstream = upstream;
   }
 
-  /** Sends `query`, writing the attempt's id into it. False when it could not leave. */
-  send(attempt: Attempt, query: Uint8Array): boolean {
+  /** Sends `query`, writing the attempt's id into it. */
+  send(attempt: Attempt, query: Uint8Array): Departure {
     const socket = this.#draw();
-    return socket?.send(attempt, query) ?? false;
+    return typeof socket === 'string' ? socket : socket.send(attempt, query);
   }
 
   close(): void {
@@ -48,7 +50,7 @@ export class UdpExchange {
     this.#retired.clear();
   }
 
-  #draw(): SourceSocket | undefined {
+  #draw(): SourceSocket | Departure {
     const { random } = this.#context;
     const at = random.below(POOL_SOCKETS);
     const drawn = this.#pool[at];
@@ -57,9 +59,10 @@ export class UdpExchange {
     let socket: UdpSocket;
     try {
       socket = UdpSocket.connect(address, port);
-    } catch {
+    } catch (error) {
       // No route, no interface of that zone, no descriptor left: what is open serves if it can.
-      return this.#pool.find((other) => other.usable);
+      const open = this.#pool.find((other) => other.usable);
+      return open ?? (isShortage(errorCode(error)) ? 'short' : 'unreachable');
     }
     const fresh = new SourceSocket(this.#context, this.#upstream, socket, (idle) => this.#retired.delete(idle));
     if (drawn !== undefined) {
@@ -101,18 +104,20 @@ class SourceSocket implements EventHandler {
     return this.#uses < SOCKET_USES && this.#unmatched < MAX_UNMATCHED && this.#pending.size < MAX_ON_SOCKET;
   }
 
-  send(attempt: Attempt, query: Uint8Array): boolean {
+  send(attempt: Attempt, query: Uint8Array): Departure {
     let id = this.#context.random.below(65536);
     while (this.#pending.has(id)) id = this.#context.random.below(65536);
     query[0] = id >> 8;
     query[1] = id;
     this.#uses++;
     // A send may also report that an earlier datagram was refused; this one is tried once more then.
-    if (this.#socket.send(query) < 0 && this.#socket.send(query) < 0) return false;
+    let sent = this.#socket.send(query);
+    if (sent < 0) sent = this.#socket.send(query);
+    if (sent < 0) return isShortage(errnoName(-sent)) ? 'short' : 'unreachable';
     attempt.id = id;
     attempt.socket = this;
     this.#pending.set(id, attempt);
-    return true;
+    return 'left';
   }
 
   forget(attempt: Attempt): void {

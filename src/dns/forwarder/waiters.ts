@@ -1,4 +1,6 @@
 /** Who waits for upstreams, counted by client: one that asks for much cannot take the place of all others. */
+import type { ForwardAnswer } from './answer.ts';
+import type { Flight } from './flight.ts';
 
 /** Waiters altogether, and of one client. */
 const MAX_WAITERS = 16384;
@@ -18,7 +20,15 @@ export class Waiters {
     this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1);
   }
 
-  remove(client: number): void {
+  /** Tells all who wait for a flight what became of it. */
+  tell({ waiters, error }: Flight, answer: ForwardAnswer | undefined): void {
+    for (const { client, waiter } of waiters) {
+      this.#remove(client);
+      waiter.forwarded(answer, error);
+    }
+  }
+
+  #remove(client: number): void {
     this.#all--;
     const left = this.#perClient.get(client)! - 1;
     if (left === 0) this.#perClient.delete(client);

@@ -4,7 +4,9 @@
  */
 import dgram from 'node:dgram';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import net from 'node:net';
+import { constants } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Test } from 'tap';
 import t from 'tap';
@@ -15,6 +17,8 @@ import { COUNT } from '../../../src/dns/counters.ts';
 import { type Message, parseMessage } from '../../../src/dns/wire/message.ts';
 import { nameFromText, ROOT } from '../../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
+import { fileLimit, setFileLimit } from '../../../src/linux/limits.ts';
+import { UdpSocket } from '../../../src/linux/udp.ts';
 import { aaaa, askedName, Bench, FakeUpstream, reply, type Seen, settings } from '../peers.ts';
 
 /** What `forward.timeout` is unless set; a client waits three seconds and more. */
@@ -234,6 +238,70 @@ for (const { name, upstream, rcode, ms = 0 } of faults) {
     t.equal(answer!.rcode, rcode);
     if (rcode === RCODE.SERVFAIL) t.ok([0, 22, 23].includes(errorOf(answer!)!), `with a reason: ${errorOf(answer!)}`);
     else t.match(answer!.answers, [{ type: TYPE.AAAA }]);
+  });
+}
+
+/** Takes something that sending needs from this process; gives it back. */
+const shortages: Readonly<Record<string, { transport: UpstreamConfig['transport']; take: () => () => void }>> = {
+  'descriptors, UDP': { transport: 'udp', take: takeDescriptors },
+  'descriptors, TCP': { transport: 'tcp', take: takeDescriptors },
+  'room in the queue of a socket': { transport: 'udp', take: takeRoom },
+};
+
+function takeDescriptors(): () => void {
+  const limit = fileLimit();
+  // The lowest number that is free: the limit counts numbers.
+  const free = openSync('/dev/null', 'r');
+  closeSync(free);
+  setFileLimit({ ...limit, soft: free });
+  return () => setFileLimit(limit);
+}
+
+/** Nothing on loopback holds a datagram back. */
+function takeRoom(): () => void {
+  const { send } = UdpSocket.prototype;
+  UdpSocket.prototype.send = () => -constants.errno.EAGAIN;
+  return () => {
+    UdpSocket.prototype.send = send;
+  };
+}
+
+for (const [what, { transport, take }] of Object.entries(shortages)) {
+  t.test(`short of ${what}: no upstream is blamed, and asked as soon as there is some`, async (t) => {
+    const clock = new FakeClock();
+    const upstream = await FakeUpstream.start(t, good);
+    const upstreams = [{ ...upstream.config, transport }];
+    const bench = await Bench.start(t, { clock, upstreams, forward: { timeoutMs: TIMEOUT_MS } });
+    let answer: Message | undefined;
+    const asked = async (name: string) => {
+      answer = undefined;
+      answer = await bench.ask(name, { edns: { udpSize: 1232 } });
+    };
+    const stepUntil = async (done: () => boolean) => {
+      while (!done()) {
+        await quiet();
+        clock.advance(10);
+      }
+    };
+    const giveBack = take();
+    t.teardown(giveBack);
+    const all = asked('all.test');
+    while (bench.counters.get(COUNT.UPSTREAM_UNSENT) === 0) await nextTurn();
+    const since = clock.now();
+    await stepUntil(() => answer !== undefined);
+    await all;
+    t.match(answer, { rcode: RCODE.SERVFAIL });
+    t.equal(errorOf(answer!), 0, 'Other: it is not the upstream');
+    t.ok(clock.now() - since <= TIMEOUT_MS + 50, `${clock.now() - since} ms`);
+    t.match(bench.engine.upstreams(), [{ state: 'unknown', failures: 0, timeouts: 0 }]);
+    const before = bench.counters.get(COUNT.UPSTREAM_UNSENT);
+    const one = asked('one.test');
+    while (bench.counters.get(COUNT.UPSTREAM_UNSENT) === before) await nextTurn();
+    giveBack();
+    await stepUntil(() => answer !== undefined);
+    await one;
+    t.match(answer, { rcode: RCODE.NOERROR, answers: [{ type: TYPE.AAAA }] });
+    t.match(bench.engine.upstreams(), [{ state: 'up', failures: 0, timeouts: 0 }]);
   });
 }
 
