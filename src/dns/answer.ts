@@ -2,7 +2,7 @@
 import { EDE, extendedErrorOptions } from './extended-error.ts';
 import type { OwnedRRset, RRset } from './snapshot.ts';
 import { concatBytes, readUint16 } from './wire/bytes.ts';
-import type { MessageWriter, ResourceRecord } from './wire/message.ts';
+import type { EdnsOption, MessageWriter, ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, MAX_NAME, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
 import { MAX_UDP_SIZE, type Query } from './wire/query.ts';
 import { targetOffset } from './wire/rdata-names.ts';
@@ -22,6 +22,8 @@ export interface AnswerOptions {
   readonly recursionAvailable: boolean;
   /** The name that the one asked for is an alias of without standing in a zone (RFC 6147 §5.3.1): that one is looked up. */
   readonly alias?: Name | undefined;
+  /** Options of the reply's OPT record, if it has one. */
+  readonly edns?: readonly EdnsOption[];
 }
 
 /** An answer from our zones. */
@@ -43,11 +45,11 @@ export function answerFromZone(
   writer: MessageWriter,
 ): ZoneAnswer | undefined {
   if (query.class !== CLASS.IN) return undefined;
-  const { alias } = options;
+  const { alias, edns = [] } = options;
   const key = alias === undefined ? query.key : nameKey(alias);
   const zone = zoneFor(zones, key, query.type);
   if (zone === undefined) return undefined;
-  beginReply(writer, query, options.limit);
+  beginReply(writer, query, options.limit, edns);
   const answer = new Answer(zones, query.type, writer);
   if (alias !== undefined) answer.follow(query.name, ALIAS_TTL, alias);
   answer.resolve(zone, alias ?? query.name, key);
@@ -55,7 +57,7 @@ export function answerFromZone(
   if (answer.authoritative) flags |= FLAG.AA;
   if (answer.truncated) flags |= FLAG.TC;
   const error = answer.rcode === RCODE.SERVFAIL ? EDE.INVALID_DATA : EDE.NONE;
-  const bytes = endReply(writer, query, flags, answer.rcode, error);
+  const bytes = endReply(writer, query, flags, answer.rcode, [...edns, ...extendedErrorOptions(error)]);
   const target = answer.truncated ? undefined : answer.target;
   return { bytes, rcode: answer.rcode, target, chain: answer.chain };
 }
@@ -69,21 +71,27 @@ export function errorReply(
   error: number = EDE.NONE,
 ): Uint8Array {
   beginReply(writer, query, MAX_UDP_SIZE);
-  return endReply(writer, query, recursionAvailable ? FLAG.RA : 0, rcode, error);
+  return endReply(writer, query, recursionAvailable ? FLAG.RA : 0, rcode, extendedErrorOptions(error));
 }
 
-function beginReply(writer: MessageWriter, query: Query, limit: number): void {
+function beginReply(writer: MessageWriter, query: Query, limit: number, edns: readonly EdnsOption[] = []): void {
   writer.begin(limit);
-  if (query.hasEdns) writer.reserve(OPT_LENGTH);
+  if (query.hasEdns) writer.reserve(edns.reduce((sum, { data }) => sum + 4 + data.length, OPT_LENGTH));
   // The question goes back in its own case (RFC 4343 §4.1; clients use it against spoofing), and owners point to it.
   if (query.questionEnd > 0) writer.question(query.name, query.type, query.class);
 }
 
-function endReply(writer: MessageWriter, query: Query, flags: number, rcode: number, error: number): Uint8Array {
+function endReply(
+  writer: MessageWriter,
+  query: Query,
+  flags: number,
+  rcode: number,
+  edns: readonly EdnsOption[],
+): Uint8Array {
   // Without OPT there is no place for the upper bits (RFC 6891 §6.1.3).
   if (query.hasEdns) {
     writer.reserve(0);
-    writer.opt(MAX_UDP_SIZE, rcode, 0, query.dnssecOk, extendedErrorOptions(error));
+    writer.opt(MAX_UDP_SIZE, rcode, 0, query.dnssecOk, edns);
   }
   const copied = query.flags & (FLAG.RD | FLAG.CD);
   writer.header(query.id, FLAG.QR | copied | flags, query.opcode, rcode);

@@ -60,6 +60,7 @@ export class ControlMessages {
       if (opcode === OPCODE.UPDATE) counters?.add(updateCounter(RCODE.FORMERR));
       return [sign(emptyReply(message, RCODE.FORMERR))];
     }
+    if ((parsed.edns?.version ?? 0) > 0) return [sign(replyTo(message, parsed, RCODE.BADVERS))];
     switch (opcode) {
       case OPCODE.UPDATE: {
         while (this.#host.gate() !== undefined) await this.#host.gate();

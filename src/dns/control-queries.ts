@@ -1,9 +1,10 @@
 /** Queries that only the control thread answers: signed ones, and those for a zone transfer. */
+import type { Clock } from '../core/clock.ts';
 import { assert } from '../core/errors.ts';
 import { answerFromZone, errorReply } from './answer.ts';
 import { finishReply } from './control-reply.ts';
 import { EDE, usualError } from './extended-error.ts';
-import type { Served } from './served-zone.ts';
+import { expireOptions, type Served } from './served-zone.ts';
 import type { HandoffRequest, SendReplies } from './snapshot.ts';
 import type { ZoneStore } from './store.ts';
 import { TransferServer, type TransferServerContext } from './transfer-out.ts';
@@ -25,11 +26,13 @@ export interface QuerySources {
 
 export class ControlQueries {
   readonly #transfers: TransferServer;
+  readonly #clock: Clock;
   readonly #query = new Query();
   readonly #writer = new MessageWriter();
   #sources: QuerySources | undefined;
 
   constructor(context: TransferServerContext) {
+    this.#clock = context.clock;
     this.#transfers = new TransferServer(context);
   }
 
@@ -63,7 +66,9 @@ export class ControlQueries {
     }
     const overhead = signer?.overhead ?? 0;
     const limit = (request.transport === 'udp' ? query.udpLimit : 65535) - overhead;
-    const options = { limit, recursionAvailable: recursion };
+    const asked = query.type === TYPE.SOA && query.class === CLASS.IN ? all.get(query.key) : undefined;
+    const edns = expireOptions(asked, message.edns, this.#clock.wall());
+    const options = { limit, recursionAvailable: recursion, edns };
     // SIG(0) is not spoken here: such a query counts as unsigned.
     const rcode = verdict === VERDICT.HANDOFF ? RCODE.NOERROR : verdict;
     const answer = rcode === RCODE.NOERROR ? answerFromZone(zones, query, options, this.#writer)?.bytes : undefined;

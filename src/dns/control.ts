@@ -99,6 +99,7 @@ export class DnsControl {
       writer: () => this.#writer!,
       exclusive: (run) => this.#exclusive(run),
       serve: (member, name, zone) => this.#serve(member, name, zone),
+      expires: (member, name, at) => this.#setExpiry(member, name, at),
       transferred: (zone, contact) => this.#transferred(zone, contact),
     });
   }
@@ -353,6 +354,14 @@ export class DnsControl {
     await this.#context.publish({ kind: 'zone', data: zone.toShared() });
     if (data !== undefined) return;
     this.#context.emit({ type: 'zone-expired', zone: nameToText(name), serial: member.data?.serial ?? 0 });
+  }
+
+  /** The data threads tell who asks when a secondary zone expires (RFC 7314). */
+  #setExpiry(member: SecondaryZone, name: Name, expiresAt: number): void {
+    const served = this.#served.get(nameKey(name));
+    if (served?.secondary !== member || served.zone.unavailable) return;
+    served.zone.expires(expiresAt);
+    void this.#context.publish({ kind: 'zone-expiry', name, expiresAt });
   }
 
   /** A secondary zone has new content: its own secondaries are told. */

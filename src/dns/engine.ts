@@ -106,6 +106,7 @@ export class DnsEngine {
       handoff,
       filter: this.#filter,
       zones: this.#zones,
+      givenZone: (key) => (this.#given.has(key) ? this.#zones.get(key) : undefined),
       hairpin: this.#hairpin,
       identity: new Identity(),
       queryLog: new QueryLog(log, random),
@@ -177,10 +178,15 @@ export class DnsEngine {
     this.#newVersion();
   }
 
-  /** Applies one transaction to its zone; one for a zone that is not here is left. */
+  /** Applies one transaction to its zone, if that is here. */
   applyDelta(delta: ZoneDelta): void {
     this.#zones.get(nameKey(delta.name))?.apply(delta.changes);
     this.#newVersion();
+  }
+
+  /** Notes when a zone that is copied expires, if it is here. */
+  setExpiry(name: Uint8Array, expiresAt: number): void {
+    this.#zones.get(nameKey(name))?.expires(expiresAt);
   }
 
   removeZone(name: Uint8Array): void {

@@ -6,6 +6,7 @@ import { KEY_CD, KEY_DO } from './cache.ts';
 import { COOKIE_OPTION, isCookieLength, SERVER_COOKIE } from './cookies.ts';
 import { COUNT } from './counters.ts';
 import { EDE } from './extended-error.ts';
+import { EXPIRE_OPTION } from './wire/expire.ts';
 import { MAX_UDP_SIZE, MIN_UDP_SIZE, Query, VERDICT } from './wire/query.ts';
 import { RCODE, TYPE } from './wire/types.ts';
 
@@ -44,6 +45,10 @@ export class QueryView {
   wantsNsid = false;
   /** What it is told then; set by whoever writes the reply. */
   nsid = NO_NSID;
+  /** Whether the client wants to know how long a zone is good yet (RFC 7314 §2). */
+  wantsExpire = false;
+  /** How many seconds it is told; -1: nothing. Set by whoever writes the reply. */
+  expire = -1;
   /** The server cookie of the reply, if it has one. */
   readonly serverCookie = new Uint8Array(SERVER_COOKIE);
   readonly #query = new Query();
@@ -61,8 +66,9 @@ export class QueryView {
     this.start = start;
     this.end = end;
     this.extendedError = EDE.NONE;
+    this.expire = -1;
     this.cookie = this.cookieLength = 0;
-    this.wantsNsid = false;
+    this.wantsNsid = this.wantsExpire = false;
     // QUERY, not a response; one question, no answer, no authority, at most one additional record.
     if (
       length < HEADER_LENGTH + 5 ||
@@ -156,7 +162,7 @@ export class QueryView {
   #readUnusual(): number {
     const query = this.#query;
     this.cookie = this.cookieLength = 0;
-    this.wantsNsid = false;
+    this.wantsNsid = this.wantsExpire = false;
     const verdict = query.read(this.message());
     if (verdict === VERDICT.DROP) return verdict;
     if (verdict === RCODE.FORMERR && this.#readCookieAlone()) return RCODE.NOERROR;
@@ -196,8 +202,8 @@ export class QueryView {
   }
 
   /**
-   * Whether options fill the OPT record exactly, and it the message. What they say is ignored (RFC 6891 §6.1.2), but for NSID
-   * and the first cookie, which must be sound.
+   * Whether options fill the OPT record exactly, and it the message. What they say is ignored (RFC 6891 §6.1.2), but for NSID,
+   * EXPIRE and the first cookie, which must be sound.
    */
   #soundOptions(from: number, length: number): boolean {
     const end = from + length;
@@ -210,6 +216,7 @@ export class QueryView {
         this.cookieLength = size;
       }
       if (this.bytes[at + 1] === NSID_OPTION && this.bytes[at] === 0) this.wantsNsid = true;
+      if (this.bytes[at + 1] === EXPIRE_OPTION && this.bytes[at] === 0) this.wantsExpire = true;
       at += 4 + size;
     }
     return at === end;

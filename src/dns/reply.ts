@@ -4,6 +4,7 @@ import { CLIENT_COOKIE, COOKIE_OPTION, SERVER_COOKIE } from './cookies.ts';
 import { COUNT } from './counters.ts';
 import { EXTENDED_ERROR_OPTION } from './extended-error.ts';
 import { HEADER_LENGTH, OPT_LENGTH, type QueryView } from './query-view.ts';
+import { EXPIRE_OPTION } from './wire/expire.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 import { FLAG, RCODE, TYPE } from './wire/types.ts';
 
@@ -11,6 +12,8 @@ const QR_BYTE = FLAG.QR >> 8;
 const RD_BYTE = FLAG.RD >> 8;
 /** What the option takes without a text (RFC 8914 §2). */
 const EXTENDED_ERROR_LENGTH = 2 + 2 + 2;
+/** What EXPIRE takes (RFC 7314 §3). */
+const EXPIRE_LENGTH = 2 + 2 + 4;
 const COOKIE_LENGTH = 2 + 2 + CLIENT_COOKIE + SERVER_COOKIE;
 const NSID_OPTION = 3;
 
@@ -81,7 +84,8 @@ export function roomFor(view: QueryView, limit: number): number {
   if (!view.edns) return limit;
   const extendedError = view.extendedError < 0 ? 0 : EXTENDED_ERROR_LENGTH;
   const cookie = view.cookie === 0 ? 0 : COOKIE_LENGTH;
-  return limit - OPT_LENGTH - extendedError - cookie - (tellsNsid(view) ? 4 + view.nsid.length : 0);
+  const expire = view.expire < 0 ? 0 : EXPIRE_LENGTH;
+  return limit - OPT_LENGTH - extendedError - cookie - expire - (tellsNsid(view) ? 4 + view.nsid.length : 0);
 }
 
 /**
@@ -104,7 +108,7 @@ function appendOpt(view: QueryView, out: Uint8Array, at: number, length: number,
   const additional = ((out[at + 10]! << 8) | out[at + 11]!) + 1;
   out[at + 10] = additional >> 8;
   out[at + 11] = additional;
-  if (view.extendedError < 0 && view.cookie === 0 && !view.wantsNsid) return length + OPT_LENGTH;
+  if (view.extendedError < 0 && view.cookie === 0 && !view.wantsNsid && view.expire < 0) return length + OPT_LENGTH;
   let end = opt + OPT_LENGTH;
   if (view.cookie !== 0) end = writeCookie(view, out, end);
   if (view.extendedError >= 0) {
@@ -112,11 +116,15 @@ function appendOpt(view: QueryView, out: Uint8Array, at: number, length: number,
     out[end++] = view.extendedError >> 8;
     out[end++] = view.extendedError;
   }
+  if (view.expire >= 0) {
+    end = writeOptionHeader(out, end, EXPIRE_OPTION, 4);
+    for (let shift = 24; shift >= 0; shift -= 8) out[end++] = view.expire >> shift;
+  }
   if (tellsNsid(view)) {
     end = writeOptionHeader(out, end, NSID_OPTION, view.nsid.length);
     for (const octet of view.nsid) out[end++] = octet;
   }
-  // Fewer than 256: cookie, extended error and NSID take 198 at most.
+  // Fewer than 256: cookie, extended error, EXPIRE and NSID take 206 at most.
   out[opt + 10] = end - opt - OPT_LENGTH;
   return end - at;
 }

@@ -12,7 +12,8 @@ import type { Identity } from './identity.ts';
 import type { OwnCookies } from './own-cookies.ts';
 import type { QueryLog } from './query-log.ts';
 import type { Handoff } from './snapshot.ts';
-import type { ZoneTable } from './zone.ts';
+import type { NameKey } from './wire/name.ts';
+import type { Zone, ZoneTable } from './zone.ts';
 
 /** What the responder needs from its thread; `cookies`, `ownCookies`, `cache` and `forwarder` may be replaced. */
 export interface ResponderContext {
@@ -22,6 +23,8 @@ export interface ResponderContext {
   readonly handoff: Handoff;
   readonly filter: ClientFilter;
   readonly zones: ZoneTable;
+  /** The zone of this name, if we were given it. */
+  readonly givenZone: (key: NameKey) => Zone | undefined;
   readonly hairpin: Hairpin;
   readonly identity: Identity;
   readonly queryLog: QueryLog;

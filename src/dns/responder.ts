@@ -93,6 +93,7 @@ export class Responder {
     if (plain) {
       counters.add(questionCounter(view.type));
       const now = Math.floor(nowMs / 1000);
+      if (view.wantsExpire && view.type === TYPE.SOA) view.expire = this.#expireOf(view);
       const limit = udp ? view.udpLimit : MAX_MESSAGE;
       const question = start + HEADER_LENGTH;
       bucket = cache.hash(view.words, question >> 2, view.questionLength);
@@ -187,6 +188,11 @@ export class Responder {
     const now = Math.floor(clock.wall() / 1000);
     cookies.make(view.bytes, view.cookie, address, now, view.serverCookie);
     return cookies.knows(view.bytes, view.cookie, view.cookieLength, address, now);
+  }
+
+  /** For how many seconds the zone asked for is good yet (RFC 7314 §3); -1: it is none that we were given. */
+  #expireOf(view: QueryView): number {
+    return this.#context.givenZone(view.query().key)?.secondsLeft(this.#context.clock.wall()) ?? -1;
   }
 
   get #recursionAvailable(): number {

@@ -2,6 +2,8 @@
 import type { TsigKey, ZoneConfig } from './config.ts';
 import type { UpdatePolicy } from './policy.ts';
 import type { SecondaryStatus, SecondaryZone } from './secondary/secondary-zone.ts';
+import { asksExpire, encodeExpire } from './wire/expire.ts';
+import type { Edns, EdnsOption } from './wire/message.ts';
 import { nameToText } from './wire/name.ts';
 import type { Zone } from './zone.ts';
 
@@ -29,6 +31,12 @@ export interface ZoneStatus {
   readonly lastUpdate: number | undefined;
   /** How a secondary zone is; undefined: we are its primary. */
   readonly secondary: SecondaryStatus | undefined;
+}
+
+/** The EXPIRE option of an answer about the zone, if the query asks (RFC 7314 §3). @param wall milliseconds */
+export function expireOptions(served: Served | undefined, edns: Edns | undefined, wall: number): readonly EdnsOption[] {
+  const seconds = asksExpire(edns) ? served?.zone.secondsLeft(wall) : undefined;
+  return seconds === undefined ? [] : [encodeExpire(seconds)];
 }
 
 export function statusOf({ zone, lastUpdate, secondary }: Served): ZoneStatus {

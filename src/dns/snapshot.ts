@@ -25,6 +25,8 @@ export interface ZoneData {
   readonly replaced?: readonly string[];
   /** A secondary zone without data that may be served: the SOA is a placeholder. */
   readonly unavailable?: boolean;
+  /** Of a secondary zone: when it expires, wall-clock milliseconds. */
+  readonly expiresAt?: number;
 }
 
 /** One RRset replaced (or, with undefined, gone). */

@@ -7,12 +7,13 @@
  */
 
 import { formatEndpoint } from '../core/address.ts';
+import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
 import { transferCounter } from './control-counters.ts';
 import { finishReply, replyTo } from './control-reply.ts';
 import { EDE } from './extended-error.ts';
-import type { Served } from './served-zone.ts';
+import { expireOptions, type Served } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies } from './snapshot.ts';
 import type { ZoneStore } from './store.ts';
 import {
@@ -40,6 +41,7 @@ const MIN_UDP_SIZE = 512;
 const SHORT_DIFFERENCES = 1000;
 
 export interface TransferServerContext {
+  readonly clock: Clock;
   readonly log: Logger;
   /** Window for `controlCounters`. */
   readonly counters?: CounterStripe;
@@ -95,7 +97,7 @@ export class TransferServer {
       id: readUint16(request.message, 0),
       question: question!,
       overhead: signer?.overhead ?? 0,
-      edns: message.edns !== undefined,
+      edns: message.edns === undefined ? undefined : expireOptions(served, message.edns, this.#context.clock.wall()),
     };
     const { kind, sets } = contentFor(served, serial, store, udp);
     if (udp) {

@@ -5,7 +5,7 @@ import type { HandoffRequest, OwnedRRset, RRset } from './snapshot.ts';
 import { serialGreater, soaSerial } from './soa.ts';
 import type { JournalEntry } from './store.ts';
 import { copyBytes, equalBytes } from './wire/bytes.ts';
-import { MessageWriter, type Question, type ResourceRecord } from './wire/message.ts';
+import { type EdnsOption, MessageWriter, type Question, type ResourceRecord } from './wire/message.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 import { CLASS, FLAG, OPCODE, RCODE, SECTION, TYPE } from './wire/types.ts';
 import type { Zone } from './zone.ts';
@@ -78,8 +78,8 @@ export interface TransferFormat {
   readonly overhead: number;
   /** Octets a message may have with its signature; default what TCP takes. */
   readonly limit?: number;
-  /** Whether the request had an OPT record: then the first message has one as well (RFC 6891 §6.1.1). */
-  readonly edns?: boolean;
+  /** Options of the first message's OPT record, which it has if the request had one (RFC 6891 §6.1.1). */
+  readonly edns?: readonly EdnsOption[] | undefined;
 }
 
 /** Writes RRsets into messages, one at a time: what is not asked for is not made. */
@@ -101,11 +101,11 @@ export class TransferMessages {
   /** The next message; undefined when all was written. A record that no message holds is left out. */
   next(): Uint8Array | undefined {
     if (this.#set === undefined) return undefined;
-    const { question, overhead, limit = MESSAGE_OCTETS, edns = false } = this.#format;
+    const { question, overhead, limit = MESSAGE_OCTETS, edns } = this.#format;
     const writer = this.#writer;
     writer.begin(limit - overhead, { preserveCase: true });
-    const opt = this.#first && edns;
-    if (opt) writer.reserve(OPT_OCTETS);
+    const opt = this.#first ? edns : undefined;
+    if (opt !== undefined) writer.reserve(opt.reduce((sum, { data }) => sum + 4 + data.length, OPT_OCTETS));
     if (this.#first) writer.question(question.name, question.type, question.class);
     this.#first = false;
     const start = writer.length;
@@ -126,11 +126,11 @@ export class TransferMessages {
     this.#record = 0;
   }
 
-  #end(opt: boolean): Uint8Array {
+  #end(opt: readonly EdnsOption[] | undefined): Uint8Array {
     const writer = this.#writer;
-    if (opt) {
+    if (opt !== undefined) {
       writer.reserve(0);
-      writer.opt(MAX_UDP_SIZE, RCODE.NOERROR, 0, false);
+      writer.opt(MAX_UDP_SIZE, RCODE.NOERROR, 0, false, opt);
     }
     writer.header(this.#format.id, FLAG.QR | FLAG.AA, OPCODE.QUERY, RCODE.NOERROR);
     return copyBytes(writer.finish());

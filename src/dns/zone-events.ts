@@ -7,6 +7,7 @@ import type { Name } from './wire/name.ts';
 export type ZonePublication =
   | { readonly kind: 'zone'; readonly data: ZoneData }
   | { readonly kind: 'delta'; readonly delta: ZoneDelta }
+  | { readonly kind: 'zone-expiry'; readonly name: Name; readonly expiresAt: number }
   | { readonly kind: 'zone-removed'; readonly name: Name };
 
 /** What happens to zones: for the event stream. */

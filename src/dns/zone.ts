@@ -12,6 +12,7 @@ import { NodePacker } from './node-packer.ts';
 import { MIN_PACKED, PackedNodes, type ZoneNode } from './packed-nodes.ts';
 import { OTHER_ZONES } from './slot-counters.ts';
 import type { OwnedRRset, RRset, ZoneChange, ZoneData } from './snapshot.ts';
+import { soaTimers } from './soa.ts';
 import { readUint32 } from './wire/bytes.ts';
 import { isSubdomainKey, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
 import { TYPE } from './wire/types.ts';
@@ -46,6 +47,8 @@ export class Zone {
   slot: number = OTHER_ZONES;
   /** A secondary zone whose data never came or are too old (RFC 1034 §4.3.5): its names are answered with SERVFAIL. */
   readonly unavailable: boolean;
+  /** When a zone that is copied expires, wall-clock milliseconds; undefined: it is our own. */
+  #expiresAt: number | undefined;
   #nodes = new Map<NameKey, Node>();
   #frozen: Map<NameKey, Node> | undefined;
   #packed: PackedNodes | undefined;
@@ -61,6 +64,7 @@ export class Zone {
     this.name = data.name;
     this.key = nameKey(data.name);
     this.unavailable = data.unavailable === true;
+    this.#expiresAt = data.expiresAt;
     if (data.packed === undefined) {
       this.#nodes.set(this.key, { sets: [], children: 0 });
     } else {
@@ -87,6 +91,19 @@ export class Zone {
 
   get serial(): number {
     return this.#soa.serial;
+  }
+
+  /** Notes when a zone that is copied expires: wall-clock milliseconds. */
+  expires(at: number): void {
+    this.#expiresAt = at;
+  }
+
+  /** For how many seconds whoever copies the zone may hold it (RFC 7314 §3); undefined: it is not there. @param wall milliseconds */
+  secondsLeft(wall: number): number | undefined {
+    if (this.unavailable) return undefined;
+    const { expire } = soaTimers(this.#soa.set.rrset.rdata[0]!);
+    if (this.#expiresAt === undefined) return expire;
+    return Math.min(expire, Math.max(0, Math.floor((this.#expiresAt - wall) / 1000)));
   }
 
   /** How many RRsets the zone has. */
@@ -142,7 +159,7 @@ export class Zone {
 
   /** The zone as plain data, every RRset in it. */
   toData(): ZoneData {
-    const data = { name: this.name, rrsets: [...this.all()] };
+    const data = { name: this.name, rrsets: [...this.all()], ...this.#state };
     return this.unavailable ? { ...data, unavailable: true } : data;
   }
 
@@ -151,7 +168,11 @@ export class Zone {
     if (this.#packed === undefined) return this.toData();
     const changed = new Map([...(this.#frozen ?? []), ...this.#nodes]);
     const rrsets = [...changed.values()].flatMap(({ sets }) => sets);
-    return { name: this.name, rrsets, packed: this.#packed.data, replaced: [...changed.keys()] };
+    return { name: this.name, rrsets, packed: this.#packed.data, replaced: [...changed.keys()], ...this.#state };
+  }
+
+  get #state(): Pick<ZoneData, 'expiresAt'> {
+    return this.#expiresAt === undefined ? {} : { expiresAt: this.#expiresAt };
   }
 
   /** Whether so much has changed since the zone was packed, if it was, that it should be packed now. */

@@ -158,6 +158,7 @@ class DataThread {
   #publish(publication: Extract<Down, { kind: 'publish' }>['publication']): void {
     if (publication.kind === 'zone') this.#dns.setZone(publication.data);
     else if (publication.kind === 'delta') this.#dns.applyDelta(publication.delta);
+    else if (publication.kind === 'zone-expiry') this.#dns.setExpiry(publication.name, publication.expiresAt);
     else this.#dns.removeZone(publication.name);
   }
 

@@ -129,6 +129,8 @@ t.test('signed queries: our zones are answered, other names refused', async (t) 
   const key = keyFile(t);
   t.match(await dig(server, 'cluster.test', 'SOA', '-k', key), /status: NOERROR[\s\S]*flags: qr aa[\s\S]*hostmaster/);
   t.match(await dig(server, 'x.cluster.test', 'A', '-k', key), /status: NXDOMAIN/);
+  const newer = await dig(server, 'cluster.test', 'SOA', '-k', key, '+edns=1', '+noednsnegotiation');
+  t.match(newer, /status: BADVERS[\s\S]*EDNS: version: 0/, 'a later version of EDNS (RFC 6891 §6.1.3)');
   const elsewhere = await dig(server, 'elsewhere.test', 'A', '-k', key);
   t.match(elsewhere, /status: REFUSED/);
   t.notMatch(elsewhere, /Couldn't verify|BADSIG/i);

@@ -17,9 +17,12 @@ import {
   zoneCounter,
 } from '../../src/dns/slot-counters.ts';
 import type { HandoffRequest } from '../../src/dns/snapshot.ts';
+import { soaTimers } from '../../src/dns/soa.ts';
+import { readExpire } from '../../src/dns/wire/expire.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE, typeToText } from '../../src/dns/wire/types.ts';
+import { unavailableZone } from '../../src/dns/zone.ts';
 import {
   aaaa,
   askedName,
@@ -308,6 +311,54 @@ t.test('handed over: UPDATE, NOTIFY, AXFR, IXFR, signed', async (t) => {
   t.equal(formatEndpoint(requests[0]!.local), `127.0.0.1:${bench.port}`);
   t.strictSame(requests[0]!.client.address, parseAddress('127.0.0.1'));
   t.equal(bench.counters.get(COUNT.HANDOFF), all.length);
+});
+
+t.test('EXPIRE (RFC 7314): how long a zone that we were given is good yet', async (t) => {
+  const clock = new FakeClock();
+  const upstream = await FakeUpstream.start(t, ({ message }) =>
+    reply(message, { answers: [aaaa(askedName(message), 1)] }),
+  );
+  const bench = await Bench.start(t, { clock, upstreams: [upstream.config] });
+  const own = zone('own.test', [aaaa('a.own.test', 1)]);
+  bench.engine.setZone(own);
+  bench.engine.setZone({ ...zone('copy.test', []), expiresAt: clock.wall() + 50_999 });
+  bench.engine.setZone(unavailableZone(nameFromText('gone.test')));
+  const soaExpire = soaTimers(own.rrsets.find(({ rrset }) => rrset.type === TYPE.SOA)!.rrset.rdata[0]!).expire;
+  const cookie = { code: 10, data: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) };
+  const asking = { udpSize: 1232, options: [{ code: 9, data: new Uint8Array(0) }, cookie] };
+  const rows: [name: string, type: number, expire: number | undefined][] = [
+    ['own.test', TYPE.SOA, soaExpire],
+    ['OWN.test', TYPE.SOA, soaExpire],
+    ['copy.test', TYPE.SOA, 50],
+    ['gone.test', TYPE.SOA, undefined],
+    ['own.test', TYPE.NS, undefined],
+    ['a.own.test', TYPE.SOA, undefined],
+    ['10.in-addr.arpa', TYPE.SOA, undefined],
+    ['elsewhere.test', TYPE.SOA, undefined],
+  ];
+  for (const [name, type, expire] of rows) {
+    for (const way of ['anew', 'from the cache']) {
+      const { edns } = await bench.ask(name, { type, edns: asking });
+      t.equal(readExpire(edns), expire, `${name} ${type} ${way}`);
+      t.ok(
+        edns!.options.some(({ code }) => code === 10),
+        'and the cookie',
+      );
+    }
+    const { edns } = await bench.ask(name, { type, edns: { udpSize: 1232 } });
+    t.notOk(
+      edns!.options.some(({ code }) => code === 9),
+      'nobody is told unasked',
+    );
+  }
+  const left = async (name = 'copy.test') => readExpire((await bench.ask(name, { type: TYPE.SOA, edns: asking })).edns);
+  clock.advance(30_000);
+  t.equal(await left(), 20, 'time goes on');
+  bench.engine.setExpiry(nameFromText('copy.test'), clock.wall() + 90_000_000_000);
+  t.equal(await left(), soaExpire, 'a primary confirmed it: as the SOA has it at most');
+  bench.engine.setExpiry(nameFromText('copy.test'), clock.wall() - 1);
+  t.equal(await left(), 0);
+  bench.engine.setExpiry(nameFromText('nowhere.test'), clock.wall());
 });
 
 t.test('a handoff that fails or gives nothing is no answer, and ends nothing', async (t) => {

@@ -266,6 +266,7 @@ class Server implements Origin {
       handoff: async () => [],
       filter: this.#filter,
       zones,
+      givenZone: () => undefined,
       hairpin,
       identity: new Identity(),
       queryLog: new QueryLog(nullLogger, random),

@@ -1,6 +1,7 @@
 /** Transfers out: who gets what, piece by piece, and how many at a time. */
 import t from 'tap';
 import { parseInetEndpoint } from '../../src/core/address.ts';
+import { FakeClock } from '../../src/core/clock.ts';
 import { CounterStripe } from '../../src/core/counters.ts';
 import { MemoryLogger } from '../../src/core/logger.ts';
 import { controlCounters, transferCounter } from '../../src/dns/control-counters.ts';
@@ -47,7 +48,7 @@ function journal(count: number): JournalEntry[] {
 class Asker {
   readonly counters = CounterStripe.alone(controlCounters.length, 0);
   readonly log = new MemoryLogger();
-  readonly server = new TransferServer({ log: this.log, counters: this.counters });
+  readonly server = new TransferServer({ clock: new FakeClock(), log: this.log, counters: this.counters });
   readonly zone = new Zone({ name: apex, rrsets: [soa(2), ...hosts(2000)] });
   entries: JournalEntry[] | undefined = undefined;
 

@@ -16,6 +16,7 @@ import {
   TransferMessages,
 } from '../../src/dns/transfer.ts';
 import { concatBytes } from '../../src/dns/wire/bytes.ts';
+import { encodeExpire } from '../../src/dns/wire/expire.ts';
 import { parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, TYPE, typeToText } from '../../src/dns/wire/types.ts';
@@ -210,9 +211,16 @@ t.test('messages: a record that none can hold is left out, the others are there'
 
 t.test('messages: OPT in the first when the request had one (RFC 6891 §6.1.1)', (t) => {
   const set = { owner, rrset: txt(60, ...Array.from({ length: 400 }, (_, i) => `${i}`)) };
-  const messages = allMessages({ edns: true, limit: 1232 }, [set]).map((message) => parseMessage(message));
-  t.ok(messages.length > 1);
-  for (const [i, { edns }] of messages.entries()) t.equal(edns !== undefined, i === 0, `message ${i}`);
+  for (const options of [[], [encodeExpire(86_400)]]) {
+    const messages = allMessages({ edns: options, limit: 1232 }, [set]).map((message) => parseMessage(message));
+    t.ok(messages.length > 1);
+    for (const [i, { edns }] of messages.entries()) {
+      t.strictSame(
+        edns?.options.map(({ code }) => code),
+        i === 0 ? options.map(({ code }) => code) : undefined,
+      );
+    }
+  }
   for (const message of allMessages({ limit: 1232 }, [set])) t.equal(parseMessage(message).edns, undefined);
   t.end();
 });
@@ -245,7 +253,7 @@ t.test('any zone comes out of its messages as it went in, octet for octet', (t) 
           [owner, type, ttl, one].map((part) => (part instanceof Uint8Array ? hexOf(part) : part)).join(' '),
         ),
       );
-      const messages = allMessages({ limit, overhead: 100, edns: true }, whole);
+      const messages = allMessages({ limit, overhead: 100, edns: [encodeExpire(1)] }, whole);
       for (const message of messages) if (message.length > limit - 100) throw new Error(`${message.length} octets`);
       const come = messages.flatMap((message) =>
         parseMessage(message).answers.map(

@@ -43,6 +43,8 @@ export interface SecondariesContext {
   readonly exclusive: <T>(run: () => Promise<T>) => Promise<T>;
   /** Answers from the zone, or with SERVFAIL; resolves when data threads do. */
   readonly serve: (member: SecondaryZone, name: Name, zone: Zone | undefined) => Promise<void>;
+  /** Answers say when the zone expires. */
+  readonly expires: (member: SecondaryZone, name: Name, at: number) => void;
   /** The zone has other content now. */
   readonly transferred: (zone: Zone, contact: Contact) => void;
 }
@@ -192,7 +194,7 @@ export class Secondaries {
   }
 
   #hostOf(name: Name, member: () => SecondaryZone): SecondaryHost {
-    const { exclusive, serve, writer, counters, transferred } = this.#context;
+    const { exclusive, serve, expires, writer, counters, transferred } = this.#context;
     const key = nameKey(name);
     return {
       take: (content, at) => exclusive(() => this.#take(member(), key, name, content, at)),
@@ -205,6 +207,7 @@ export class Secondaries {
         });
       },
       serve: (zone) => serve(member(), name, zone),
+      expires: (at) => expires(member(), name, at),
       onContact(contact) {
         counters?.add(inboundCounter(contact.kind));
         if (contact.kind === 'axfr' || contact.kind === 'ixfr') transferred(member().data!, contact);

@@ -15,7 +15,9 @@ import { serialGreater, soaTimers } from '../soa.ts';
 import type { Name } from '../wire/name.ts';
 import type { Zone } from '../zone.ts';
 import type { AskPrimary, PrimaryAnswer } from './transfer-client.ts';
-import type { Transferred } from './transfer-reader.ts';
+import { type Transferred, transferredSoa } from './transfer-reader.ts';
+
+type Content = Exclude<Transferred, { kind: 'current' }>;
 
 /** Bounds on what a primary's SOA may ask of us, as BIND has them above: seconds. */
 const MIN_REFRESH = 2;
@@ -40,13 +42,15 @@ export interface SecondarySettings {
 export interface SecondaryHost {
   /**
    * Makes a transfer the zone: on disk, then in answers. Returns undefined if differences do not fit what we have.
-   * @param at wall-clock milliseconds when the primary was asked
+   * @param at wall-clock milliseconds since when it is good: `expire` runs from there
    */
-  take(transferred: Exclude<Transferred, { kind: 'current' }>, at: number): Promise<Zone | undefined>;
-  /** Notes on disk that a primary confirmed the zone. */
+  take(transferred: Content, at: number): Promise<Zone | undefined>;
+  /** Notes on disk that a primary confirmed the zone. @param at as for `take` */
   confirm(at: number): Promise<void>;
   /** Answers from the zone, or with SERVFAIL. */
   serve(zone: Zone | undefined): Promise<void>;
+  /** Told when the zone expires, each time that is another moment: wall-clock milliseconds. */
+  expires(at: number): void;
   /** Told of every contact. */
   onContact(contact: Contact): void;
 }
@@ -101,7 +105,9 @@ export class SecondaryZone {
   /** The data, whether they are served or not. */
   #zone: Zone | undefined;
   #foreign: boolean;
+  /** Wall-clock milliseconds from which `expire` runs: when a primary confirmed the zone, or itself had had it confirmed. */
   #refreshedAt: number | undefined;
+  #heardAt: number | undefined;
   #expired = false;
   #asking: AbortController | undefined;
   /** Asked again when the round under way is over; who sent NOTIFY first. */
@@ -123,7 +129,7 @@ export class SecondaryZone {
     this.#name = start.name;
     this.#zone = start.zone;
     this.#foreign = start.foreign;
-    this.#refreshedAt = start.refreshedAt;
+    this.#refreshedAt = this.#heardAt = start.refreshedAt;
     // What is too old must not be served for a moment even.
     if (start.zone !== undefined) this.#expired = this.#leftMs(start.zone) <= 0;
   }
@@ -131,6 +137,11 @@ export class SecondaryZone {
   /** The zone that may be served. */
   get served(): Zone | undefined {
     return this.#expired ? undefined : this.#zone;
+  }
+
+  /** Whole seconds until the zone expires. */
+  get secondsLeft(): number {
+    return this.#zone === undefined ? 0 : Math.max(0, Math.floor(this.#leftMs(this.#zone) / 1000));
   }
 
   /** The data, served or not. */
@@ -152,7 +163,7 @@ export class SecondaryZone {
       primaries: this.#settings.primaries.map(formatEndpoint),
       primary: this.#primary === undefined ? undefined : formatEndpoint(this.#primary),
       asking: this.#asking !== undefined,
-      lastRefresh: this.#refreshedAt,
+      lastRefresh: this.#heardAt,
       nextRefresh: this.#nextAt,
       expires: this.#expiresAt,
       lastError: this.#lastError,
@@ -244,12 +255,16 @@ export class SecondaryZone {
     const request = { primary, zone: this.#name, key, signal };
     const soa = this.#foreign ? undefined : this.#zone?.soa.set.rrset.rdata[0];
     let answer = await ask({ ...request, soa });
+    let good = at;
     if (answer.kind === 'ixfr' || answer.kind === 'axfr') {
-      let zone = signal.aborted ? undefined : await host.take(answer, at);
+      good = goodAt(at, answer, () => transferredSoa(answer as Content));
+      let zone = signal.aborted ? undefined : await host.take(answer, good);
       if (zone === undefined && !signal.aborted) {
         log.warn({ primary: formatEndpoint(primary) }, 'the differences do not fit the zone we have: taking all of it');
-        answer = (await ask({ ...request, soa: undefined })) as Exclude<PrimaryAnswer, { kind: 'current' | 'older' }>;
-        if (!signal.aborted) zone = await host.take(answer, at);
+        const whole = (await ask({ ...request, soa: undefined })) as Content & PrimaryAnswer;
+        answer = whole;
+        good = goodAt(at, whole, () => transferredSoa(whole));
+        if (!signal.aborted) zone = await host.take(whole, good);
       }
       if (zone === undefined || this.#stopped) return false;
       this.#zone = zone;
@@ -263,11 +278,18 @@ export class SecondaryZone {
       this.#told('older', primary, { serial: answer.serial });
       return false;
     } else {
-      await host.confirm(at);
+      // Another primary may have had later word of it; but no clock that was set back since.
+      const known = Math.min(this.#refreshedAt ?? Number.NEGATIVE_INFINITY, at);
+      good = Math.max(
+        known,
+        goodAt(at, answer, () => this.#zone!.soa.set.rrset.rdata[0]!),
+      );
+      await host.confirm(good);
       if (this.#stopped) return false;
     }
     this.#primary = primary;
-    this.#refreshedAt = at;
+    this.#refreshedAt = good;
+    this.#heardAt = at;
     this.#lastError = undefined;
     if (this.#expired || answer.kind !== 'current') {
       this.#expired = false;
@@ -287,13 +309,19 @@ export class SecondaryZone {
     const { random } = this.#context;
     const { refresh, retry } = this.#timers();
     const seconds = reached
-      ? refresh
+      ? Math.min(refresh, this.#hurry)
       : this.#zone === undefined
         ? Math.min(2 ** Math.min(this.#failures - 1, 10), MAX_FIRST_RETRY)
         : retry;
     // Not all zones and secondaries at the same moment: up to a quarter earlier, as BIND does.
     const ms = seconds * 1000 * (1 - random.fraction() / 4);
     this.#askAfter(ms, undefined);
+  }
+
+  /** Seconds after which it is asked again of primaries that have had no word of it themselves: half of what is left. */
+  get #hurry(): number {
+    if (this.#refreshedAt === this.#heardAt || this.#zone === undefined) return Number.POSITIVE_INFINITY;
+    return Math.max(MIN_REFRESH, this.secondsLeft / 2);
   }
 
   #askAfter(ms: number, first: InetEndpoint | undefined): void {
@@ -310,6 +338,7 @@ export class SecondaryZone {
     const left = this.#leftMs(this.#zone);
     this.#expiresAt = this.#context.clock.wall() + left;
     this.#expireTimer = this.#context.clock.after(left, () => void this.#expire());
+    this.#context.host.expires(this.#expiresAt);
   }
 
   async #expire(): Promise<void> {
@@ -331,12 +360,26 @@ export class SecondaryZone {
 
   #timers(zone = this.#zone): { refresh: number; retry: number; expire: number } {
     if (zone === undefined) return { refresh: MIN_REFRESH, retry: MIN_RETRY, expire: 0 };
-    const soa = soaTimers(zone.soa.set.rrset.rdata[0]!);
-    const refresh = clamp(soa.refresh, MIN_REFRESH, MAX_REFRESH);
-    const retry = clamp(soa.retry, MIN_RETRY, MAX_RETRY);
-    // Shorter than a refresh and a try more, it would expire while all is well (RFC 1912 §2.2).
-    return { refresh, retry, expire: clamp(soa.expire, refresh + retry, MAX_EXPIRE) };
+    return boundTimers(zone.soa.set.rrset.rdata[0]!);
   }
+}
+
+function boundTimers(rdata: Uint8Array): { refresh: number; retry: number; expire: number } {
+  const soa = soaTimers(rdata);
+  const refresh = clamp(soa.refresh, MIN_REFRESH, MAX_REFRESH);
+  const retry = clamp(soa.retry, MIN_RETRY, MAX_RETRY);
+  // Shorter than a refresh and a try more, it would expire while all is well (RFC 1912 §2.2).
+  return { refresh, retry, expire: clamp(soa.expire, refresh + retry, MAX_EXPIRE) };
+}
+
+/**
+ * Since when what was confirmed at `at` is good: since then, or since so much earlier as the primary has had no word of it
+ * (RFC 7314 §4; the SOA's own time is the most there is).
+ */
+function goodAt(at: number, { expire }: PrimaryAnswer, soaOf: () => Uint8Array): number {
+  if (expire === undefined) return at;
+  const soa = soaOf();
+  return expire >= soaTimers(soa).expire ? at : at - (boundTimers(soa).expire - expire) * 1000;
 }
 
 function clamp(value: number, min: number, max: number): number {

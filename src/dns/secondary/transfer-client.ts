@@ -11,8 +11,10 @@ import type { TsigKey } from '../config.ts';
 import { serialGreater, soaSerial } from '../soa.ts';
 import { signRequest } from '../tsig.ts';
 import { StreamVerifier } from '../tsig-stream.ts';
+import { ASK_EXPIRE, readExpire } from '../wire/expire.ts';
 import { encodeMessage, type ParsedMessage, parseMessage } from '../wire/message.ts';
 import { equalNames, type Name } from '../wire/name.ts';
+import { MAX_UDP_SIZE } from '../wire/query.ts';
 import { locateTsig } from '../wire/tsig.ts';
 import { CLASS, FLAG, OPCODE, RCODE, rcodeToText, TYPE, typeToText } from '../wire/types.ts';
 import { MessageStream, PrimaryError } from './message-stream.ts';
@@ -22,6 +24,8 @@ import { TransferReader, type Transferred } from './transfer-reader.ts';
 const SILENCE_MS = 20_000;
 const WHOLE_MS = 30 * 60_000;
 const SOA_NUMBERS_OCTETS = 5 * 4;
+/** What servers say to an OPT record that they cannot read. */
+const EDNS_UNKNOWN: ReadonlySet<number> = new Set([RCODE.FORMERR, RCODE.NOTIMP, RCODE.BADVERS]);
 
 /** What is wanted of a primary. */
 export interface PrimaryRequest {
@@ -38,6 +42,8 @@ export interface PrimaryRequest {
 /** What came of it. `older`: the primary has a lower serial than we. */
 export type PrimaryAnswer = (Transferred | { readonly kind: 'older'; readonly serial: number }) & {
   readonly octets: number;
+  /** For how many seconds the zone is good yet at the primary (RFC 7314 §3); undefined: it does not say. */
+  readonly expire?: number | undefined;
 };
 
 /** Asks one primary. @throws {PrimaryError} with what is wrong, in words */
@@ -46,14 +52,27 @@ export type AskPrimary = (request: PrimaryRequest) => Promise<PrimaryAnswer>;
 /** Where an IXFR cannot be had, AXFR may. */
 class IxfrError extends PrimaryError {}
 
+/** It may not know EDNS (RFC 6891 §7). */
+class EdnsError extends PrimaryError {}
+
+/** What a primary may not be able to: then it is asked without. */
+interface Form {
+  readonly differences: boolean;
+  readonly edns: boolean;
+}
+
 /** The real thing. */
 export function primaryAsker(context: { readonly clock: Clock; readonly random: Random }): AskPrimary {
   return async (request) => {
-    try {
-      return await ask(context, request, request.soa !== undefined);
-    } catch (error) {
-      if (!(error instanceof IxfrError)) throw error;
-      return await ask(context, request, false);
+    let form: Form = { differences: request.soa !== undefined, edns: true };
+    for (;;) {
+      try {
+        return await ask(context, request, form);
+      } catch (error) {
+        if (error instanceof EdnsError) form = { ...form, edns: false };
+        else if (error instanceof IxfrError) form = { ...form, differences: false };
+        else throw error;
+      }
     }
   };
 }
@@ -61,26 +80,28 @@ export function primaryAsker(context: { readonly clock: Clock; readonly random: 
 async function ask(
   { clock, random }: { readonly clock: Clock; readonly random: Random },
   { primary, zone, key, soa, signal }: PrimaryRequest,
-  differences: boolean,
+  { differences, edns }: Form,
 ): Promise<PrimaryAnswer> {
   const stream = await MessageStream.connect(primary, { clock, silenceMs: SILENCE_MS, signal });
   const deadline: Timer = clock.after(WHOLE_MS, () => stream.close());
   const newExchange = (type: number, authority?: Uint8Array) =>
-    new Exchange({ stream, clock, zone, key, type, id: random.below(65536), authority });
+    new Exchange({ stream, clock, zone, key, type, id: random.below(65536), authority, edns });
   try {
-    const serial = await readSoa(newExchange(TYPE.SOA));
+    const { serial, expire } = await readSoa(newExchange(TYPE.SOA));
     const ours = soa === undefined ? undefined : soaSerial(soa);
     if (ours !== undefined && !serialGreater(serial, ours)) {
-      return { kind: serial === ours ? 'current' : 'older', serial, octets: 0 };
+      return { kind: serial === ours ? 'current' : 'older', serial, octets: 0, expire };
     }
     const exchange = differences ? newExchange(TYPE.IXFR, soa) : newExchange(TYPE.AXFR);
     const reader = new TransferReader(zone, differences ? ours : undefined);
+    let told: number | undefined;
     for (;;) {
       const { message, octets } = await exchange.next();
+      told ??= readExpire(message.edns);
       const result = reader.take(message, octets);
       if (result === undefined) continue;
       exchange.end();
-      return { ...result, octets: reader.octets };
+      return { ...result, octets: reader.octets, expire: told ?? expire };
     }
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
@@ -101,6 +122,8 @@ interface ExchangeOptions {
   readonly id: number;
   /** RDATA of the SOA in an IXFR's authority section. */
   readonly authority: Uint8Array | undefined;
+  /** Whether it has an OPT record, which asks how long the zone is good yet. */
+  readonly edns: boolean;
 }
 
 /** One question, and the messages that answer it. */
@@ -110,7 +133,7 @@ class Exchange {
   #first = true;
 
   constructor(options: ExchangeOptions) {
-    const { stream, clock, zone, key, type, id, authority } = options;
+    const { stream, clock, zone, key, type, id, authority, edns } = options;
     this.#options = options;
     const soa = { name: zone, type: TYPE.SOA, class: CLASS.IN, ttl: 0 };
     const plain = encodeMessage({
@@ -122,6 +145,9 @@ class Exchange {
       answers: [],
       authority: authority === undefined ? [] : [{ ...soa, rdata: authority }],
       additional: [],
+      ...(edns
+        ? { edns: { udpSize: MAX_UDP_SIZE, extendedRcode: 0, version: 0, do: false, options: [ASK_EXPIRE] } }
+        : {}),
     });
     if (key === undefined) {
       stream.send(plain);
@@ -134,7 +160,7 @@ class Exchange {
 
   /** @throws {PrimaryError} no answer, or one that says no */
   async next(): Promise<{ message: ParsedMessage; octets: number }> {
-    const { stream, zone, type, id } = this.#options;
+    const { stream, zone, type, id, edns } = this.#options;
     const bytes = await stream.next();
     const message = parse(bytes);
     const [question] = message.questions;
@@ -143,6 +169,8 @@ class Exchange {
     const failed = message.rcode !== RCODE.NOERROR;
     // Some leave the question out of an error.
     if (!answers || !(echoes || (failed && question === undefined))) this.#fail('what came is no answer');
+    // Not signed perhaps, and worth no more than another question.
+    if (edns && type === TYPE.SOA && EDNS_UNKNOWN.has(message.rcode)) throw new EdnsError('it knows no EDNS');
     const wrong = this.#verifier?.check(bytes);
     if (wrong !== undefined) this.#fail(`the answer does not verify: ${wrong}`);
     if (failed) this.#fail(`it answers ${rcodeToText(message.rcode)}`);
@@ -163,7 +191,7 @@ class Exchange {
   }
 }
 
-async function readSoa(exchange: Exchange): Promise<number> {
+async function readSoa(exchange: Exchange): Promise<{ serial: number; expire: number | undefined }> {
   const { message } = await exchange.next();
   exchange.end();
   const [question] = message.questions;
@@ -171,7 +199,7 @@ async function readSoa(exchange: Exchange): Promise<number> {
   if (soa === undefined || soa.rdata.length < 1 + 1 + SOA_NUMBERS_OCTETS)
     throw new PrimaryError('it has no SOA for the zone');
   if ((message.flags & FLAG.AA) === 0) throw new PrimaryError('its answer is not authoritative');
-  return soaSerial(soa.rdata);
+  return { serial: soaSerial(soa.rdata), expire: readExpire(message.edns) };
 }
 
 function parse(bytes: Uint8Array): ParsedMessage {

@@ -34,6 +34,11 @@ export type Transferred =
     }
   | { readonly kind: 'ixfr'; readonly serial: number; readonly steps: readonly DifferenceStep[] };
 
+/** RDATA of the SOA that the zone has after a transfer. */
+export function transferredSoa(content: Exclude<Transferred, { kind: 'current' }>): Uint8Array {
+  return content.kind === 'axfr' ? content.rrsets[0]!.rrset.rdata[0]! : content.steps.at(-1)!.newSoa!.rdata;
+}
+
 interface Growing {
   readonly owner: Name;
   ttl: number;

@@ -294,6 +294,7 @@ function readSrv(rdata: Uint8Array): { priority: number; weight: number; port: n
 function changedNames(publication: ZonePublication): NameKey[] {
   if (publication.kind === 'zone') return [nameKey(publication.data.name)];
   if (publication.kind === 'zone-removed') return [nameKey(publication.name)];
+  if (publication.kind === 'zone-expiry') return [];
   // Each transaction changes the SOA, which nobody looks up here.
   const changed = publication.delta.changes.filter(({ type }) => type !== TYPE.SOA);
   return changed.map(({ owner }) => withoutStar(nameKey(owner)));

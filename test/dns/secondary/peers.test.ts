@@ -8,10 +8,13 @@ import t, { type Test } from 'tap';
 import { parseCidr, parseInetEndpoint } from '../../../src/core/address.ts';
 import { systemClock } from '../../../src/core/clock.ts';
 import { CounterStripe } from '../../../src/core/counters.ts';
+import { cryptoRandom } from '../../../src/core/random.ts';
 import { controlCounters, inboundCounter, notifyCounter, transferCounter } from '../../../src/dns/control-counters.ts';
 import { formatKeyFile } from '../../../src/dns/keyfile.ts';
+import { primaryAsker } from '../../../src/dns/secondary/transfer-client.ts';
 import { signRequest } from '../../../src/dns/tsig.ts';
 import { encodeMessage, parseMessage } from '../../../src/dns/wire/message.ts';
+import { nameFromText } from '../../../src/dns/wire/name.ts';
 import { rdataFromText } from '../../../src/dns/wire/rdata.ts';
 import { CLASS, RCODE, TYPE } from '../../../src/dns/wire/types.ts';
 import { freePort } from '../../free-port.ts';
@@ -86,6 +89,14 @@ async function linesAt(port: number, serial: number, peer?: Peer): Promise<strin
   }
 }
 
+/** What a server says to EXPIRE when we ask as a secondary does. */
+async function expireAt(port: number): Promise<number | undefined> {
+  const primary = parseInetEndpoint(`[::1]:${port}`);
+  const { signal } = new AbortController();
+  const ask = primaryAsker({ clock: systemClock, random: cryptoRandom });
+  return (await ask({ primary, zone: nameFromText(zone), key: testKey, soa: undefined, signal })).expire;
+}
+
 for (const kind of peerKinds) {
   t.test(`${kind} is our secondary`, async (t) => {
     const us = await freePort('::1');
@@ -104,6 +115,9 @@ for (const kind of peerKinds) {
       t.same(await linesAt(peer.port, serial(), peer), await ours(), `NOTIFY and IXFR: ${name}`);
     }
     t.ok(counters.get(transferCounter('ixfr')) >= 1, 'by differences');
+    if (kind === 'nsd') return;
+    const left = await expireAt(peer.port);
+    t.ok(left !== undefined && left > 86_000 && left <= 86_400, `expires there in ${left} s (RFC 7314)`);
   });
 
   t.test(`${kind} is our primary`, async (t) => {
@@ -129,6 +143,7 @@ for (const kind of peerKinds) {
     await same(server, 'IXFR');
     t.ok(counters.get(notifyCounter('accepted')) >= 1);
     t.equal(counters.get(inboundCounter('axfr')), 1);
+    if (kind !== 'nsd') t.equal(await expireAt(peer.port), 86_400, 'EXPIRE (RFC 7314)');
     if (kind === 'nsd') return;
 
     const key = join(newDir(t), 'key');

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseCidr, parseInetEndpoint } from '../../../src/core/address.ts';
-import { FakeClock, systemClock } from '../../../src/core/clock.ts';
+import { type Clock, FakeClock, systemClock } from '../../../src/core/clock.ts';
 import { CounterStripe } from '../../../src/core/counters.ts';
 import { MemoryLogger } from '../../../src/core/logger.ts';
 import type { DnsConfig, TsigKey, ZoneConfig } from '../../../src/dns/config.ts';
 import { controlCounters, forwardedCounter, inboundCounter, notifyCounter } from '../../../src/dns/control-counters.ts';
 import { signRequest } from '../../../src/dns/tsig.ts';
 import { StreamVerifier } from '../../../src/dns/tsig-stream.ts';
+import { readExpire } from '../../../src/dns/wire/expire.ts';
 import { encodeMessage, type Message, parseMessage, type ResourceRecord } from '../../../src/dns/wire/message.ts';
 import { nameFromText } from '../../../src/dns/wire/name.ts';
 import { rdataFromText } from '../../../src/dns/wire/rdata.ts';
@@ -115,8 +116,8 @@ t.test('the whole zone first, then differences after NOTIFY, all signed', async 
   t.equal((await ask(secondary, `a.${zone}`)).answers.length, 1, 'in answers');
   t.match(
     secondary.published.map(({ kind }) => kind),
-    ['zone', 'zone', 'delta'],
-    'data threads: nothing, all, what changed',
+    ['zone', 'zone', 'zone-expiry', 'delta', 'zone-expiry'],
+    'data threads: nothing, all, what changed, and until when it is good',
   );
   t.match(secondary.published[0], { data: { unavailable: true } });
 });
@@ -143,6 +144,50 @@ t.test('many changes at once come as one transfer, a large zone in many messages
   t.teardown(() => second.close());
   await loaded(second);
   t.equal(text(second), text(primary), 'by AXFR');
+});
+
+t.test('EXPIRE (RFC 7314): what the primary says, and the secondary after it', async (t) => {
+  const { primary, secondary, dir } = await startPair(t);
+  const asked = [{ code: 9, data: new Uint8Array(0) }];
+  const edns = { udpSize: 1232, extendedRcode: 0, version: 0, do: false, options: asked };
+  let clock: Clock = systemClock;
+  const expireOf = async (server: ControlServer, type: number, name = zone) => {
+    const soa = server.control.records(zone, { type: TYPE.SOA })[0]!;
+    const message = encodeMessage({
+      ...updateMessage(ids++, zone, [], []),
+      opcode: OPCODE.QUERY,
+      questions: [{ name: nameFromText(name), type, class: CLASS.IN }],
+      authority: [{ name: soa.owner, type: TYPE.SOA, class: CLASS.IN, ttl: 0, rdata: soa.rrset.rdata[0]! }],
+      edns,
+    });
+    const signed = signRequest(message, testKey, clock);
+    const [reply] = await server.control.handle({ message: signed, client: here, local: here, transport: 'tcp' });
+    const { edns: told, rcode } = parseMessage(reply!);
+    return told?.options.some(({ code }) => code === 9) === true ? readExpire(told) : rcodeToText(rcode);
+  };
+  for (const type of [TYPE.SOA, TYPE.AXFR, TYPE.IXFR]) t.equal(await expireOf(primary, type), 86_400);
+  t.equal(await expireOf(primary, TYPE.SOA, `x.${zone}`), 'NXDOMAIN', 'not for a name in it');
+  t.equal(await expireOf(primary, TYPE.TXT), 'NOERROR', 'nor for another type');
+  await secondary.close();
+  await primary.close();
+  const later = new FakeClock(Date.now());
+  clock = later;
+  const config = testConfig({ zones: [secondaryZone(primary.port)] });
+  const again = await startControlServer(dir, config, undefined, { clock });
+  t.teardown(() => again.close());
+  later.advance(86_000_000);
+  const left = await expireOf(again, TYPE.SOA);
+  t.ok(typeof left === 'number' && left > 380 && left <= 400, `${left} s left`);
+  const copy = testConfig({ zones: [secondaryZone(again.port)] });
+  const third = await startControlServer(newDir(t), copy, undefined, { clock });
+  t.teardown(() => third.close());
+  await loaded(third);
+  const after = third.control.zone(zone)!.secondary!.expires! - clock.wall();
+  t.ok(after > 300_000 && after <= 400_000, `a secondary of the secondary has no more: ${after} ms`);
+  const expired = again.event({ type: 'zone-expired' });
+  later.advance(401_000);
+  await expired;
+  t.equal(await expireOf(again, TYPE.SOA), 'SERVFAIL', 'nothing when it is over');
 });
 
 t.test('a restart serves what is on disk before the primary is asked; what is too old is not served', async (t) => {

@@ -9,7 +9,7 @@ import { type Contact, SecondaryZone } from '../../../src/dns/secondary/secondar
 import type { PrimaryAnswer, PrimaryRequest } from '../../../src/dns/secondary/transfer-client.ts';
 import { encodeSoa, soaSerial } from '../../../src/dns/soa.ts';
 import { nameFromText } from '../../../src/dns/wire/name.ts';
-import { TYPE } from '../../../src/dns/wire/types.ts';
+import { CLASS, TYPE } from '../../../src/dns/wire/types.ts';
 import { Zone } from '../../../src/dns/zone.ts';
 
 const apex = nameFromText('test');
@@ -33,6 +33,8 @@ class Stage {
     [];
   readonly served: (Zone | undefined)[] = [];
   readonly confirmed: number[] = [];
+  readonly taken: number[] = [];
+  readonly expires: number[] = [];
   /** What a transfer makes; undefined: the differences do not fit. */
   takes: (Zone | undefined)[] = [];
   readonly zone: SecondaryZone;
@@ -51,8 +53,12 @@ class Stage {
             request.signal.addEventListener('abort', () => fail('stopped'));
           }),
         host: {
-          take: async () => this.takes.shift(),
+          take: async (_, at) => {
+            this.taken.push(at);
+            return this.takes.shift();
+          },
           confirm: async (at) => void this.confirmed.push(at),
+          expires: (at) => void this.expires.push(at),
           serve: async (data) => void this.served.push(data),
           onContact: (contact) => void this.contacts.push(contact),
         },
@@ -132,6 +138,56 @@ t.test('refresh, retry and expire as the SOA says', async (t) => {
   t.equal(await stage.reply(one, current(5)), 5, 'what it has is not forgotten');
   t.equal(stage.served.at(-1)?.serial, 5, 'and good again once somebody says so');
   t.match(stage.zone.status, { state: 'loaded' });
+});
+
+t.test('EXPIRE (RFC 7314 §4): a primary that is a secondary itself has less time left', async (t) => {
+  const rows: [name: string, age: number, expire: number | undefined, left: number, next: number][] = [
+    ['it does not say', 1000, undefined, 86_400, 3600],
+    ['it has it from nobody', 1000, 86_400, 86_400, 3600],
+    ['more than the SOA has', 1000, 4_000_000_000, 86_400, 3600],
+    ['less', 80_000, 50_000, 50_000, 3600],
+    ['less than we have had', 1000, 50_000, 85_400, 3600],
+    ['little: it is asked again in time', 86_000, 2000, 2000, 1000],
+    ['as good as nothing', 86_390, 10, 10, 5],
+    ['and nothing at all', 86_397, 0, 3, 2],
+    ['the clock was set back meanwhile', -100_000, 50_000, 86_400, 3600],
+  ];
+  for (const [name, age, expire, left, next] of rows) {
+    const clock = new FakeClock();
+    const stage = new Stage(zoneAt(5), clock.wall() - age * 1000);
+    stage.zone.start();
+    await stage.reply(one, { ...current(5), expire });
+    t.equal(stage.zone.secondsLeft, left, `${name}: expires in ${left} s`);
+    t.equal(stage.next, next * 1000, `${name}: asked again in ${next} s`);
+    t.equal(stage.zone.status.lastRefresh, stage.clock.wall(), 'it was heard now');
+    t.equal(stage.expires.at(-1), stage.clock.wall() + left * 1000, 'and answers say so');
+    t.strictSame(stage.confirmed, [stage.clock.wall() - (86_400 - left) * 1000], 'on disk as well');
+    stage.zone.stop();
+  }
+  const short = new Stage(zoneAt(5, { expireSeconds: 10 }));
+  short.zone.start();
+  await short.reply(one, { ...current(5), expire: 10 });
+  t.equal(short.zone.secondsLeft, 4200, "the primary's own: bounded as without the option");
+  short.zone.stop();
+
+  for (const kind of ['axfr', 'ixfr'] as const) {
+    const stage = new Stage(zoneAt(5));
+    stage.zone.start();
+    stage.takes = [zoneAt(6)];
+    const soa = { owner: apex, rrset: zoneAt(6).soa.set.rrset };
+    const record = { name: apex, type: TYPE.SOA, class: CLASS.IN, ttl: 60, rdata: soa.rrset.rdata[0]! };
+    const step = { oldSoa: record, deleted: [], newSoa: record, added: [] };
+    await stage.reply(one, {
+      ...(kind === 'axfr' ? { ...axfr(6), rrsets: [soa] } : { ...ixfr(6), steps: [step] }),
+      expire: 7000,
+    });
+    t.equal(stage.zone.secondsLeft, 7000, kind);
+    t.strictSame(stage.taken, [stage.clock.wall() - (86_400 - 7000) * 1000]);
+    await stage.advance(3500_000);
+    await stage.reply(one, { ...current(6), expire: 86_400 });
+    t.equal(stage.zone.secondsLeft, 86_400, 'the primary has had word');
+    stage.zone.stop();
+  }
 });
 
 t.test('without a zone: soon, then more seldom', async (t) => {

@@ -8,7 +8,14 @@ import { SeededRandom } from '../../../src/core/random.ts';
 import { type PrimaryRequest, primaryAsker } from '../../../src/dns/secondary/transfer-client.ts';
 import { encodeSoa } from '../../../src/dns/soa.ts';
 import { Keyring, verifyRequest } from '../../../src/dns/tsig.ts';
-import { encodeMessage, type Message, parseMessage, type ResourceRecord } from '../../../src/dns/wire/message.ts';
+import { encodeExpire } from '../../../src/dns/wire/expire.ts';
+import {
+  type EdnsOption,
+  encodeMessage,
+  type Message,
+  parseMessage,
+  type ResourceRecord,
+} from '../../../src/dns/wire/message.ts';
 import { nameFromText } from '../../../src/dns/wire/name.ts';
 import { CLASS, FLAG, RCODE, TYPE, typeToText } from '../../../src/dns/wire/types.ts';
 import { testKey } from '../control-server.ts';
@@ -111,6 +118,42 @@ t.test('what a good primary gives', async (t) => {
   t.strictSame(primary.asked, ['SOA', 'IXFR']);
   t.match(await primary.ask(zone5, { soa: soa(4).rdata }), { kind: 'axfr' }, 'the whole zone for differences');
   t.match(await primary.ask(zone5, { key: testKey }), { kind: 'axfr' }, 'signed');
+});
+
+t.test('EDNS: how long the zone is good yet (RFC 7314); without where it is not known', async (t) => {
+  const primary = await Primary.start(t);
+  const edns = (...options: EdnsOption[]) => ({ udpSize: 1232, extendedRcode: 0, version: 0, do: false, options });
+  const told = (soa?: number, transfer?: number): Behaviour => {
+    return (type, asked) => {
+      t.strictSame(asked.edns?.options, [{ code: 9, data: new Uint8Array(0) }], `${type} asks`);
+      const seconds = type === 'SOA' ? soa : transfer;
+      return { ...(zone5(type) as Message), edns: seconds === undefined ? edns() : edns(encodeExpire(seconds)) };
+    };
+  };
+  const rows: [soa: number | undefined, transfer: number | undefined, expire: number | undefined][] = [
+    [undefined, undefined, undefined],
+    [100, undefined, 100],
+    [100, 90, 90],
+    [undefined, 0, 0],
+  ];
+  for (const [soa, transfer, expire] of rows) {
+    t.equal((await primary.ask(told(soa, transfer))).expire, expire, `SOA ${soa}, transfer ${transfer}`);
+  }
+  t.match(await primary.ask(told(100), { soa: soa(5).rdata, key: testKey }), { kind: 'current', expire: 100 });
+  const cut = { code: 9, data: Uint8Array.of(1, 2) };
+  t.equal((await primary.ask((type) => ({ ...(zone5(type) as Message), edns: edns(cut) }))).expire, undefined, 'cut');
+
+  for (const rcode of [RCODE.FORMERR, RCODE.NOTIMP]) {
+    const old: Behaviour = (type, asked) => (asked.edns === undefined ? zone5(type) : { rcode, questions: [] });
+    t.match(await primary.ask(old), { kind: 'axfr', expire: undefined });
+    t.strictSame(primary.asked, ['SOA', 'SOA', 'AXFR'], `${rcode} to EDNS`);
+    await t.rejects(
+      primary.ask(() => ({ rcode })),
+      { message: /SOA: it answers/ },
+      'to everything',
+    );
+    t.strictSame(primary.asked, ['SOA', 'SOA'], 'asked twice and no more');
+  }
 });
 
 t.test('no IXFR there: AXFR', async (t) => {
