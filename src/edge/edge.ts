@@ -374,6 +374,7 @@ export class Edge {
 
   #onProxyEvent(event: ProxyEvent): void {
     if (event.kind === 'connect-failed') this.proxy.reportConnectFailure(event.pool, event.member, event.code);
+    if (event.kind === 'connect-short') this.proxy.reportConnectShortage(event.pool, event.member, event.code);
     if (event.kind === 'header-suspected') this.proxy.reportHeaderSuspicion(event.pool, event.member);
   }
 

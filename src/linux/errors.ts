@@ -27,6 +27,14 @@ export class SystemError extends V6edgeError {
 /** What a call lacks of this process or machine (room in a queue, descriptors, memory): nothing that speaks of the other side. */
 const shortages: ReadonlySet<string> = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
+/** What a connect may lack besides: a local port or address to connect from (connect(2)), room to be watched. */
+const connectShortages: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'ENOSPC']);
+
+/** Whether a connect failed for want of something of our own, before a packet was sent. */
+export function isConnectShortage(code: string): boolean {
+  return isShortage(code) || connectShortages.has(code);
+}
+
 /** Whether an error's code is one of a shortage of our own. */
 export function isShortage(code: string | undefined): boolean {
   return code !== undefined && shortages.has(code);

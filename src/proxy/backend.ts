@@ -26,10 +26,12 @@ export class Member implements Candidate {
   maxConnections = 0;
   tier = 0;
   state: MemberState = 'up';
-  /** It left a connect unanswered: until then it gets sessions only when no other does. */
+  /** It left a connect unanswered or refused it: until then it gets sessions only when no other does. */
   silentUntil = 0;
   /** When a failed connect was last reported. */
   reportedAt = Number.NEGATIVE_INFINITY;
+  /** When it was last reported that none could begin. */
+  shortAt = Number.NEGATIVE_INFINITY;
   /** When it was last reported that it may not read PROXY headers. */
   suspectedAt = Number.NEGATIVE_INFINITY;
   /** When the kernel was last asked how a connection to it fared. */
@@ -103,7 +105,7 @@ export class Member implements Candidate {
   }
 }
 
-/** How long a member that leaves connects unanswered is passed over; then one session tries it. */
+/** How long a member is passed over that leaves connects unanswered or refuses them; then one session tries it. */
 const silenceMs = 1000;
 
 /** A session that waits until a member has a place. */
@@ -122,7 +124,7 @@ export class Backend {
   /** Members that get new sessions, by tier; the first are no backups, unless all are. */
   #tiers: Member[][] = [];
   #turn = 0;
-  /** Members that left a connect unanswered and have not answered one since. */
+  /** Members that left a connect unanswered or refused it, and have not answered one since. */
   #silent: readonly Member[] = [];
   readonly #waiting: Waiting[] = [];
   /** Given back, and not offered to those who wait yet. */
@@ -170,7 +172,7 @@ export class Backend {
     return this.#waiting.length;
   }
 
-  /** A connect to the member has no answer: for a while sessions go to others, if there are any. */
+  /** A connect to the member has no answer, or is refused: for a while sessions go to others, if there are any. */
   suspect(member: Member, now: number): void {
     if (!this.members.includes(member)) return;
     if (!member.silent) this.#silent = [...this.#silent, member];

@@ -183,6 +183,11 @@ export class ProxyControl {
     this.#roster.find(pool, member)?.connectFailed(code);
   }
 
+  /** A data thread could not begin to connect to a member, for want of a local port or the like: people are told. */
+  reportConnectShortage(pool: string, member: string, code: string): void {
+    this.#roster.find(pool, member)?.connectShort(code);
+  }
+
   /** A session ended as one does whose member cannot read the PROXY header: the member is asked. */
   reportHeaderSuspicion(pool: string, member: string): void {
     this.#roster.find(pool, member)?.headerSuspected();

@@ -5,8 +5,8 @@
  * A connect that gets no answer for a while does not hold the client up either: another member is tried beside it, and whoever
  * answers first gets the session (RFC 8305 §5 does so with addresses). The kernel sends a lost SYN again only after a second.
  */
-import { ECONNREFUSED, EINPROGRESS, EMFILE, ENFILE, ENODEV, ETIMEDOUT } from '../linux/constants.ts';
-import { errnoName } from '../linux/errors.ts';
+import { ECONNREFUSED, EINPROGRESS, ENODEV, ETIMEDOUT } from '../linux/constants.ts';
+import { errnoName, isConnectShortage, isShortage } from '../linux/errors.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../linux/reactor.ts';
 import { connectTcp, openTcp, socketError } from '../linux/tcp.ts';
@@ -109,6 +109,14 @@ export class Dial implements Waiting {
     if (this.#tried === undefined) this.#tried = [member!];
     else this.#tried.push(member!);
     this.#goOn(backend!, member!);
+  }
+
+  /** Members are out of reach for new sessions: connects to them beside the session's own are given up. */
+  forget(gone: (member: Member) => boolean): void {
+    const beside = this.#beside;
+    if (beside === undefined) return;
+    this.#beside = beside.filter(({ member }) => !gone(member));
+    for (const attempt of beside) if (gone(attempt.member)) attempt.close();
   }
 
   onConnectEvents(events: number): void {
@@ -267,7 +275,7 @@ export class Dial implements Waiting {
       return;
     }
     attempt.close();
-    if (errno === EMFILE || errno === ENFILE) {
+    if (isShortage(errnoName(errno))) {
       // Not the member's failure; the session's own connect may still be answered.
       host.onExhausted(caller.listener, errno);
       return;
@@ -298,10 +306,18 @@ export class Dial implements Waiting {
 
   #failed(backend: Backend, member: Member, errno: number): void {
     const { host } = this.#caller;
-    const counter = errno === ETIMEDOUT ? MemberCounter.connectTimeouts : MemberCounter.connectErrors;
-    host.counters.add(member.counterBase + counter);
-    host.onConnectFailed(backend, member, errnoName(errno));
-    this.#lastFailure = errno === ETIMEDOUT ? Ended.connectTimeout : Ended.connectFailed;
+    const code = errnoName(errno);
+    if (isConnectShortage(code)) {
+      // Says nothing of the member; another may be reached, since each has local ports of its own.
+      host.onConnectShort(backend, member, code);
+      this.#lastFailure = Ended.noResources;
+    } else {
+      const counter = errno === ETIMEDOUT ? MemberCounter.connectTimeouts : MemberCounter.connectErrors;
+      host.counters.add(member.counterBase + counter);
+      host.onConnectFailed(backend, member, code);
+      backend.suspect(member, host.now());
+      this.#lastFailure = errno === ETIMEDOUT ? Ended.connectTimeout : Ended.connectFailed;
+    }
     if (this.#tried === undefined) this.#tried = [member];
     else this.#tried.push(member);
   }

@@ -17,9 +17,9 @@ import type { SessionHost, SessionInfo } from './host.ts';
 import type { Listener, ListenerOwner, ListenerStatus, ListeningSocket } from './listener.ts';
 import { ListenerSet, type SocketKeeper } from './listener-set.ts';
 import { RelayIo } from './relay.ts';
-import { Session } from './session.ts';
+import { Session, type SettingsChange } from './session.ts';
 import { logSession, logSessionStart } from './session-log.ts';
-import type { ListenerSnapshot, ProxySnapshot } from './snapshot.ts';
+import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 import { newSourceTable, Sources, Verdict } from './sources.ts';
 import { spanBytes } from './span.ts';
 import { Ended, type Termination } from './termination.ts';
@@ -29,6 +29,8 @@ import type { AddressSpan } from './wire/header.ts';
 /** What the control thread is told as it happens. */
 export type ProxyEvent =
   | { readonly kind: 'connect-failed'; readonly pool: string; readonly member: string; readonly code: string }
+  /** No connect could even begin. */
+  | { readonly kind: 'connect-short'; readonly pool: string; readonly member: string; readonly code: string }
   | { readonly kind: 'header-suspected'; readonly pool: string; readonly member: string }
   | { readonly kind: 'listening'; readonly listeners: readonly ListenerStatus[] };
 
@@ -57,6 +59,7 @@ const lastingMs = 1000;
 const sampleMs = 100;
 /** A TLS alert, record header included (RFC 8446 §5.1, §6). */
 const alertBytes = 5 + 2;
+const noChange: SettingsChange = { guard: false, maxAge: false };
 /** Whoever cannot read a header says so at once. */
 const suspiciousMs = 5_000;
 
@@ -131,19 +134,19 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   apply(snapshot: ProxySnapshot): void {
     if (this.#stopping) return;
     this.timeouts = snapshot.timeouts;
-    const wentDown = this.#applyPools(snapshot);
+    const { wentDown, changes } = this.#applyPools(snapshot);
     this.#listeners.apply(snapshot.listeners, snapshot.maxConnections);
-    if (wentDown.size > 0) {
-      for (const session of [...this.#sessions]) {
-        if (session.member !== undefined && wentDown.has(session.member)) session.memberDown();
-      }
-    }
+    if (wentDown.size > 0) for (const session of [...this.#sessions]) session.membersDown(wentDown);
     for (const backend of this.#backends.values()) backend.wake();
-    // Most snapshots tell of members, whose sessions are none of their timeouts' business.
+    // Most snapshots tell of members alone: no session's settings are others then.
     const timeouts = [snapshot.timeouts, ...snapshot.pools.map((pool) => pool.timeouts)];
-    if (isDeepStrictEqual(timeouts, this.#allTimeouts)) return;
+    const sameTimeouts = isDeepStrictEqual(timeouts, this.#allTimeouts);
+    if (sameTimeouts && changes.size === 0) return;
     this.#allTimeouts = timeouts;
-    for (const session of this.#sessions) session.timeoutsChanged();
+    for (const session of this.#sessions) {
+      const change = changes.get(session.backend);
+      if (!sameTimeouts || change !== undefined) session.settingsChanged(change ?? noChange);
+    }
   }
 
   /** Each bind of the configuration, with why it is not served if so. */
@@ -158,9 +161,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   /** Closes the sessions of one member, for a removal that does not wait for them. Returns how many there were. */
   closeSessionsOf(pool: string, member: string): number {
-    const found = this.#sessions.filter((session) => session.pool === pool && session.member?.name === member);
-    for (const session of found) session.end(Ended.killed);
-    return found.length;
+    const inPool = this.#sessions.filter((session) => session.pool === pool);
+    return inPool.filter((session) => session.memberRemoved(member)).length;
   }
 
   /** Closes one session. False when there is none of that id. */
@@ -218,17 +220,22 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   // --- snapshots ---
 
-  #applyPools(snapshot: ProxySnapshot): Set<Member> {
+  #applyPools(snapshot: ProxySnapshot) {
     const wentDown = new Set<Member>();
+    const changes = new Map<Backend | undefined, SettingsChange>();
     const wanted = new Set(snapshot.pools.map((pool) => pool.name));
     for (const name of this.#backends.keys()) if (!wanted.has(name)) this.#backends.delete(name);
     for (const pool of snapshot.pools) {
       const backend = this.#backends.get(pool.name);
       if (backend === undefined) {
         this.#backends.set(pool.name, new Backend(pool, this.counters, this.#context.random, () => this.now()));
-      } else for (const member of backend.apply(pool)) wentDown.add(member);
+        continue;
+      }
+      const change = changeOf(backend.settings, pool);
+      if (change.guard || change.maxAge) changes.set(backend, change);
+      for (const member of backend.apply(pool)) wentDown.add(member);
     }
-    return wentDown;
+    return { wentDown, changes };
   }
 
   // --- what listeners ask ---
@@ -287,6 +294,13 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#context.report({ kind: 'connect-failed', pool: backend.name, member: member.name, code });
   }
 
+  onConnectShort(backend: Backend, member: Member, code: string): void {
+    const now = this.now();
+    if (now - member.shortAt < reportMs) return;
+    member.shortAt = now;
+    this.#context.report({ kind: 'connect-short', pool: backend.name, member: member.name, code });
+  }
+
   onExhausted(listener: ListenerSnapshot, errno: number): void {
     if (this.now() - this.#warnedAt >= warnMs) {
       this.#warnedAt = this.now();
@@ -335,4 +349,12 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     member.suspectedAt = now;
     this.#context.report({ kind: 'header-suspected', pool: backend!.name, member: member.name });
   }
+}
+
+/** What live sessions have taken over of a pool's settings, and is another now. */
+function changeOf(before: PoolSnapshot, after: PoolSnapshot): SettingsChange {
+  return {
+    guard: before.keepaliveMs !== after.keepaliveMs || before.userTimeoutMs !== after.userTimeoutMs,
+    maxAge: before.maxAgeMs !== after.maxAgeMs,
+  };
 }

@@ -26,6 +26,8 @@ export interface SessionHost {
   /** Counts the session with its client's others; says why it may not come in, if so. */
   admit(session: Session): Termination | undefined;
   onConnectFailed(backend: Backend, member: Member, code: string): void;
+  /** No connect to the member could begin, for want of a local port or the like. */
+  onConnectShort(backend: Backend, member: Member, code: string): void;
   /** The kernel has no descriptor or memory for the session's second socket. */
   onExhausted(listener: ListenerSnapshot, errno: number): void;
   /** A member is connected, on a listener that has that logged. */

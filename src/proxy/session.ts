@@ -18,7 +18,16 @@ import type { AddressSpan } from './wire/header.ts';
 
 /** maxAge is spread by this share up and down, so that sessions of one moment do not end in one. */
 const maxAgeJitter = 0.1;
+/** After a reload sessions take the new guard over within this time, not all at once. */
+const guardSpreadMs = 1000;
 const noProtocols: readonly string[] = [];
+
+/** What a reload changed of a pool's settings, of those that live sessions have taken over. */
+export interface SettingsChange {
+  /** `keepalive` or `userTimeout`. */
+  readonly guard: boolean;
+  readonly maxAge: boolean;
+}
 
 export class Session extends Timed implements Caller, Newcomer, Introduced, RelayOwner {
   readonly id: number;
@@ -136,18 +145,31 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
     this.#dispatch(true);
   }
 
-  /** Timeouts may be others than when the session was last looked at: they hold from now on. */
-  timeoutsChanged(): void {
+  /** Timeouts may be others than when the session was last looked at, and so may what `change` names: they hold from now on. */
+  settingsChanged(change: SettingsChange): void {
     if (this.state !== 'relaying') return;
+    const now = this.host.now();
+    if (change.guard) this.#guardAt = now + guardSpreadMs * this.host.fraction();
+    if (change.maxAge) this.#maxAgeAt = this.#ageEnd(now);
     // While nothing was waited for the wheel's time stood still.
-    if (this.wheelSlot < 0) this.#lastActive = this.host.now();
+    if (this.wheelSlot < 0) this.#lastActive = now;
     this.#schedule();
   }
 
-  /** The member went down by its health check or the operator's word. */
-  memberDown(): void {
+  /** Members went down by their health checks or the operator's word. */
+  membersDown(gone: ReadonlySet<Member>): void {
+    this.#dial?.forget((member) => gone.has(member));
+    if (this.member === undefined || !gone.has(this.member)) return;
     if (this.state === 'connecting') this.#dial!.memberDown();
     else if (this.state === 'relaying' && this.backend!.settings.onMarkedDown === 'close') this.end(Ended.memberDown);
+  }
+
+  /** A member of its pool was removed by force: ends if it is the session's. Returns whether it was. */
+  memberRemoved(name: string): boolean {
+    this.#dial?.forget((member) => member.name === name);
+    if (this.member?.name !== name) return false;
+    this.end(Ended.killed);
+    return true;
   }
 
   /** Closes both connections and accounts for the session. Idempotent. */
@@ -201,9 +223,7 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
     host.counters.add(this.member!.counterBase + MemberCounter.sessions);
     const guardMs = settings.keepaliveMs > 0 ? settings.keepaliveMs : settings.userTimeoutMs;
     if (guardMs > 0) this.#guardAt = now + guardMs;
-    if (settings.maxAgeMs > 0) {
-      this.#maxAgeAt = now + settings.maxAgeMs * (1 - maxAgeJitter + 2 * maxAgeJitter * host.fraction());
-    }
+    if (settings.maxAgeMs > 0) this.#maxAgeAt = this.#ageEnd(now);
     // The connect timeout stays where it is on the wheel as an earlier deadline: a session that outlives it sets the next one
     // then.
     this.#schedule();
@@ -254,11 +274,14 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
       return;
     }
     if (now >= this.#guardAt) {
-      // Set here and not at the start: only sessions that last need it.
+      // Set here and not at the start: only sessions that last need it. What the client's inherited was the guard of the
+      // listener's own pool, at that time.
       this.#guardAt = Number.POSITIVE_INFINITY;
       const { keepaliveMs, userTimeoutMs } = this.backend!.settings;
-      setKeepalive(this.upstream.fd, keepaliveMs / 1000);
-      setUserTimeout(this.upstream.fd, userTimeoutMs);
+      for (const { fd } of [this.client, this.upstream]) {
+        setKeepalive(fd, keepaliveMs / 1000);
+        setUserTimeout(fd, userTimeoutMs);
+      }
     }
     const timeout = this.#quietTimeout();
     if (timeout > 0 && now >= this.#lastActive + timeout) {
@@ -275,6 +298,14 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
     if (this.client.eof) return clientFinMs;
     if (this.upstream.eof) return serverFinMs;
     return this.#isTunnel ? tunnelMs : idleMs;
+  }
+
+  /** When the session will be as old as it may. Those a reload finds too old already are spread as well. */
+  #ageEnd(now: number): number {
+    const { maxAgeMs } = this.backend!.settings;
+    if (maxAgeMs === 0) return Number.POSITIVE_INFINITY;
+    const spread = 2 * maxAgeJitter * maxAgeMs * this.host.fraction();
+    return Math.max(this.connectedAt + maxAgeMs * (1 - maxAgeJitter), now) + spread;
   }
 
   get #timeouts(): ProxyTimeouts {

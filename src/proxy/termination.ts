@@ -65,5 +65,5 @@ export const Ended = {
   memberDown: termination('DD', 'member marked down', 'cut', ListenerCounter.killed),
   killed: termination('KD', 'closed by the operator', 'cut', ListenerCounter.killed),
   stopped: termination('KD', 'shutdown', 'cut', ListenerCounter.killed),
-  noResources: termination('RC', 'no descriptors or memory', 'reset', ListenerCounter.resourceErrors),
+  noResources: termination('RC', 'no descriptors, ports or memory', 'reset', ListenerCounter.resourceErrors),
 } as const;

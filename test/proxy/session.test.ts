@@ -7,6 +7,7 @@ import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET } from '../../src/linux/constants
 import { getSocketInt } from '../../src/linux/libc.ts';
 import type { ProxyTimeouts } from '../../src/proxy/config.ts';
 import { MemberTcp, memberCounterBase, memberGaugeBase } from '../../src/proxy/counters.ts';
+import type { PoolSnapshot } from '../../src/proxy/snapshot.ts';
 import {
   freePort,
   Harness,
@@ -22,6 +23,7 @@ import {
   until,
 } from './harness.ts';
 
+const TCP_KEEPIDLE = 4;
 const TCP_USER_TIMEOUT = 18;
 
 t.test('timeouts', async (t) => {
@@ -94,9 +96,9 @@ async function quietSession(t: Test) {
   const harness = new Harness(clock);
   t.teardown(() => harness.close());
   const port = await freePort();
-  const apply = (more: Partial<ProxyTimeouts>) => {
+  const apply = (more: Partial<ProxyTimeouts>, settings: Partial<PoolSnapshot> = {}) => {
     const limits = { ...timeouts, idleMs: 0, tunnelMs: 0, ...more };
-    const pools = [pool([member('m1', upstream.port)])];
+    const pools = [pool([member('m1', upstream.port)], settings)];
     harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], pools, { timeouts: limits }));
   };
   apply({});
@@ -132,6 +134,19 @@ t.test('a session that nothing is waited for', async (t) => {
     clock.advance(100);
     t.match(await harness.session(), { cause: 'idle timeout' });
   });
+
+  t.test('a maximum age that a reload brings counts from its begin', async (t) => {
+    const { harness, clock, apply } = await quietSession(t);
+    apply({}, { maxAgeMs: 2 * 3_600_000 });
+    clock.advance(0.7 * 3_600_000);
+    apply({}, { maxAgeMs: 0 });
+    clock.advance(24 * 3_600_000);
+    t.equal(harness.sessions.length, 0, 'taken back in time');
+    apply({}, { maxAgeMs: 100_000 });
+    t.equal(harness.sessions.length, 0, 'too old already: not cut in one moment with all others');
+    clock.advance(0.2 * 100_000 + 100);
+    t.match(await harness.session(), { cause: 'maximum age', state: 'KD' });
+  });
 });
 
 t.test("dead peers are looked for on both sides, the member's once the session has lasted", async (t) => {
@@ -152,6 +167,39 @@ t.test("dead peers are looked for on both sides, the member's once the session h
   t.equal(guarded(), 1, 'inherited by the accepted socket');
   await until(() => guarded() === 2, 'the other to have it too');
   client.destroy();
+});
+
+t.test('how dead peers are looked for follows a reload, on both sides', async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+  t.teardown(() => upstream.close());
+  const harness = new Harness();
+  t.teardown(() => harness.close());
+  const port = await freePort();
+  const apply = (keepaliveMs: number, userTimeoutMs: number) =>
+    harness.engine.apply(
+      snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)], { keepaliveMs, userTimeoutMs })]),
+    );
+  apply(0, 0);
+  const before = new Set(readdirSync('/proc/self/fd'));
+  const client = net.connect(port, '127.0.0.1');
+  t.teardown(() => client.destroy());
+  await once(client, 'data');
+  // The client's end and the member's are plain sockets, which nobody guards.
+  const sockets = readdirSync('/proc/self/fd').filter((fd) => !before.has(fd));
+  const guard = (fd: string) =>
+    [
+      getSocketInt(Number(fd), SOL_SOCKET, SO_KEEPALIVE),
+      getSocketInt(Number(fd), IPPROTO_TCP, TCP_KEEPIDLE),
+      getSocketInt(Number(fd), IPPROTO_TCP, TCP_USER_TIMEOUT),
+    ].join(' ');
+  const guarded = (as: string) => sockets.filter((fd) => guard(fd) === as).length;
+  t.equal(guarded('1 7 1234'), 0);
+  apply(7000, 1234);
+  await until(() => guarded('1 7 1234') === 2, 'both to be guarded');
+  apply(9000, 1234);
+  await until(() => guarded('1 9 1234') === 2, 'both to have the other time');
+  apply(0, 0);
+  await until(() => guarded('0 9 0') === 2, 'both to be left alone');
 });
 
 t.test('no descriptor is left after sessions of every kind', async (t) => {

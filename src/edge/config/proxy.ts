@@ -216,13 +216,19 @@ export const pool = section({
   onMarkedDown: choice(['close', 'keep'])
     .prefault('close')
     .describe('sessions of a member whose checks fail (HAProxy `on-marked-down`)'),
-  keepalive: milliseconds(0, 86_400_000).prefault('30s').describe('TCP keepalive on both sides; 0s = off'),
+  keepalive: milliseconds(0, 86_400_000)
+    .prefault('30s')
+    .describe('TCP keepalive on both sides; 0s = off; a reload changes live sessions, too'),
   userTimeout: milliseconds(0, 86_400_000)
     .prefault('2m')
     .describe(
-      'a peer that acknowledges or takes nothing for this long is dead, on both sides (TCP_USER_TIMEOUT, HAProxy `tcp-ut`); 0s = the kernel’s 15 minutes',
+      'a peer that acknowledges or takes nothing for this long is dead, on both sides (TCP_USER_TIMEOUT, HAProxy `tcp-ut`); 0s = the kernel’s 15 minutes; a reload changes live sessions, too',
     ),
-  maxAge: milliseconds().prefault('0s').describe('longest session, with jitter; 0s = no limit'),
+  maxAge: milliseconds()
+    .prefault('0s')
+    .describe(
+      'longest session, give or take a tenth; 0s = no limit; a reload changes live sessions, too, and ends those too old already within a fifth of it',
+    ),
   retries: integer(0, 100).prefault(3).describe('other members tried before the client is closed'),
   queue: section({
     timeout: milliseconds(0, 3_600_000).prefault('5s').describe('longest wait for a place'),

@@ -13,6 +13,7 @@ import { type Health, nextHealth, unknownHealth } from '../check/state.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import type { MemberSnapshot, MemberState } from '../snapshot.ts';
 import type { SavedMember } from './memory.ts';
+import { shortageWords } from './shortage.ts';
 import type { AdminState, LastCheck, MemberEvent, MemberStatus, MemberWarning } from './status.ts';
 
 /** Who named the member: the configuration, the admin API, or DNS. */
@@ -20,6 +21,8 @@ export type MemberOrigin = 'config' | 'api' | 'discovered';
 
 /** How often live traffic may have a member asked whether it can read the PROXY header. */
 const inquiryMs = 10_000;
+/** A shortage that keeps connects to a member from beginning is told of this often, and stands in its status for so long. */
+const shortageMs = 60_000;
 /** Updates on the way from 0 to full during `slowStart`. */
 const rampSteps = 10;
 
@@ -53,6 +56,8 @@ export class Member {
   #inquiry: { cancel(): void } | undefined;
   #inquiredAt = Number.NEGATIVE_INFINITY;
   #warning: string | undefined;
+  #shortage: string | undefined;
+  #shortAt = Number.NEGATIVE_INFINITY;
   #announced: MemberState | 'unknown' = 'unknown';
   #since: number;
   #reason = 'not checked yet';
@@ -186,6 +191,18 @@ export class Member {
     this.#schedule.soon();
   }
 
+  /** A connect of live traffic could not begin, for want of something of this host's: not the member's fault, so it is not checked. */
+  connectShort(code: string): void {
+    const { clock, log, emit } = this.#context;
+    if (clock.now() - this.#shortAt < shortageMs) return;
+    this.#shortAt = clock.now();
+    const { name, address, port } = this.#config;
+    const reason = shortageWords(code, address, port);
+    this.#shortage = reason;
+    log.warn(this.#fields({ code, reason }), 'cannot connect to the member, through no fault of its own');
+    emit({ kind: 'member-warning', pool: this.#pool.name, member: name, reason, at: clock.wall() });
+  }
+
   /** A session ended as one does whose member cannot read the PROXY header, for that or another reason: the member is asked. */
   headerSuspected(): void {
     const { clock, probe } = this.#context;
@@ -232,7 +249,7 @@ export class Member {
       inStateMs: Math.max(0, this.#context.clock.wall() - this.#since),
       reason: this.#reason,
       lastCheck: this.#lastCheck,
-      warning: this.#warning,
+      warning: this.#warning ?? (this.#context.clock.now() - this.#shortAt < shortageMs ? this.#shortage : undefined),
     };
   }
 

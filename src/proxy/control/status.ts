@@ -26,7 +26,7 @@ export interface MemberStatus extends MemberSnapshot {
   /** Why the member is in its state, in plain words. */
   readonly reason: string;
   readonly lastCheck: LastCheck | undefined;
-  /** What is wrong with the member's settings, whatever its state; undefined: nothing that is known. */
+  /** What is wrong with the member's settings, or kept sessions from it lately, whatever its state; undefined: nothing that is known. */
   readonly warning: string | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface MemberEvent {
   readonly at: number;
 }
 
-/** Something is wrong with a member's settings, in plain words. */
+/** Something is wrong with a member's settings, or keeps sessions from it, in plain words. */
 export interface MemberWarning {
   readonly kind: 'member-warning';
   readonly pool: string;
