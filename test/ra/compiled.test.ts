@@ -14,7 +14,7 @@ const node = join(root, 'node_modules/node/bin/node');
 const questions = 30;
 /** All that runs from packet to packet, and little else. */
 const path =
-  /src\/(linux\/icmp6|linux\/poll|ra\/replies|ra\/rate-limit|ra\/transmitter|ra\/wire\/packet|ra\/wire\/router-sol\w+)\.ts/;
+  /src\/(linux\/icmp6|linux\/poll|core\/token-bucket|ra\/replies|ra\/rate-limit|ra\/transmitter|ra\/wire\/packet|ra\/wire\/router-sol\w+)\.ts/;
 /** What V8 says when it is told to collect, with the thread's isolate. */
 const collected = /\[\d+:(0x[0-9a-f]+)\].*\btesting;/g;
 
