@@ -9,13 +9,12 @@
  * A process that is the only one to run its program has that file's pages for its own: USS counts them, anonymous memory does not.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { runLoad, Server } from './process.ts';
+import { runLoad, Server, temporaryFolder, undoAtEnd } from './process.ts';
 import { markdown, Results } from './table.ts';
 
 const { values } = parseArgs({
@@ -195,8 +194,9 @@ async function measureTrio(dir: string, results: Results): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'v6edge-memory-'));
+  const [dir, removeFolder] = temporaryFolder('v6edge-memory');
   const results = new Results();
+  const removeNamespace = undoAtEnd(() => ip('netns', 'del', namespace));
   ip('netns', 'add', namespace);
   try {
     // Without duplicate address detection, whose second is not the daemon's.
@@ -226,8 +226,8 @@ async function main(): Promise<void> {
     }
     process.stdout.write(`${markdown(results.rows())}\n`);
   } finally {
-    ip('netns', 'del', namespace);
-    rmSync(dir, { recursive: true, force: true });
+    removeNamespace();
+    removeFolder();
   }
 }
 

@@ -1,7 +1,8 @@
-/** Processes under measurement: started pinned, ended by pid and with this process, their CPU time read from /proc. */
+/** Processes under measurement: started pinned, ended by pid and with this process as are folders and namespaces; their CPU time read from /proc. */
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /** CPU time of a process, all its threads: microseconds. */
 export interface CpuTime {
@@ -30,20 +31,57 @@ export function chooseCores(): Cores {
 }
 
 const running = new Set<ChildProcess>();
+/** The newest last. */
+const undone: (() => void)[] = [];
+let watched = false;
 
-/** However this process ends, nothing that it started goes on; of SIGKILL the kernel tells them (setpriv below). */
-function endThemWithUs(): void {
+/**
+ * However this process ends, nothing that it started or made stays behind, but after SIGKILL: the kernel ends its processes then
+ * (setpriv below), and no more.
+ */
+function endAllWithUs(): void {
+  if (watched) return;
+  watched = true;
   process.on('exit', () => {
     for (const child of running) child.kill('SIGKILL');
+    for (const undo of undone.reverse()) {
+      try {
+        undo();
+      } catch (error) {
+        process.stderr.write(`left behind: ${(error as Error).message}\n`);
+      }
+    }
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => process.exit(128 + constants.signals[signal]));
   }
 }
 
+/**
+ * Has `undo` take away what is about to be made (a namespace, say): once, when this process ends, however that is, unless the
+ * function that it returns was called before, which does the same.
+ */
+export function undoAtEnd(undo: () => void): () => void {
+  endAllWithUs();
+  undone.push(undo);
+  return () => {
+    const at = undone.indexOf(undo);
+    if (at < 0) return;
+    undone.splice(at, 1);
+    undo();
+  };
+}
+
+/** A folder for a benchmark's files; the function takes it away, as the end of this process does. */
+export function temporaryFolder(name: string): [folder: string, remove: () => void] {
+  const folder = mkdtempSync(join(tmpdir(), `${name}-`));
+  // Processes that were ended a moment ago may still write.
+  return [folder, undoAtEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 }))];
+}
+
 /** Starts a process on `cores` that does not outlive this one. */
 export function spawnPinned(cores: string, command: readonly string[], options: SpawnOptions): ChildProcess {
-  if (running.size === 0 && process.listenerCount('SIGHUP') === 0) endThemWithUs();
+  endAllWithUs();
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'taskset', '-c', cores, ...command], options);
   running.add(child);
   child.on('exit', () => running.delete(child)).on('error', () => running.delete(child));

@@ -8,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchOptions } from './options.ts';
-import { type Cores, Server } from './process.ts';
+import { type Cores, Server, undoAtEnd } from './process.ts';
 import { median, type Results } from './table.ts';
 
 /** One node asks at a time, this far apart on average: far below each limit on answers, and the daemon sleeps between. */
@@ -49,7 +49,7 @@ const radvdConfig = `interface eth1 {
 /** The namespaces: one a daemon, and one of the nodes with a link to each. */
 class Stage {
   readonly #prefix = `v6edge-bench-${process.pid}-`;
-  readonly #all: string[] = [];
+  readonly #undo: (() => void)[] = [];
 
   constructor(daemons: readonly string[]) {
     try {
@@ -86,8 +86,8 @@ class Stage {
   }
 
   #add(name: string): void {
+    this.#undo.push(undoAtEnd(() => ip('netns', 'del', this.#prefix + name)));
     ip('netns', 'add', this.#prefix + name);
-    this.#all.push(this.#prefix + name);
     // Without duplicate address detection, whose second is not the daemon's; forwarding, or radvd has a complaint.
     execFileSync(
       'ip',
@@ -102,7 +102,7 @@ class Stage {
   }
 
   close(): void {
-    for (const name of this.#all.splice(0)) ip('netns', 'del', name);
+    for (const undo of this.#undo.splice(0)) undo();
   }
 }
 

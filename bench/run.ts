@@ -4,13 +4,13 @@
  * says what is compared.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchDns } from './dns.ts';
 import type { BenchOptions } from './options.ts';
-import { type Cores, chooseCores, hasProgram } from './process.ts';
+import { type Cores, chooseCores, hasProgram, temporaryFolder } from './process.ts';
 import { benchProxy } from './proxy.ts';
 import { benchRa } from './ra.ts';
 import { markdown, Results } from './table.ts';
@@ -111,13 +111,13 @@ function version(command: readonly string[], pattern: RegExp): string {
 }
 
 async function runPart(name: string, part: Part, cores: Cores, options: BenchOptions): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'v6edge-bench-'));
+  const [dir, remove] = temporaryFolder('v6edge-bench');
   const results = new Results();
   const say = (line: string) => process.stderr.write(`${line}\n`);
   try {
     await part.run(dir, cores, options, results, say);
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    remove();
   }
   const machine: Record<string, string> = {
     cpu: cpus()[0]?.model ?? 'unknown',

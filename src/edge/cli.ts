@@ -14,6 +14,9 @@ import { type CliContext, UsageError } from './cli/commands/shared.ts';
 
 export type { CliContext } from './cli/commands/shared.ts';
 
+/** Stands in what is said of a command line that has no command, or half of one. */
+const sayWhat = 'say what to do';
+
 /** Runs one command line; resolves to the exit code. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
   let code = 0;
@@ -41,7 +44,7 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
   shadowCommands(parser, context, exit);
   return parser
     .completion('completion', 'print what bash (or zsh, when $SHELL says so) needs to complete commands')
-    .demandCommand(1, 'say what to do')
+    .demandCommand(1, sayWhat)
     .recommendCommands()
     .strictCommands()
     .strict()
@@ -76,6 +79,12 @@ async function explain(error: unknown, argv: readonly string[], context: CliCont
   if (error instanceof ApiError || told) {
     context.stderr(`v6edge: ${errorMessage(error)}\n`);
     return 1;
+  }
+  if (error instanceof UsageError && error.message.includes(sayWhat)) {
+    // Who says no command is shown what there is.
+    const help = await commands(yargs([...argv]), context, () => undefined).getHelp();
+    context.stderr(`${help}\n\nv6edge: ${error.message}\n`);
+    return 2;
   }
   if (error instanceof UsageError) {
     const [command = ''] = argv;

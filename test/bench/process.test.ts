@@ -1,7 +1,7 @@
 /** What a benchmark starts ends with it, however that is. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { waitFor } from '../lab/process.ts';
@@ -41,6 +41,55 @@ async function start(t: Test, then: string): Promise<{ bench: ChildProcess; pids
   });
   t.equal(pids.length, 2);
   return { bench, pids };
+}
+
+/** A benchmark that has made a folder and a namespace, and has a server write into the one. */
+async function startWithThings(
+  t: Test,
+  then: string,
+): Promise<{ bench: ChildProcess; folder: string; namespace: string }> {
+  const namespace = `v6edge-bench-test-${process.pid}`;
+  const program = `
+    import { execFileSync } from 'node:child_process';
+    import { Server, temporaryFolder, undoAtEnd } from ${JSON.stringify(new URL('../../bench/process.ts', import.meta.url).href)};
+    const [folder, remove] = temporaryFolder('v6edge-bench-test');
+    const removeNamespace = undoAtEnd(() => execFileSync('ip', ['netns', 'del', '${namespace}']));
+    execFileSync('ip', ['netns', 'add', '${namespace}']);
+    const write = 'echo there; while :; do : > "' + folder + '/$((i += 1))"; done';
+    const server = new Server('server', '0', ['ip', 'netns', 'exec', '${namespace}', 'sh', '-c', write]);
+    await server.ready(() => server.output.includes('there'), 5);
+    console.log(folder);
+    ${then}`;
+  const bench = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  t.teardown(() => bench.kill('SIGKILL'));
+  const [folder] = (await once(createInterface(bench.stdout!), 'line')) as [string];
+  t.teardown(() => {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    if (existsSync(`/run/netns/${namespace}`)) execFileSync('ip', ['netns', 'del', namespace]);
+  });
+  return { bench, folder, namespace };
+}
+
+if (process.getuid?.() === 0) {
+  for (const [name, then, signal] of [
+    ['it fails', 'throw new Error("a peer was not ready")', undefined],
+    ['it comes to its end', 'removeNamespace(); await server.stop(); remove();', undefined],
+    ['it forgets', 'process.exit(0)', undefined],
+    ['Ctrl-C', 'await server.exited', 'SIGINT'],
+    ['it is told to end', 'await server.exited', 'SIGTERM'],
+    ['its terminal is gone', 'await server.exited', 'SIGHUP'],
+  ] as const) {
+    t.test(`folder and namespace: ${name}`, async (t) => {
+      const { bench, folder, namespace } = await startWithThings(t, then);
+      const exit = bench.exitCode === null && bench.signalCode === null ? once(bench, 'exit') : undefined;
+      if (signal !== undefined) bench.kill(signal);
+      await exit;
+      t.notOk(existsSync(folder), 'the folder');
+      t.notOk(existsSync(`/run/netns/${namespace}`), 'the namespace');
+    });
+  }
 }
 
 for (const [name, then, signal] of [

@@ -50,7 +50,7 @@ async function listen(
 
 t.test('wrong usage: exit code 2, a reason and a pointer', async (t) => {
   const cases: [argv: string[], reason: RegExp][] = [
-    [[], /say what to do/],
+    [[], /^v6edge COMMAND\n.*v6edge status .*\nv6edge: say what to do\n$/s],
     [['frobnicate'], /no such command: frobnicate\nSee: v6edge --help\n$/],
     [['stauts'], /there is no such command; did you mean status\?/],
     [['status', '--jsno'], /no such option: jsno\nSee: v6edge status --help\n$/],
@@ -65,7 +65,7 @@ t.test('wrong usage: exit code 2, a reason and a pointer', async (t) => {
     [['member', 'p', 'm', '--remove', '--state', 'drain'], /give --remove or --state, not both/],
     [['member', 'p', 'm', '--state', 'drain', '--force'], /--force is for --remove\nSee: v6edge member --help/],
     [['member', 'p', 'm', '--state', 'on'], /Invalid values/],
-    [['key'], /v6edge key new NAME/],
+    [['key'], /^v6edge key\n.*v6edge key new <name> .*as in: v6edge key new NAME\n$/s],
     [['query', 'a..b'], /empty label/],
     [['query', 'a.test', 'AAAAA'], /no DNS record type/],
     [['query', 'a.test', '--server', 'localhost'], /is no endpoint/],
