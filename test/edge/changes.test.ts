@@ -95,6 +95,22 @@ dns:
     status: 200,
     json: { zone: 'a.test' },
   });
+
+  // Each change says which version it made, for the next.
+  const host = `${records}/host.a.test/AAAA`;
+  const put = (data: string[], ifMatch?: string) =>
+    home.api('PUT', host, ifMatch === undefined ? {} : { 'if-match': ifMatch }, { ttl: '5m', data });
+  const made = await put(['fd00::6', 'fd00::5']);
+  t.match(made, { status: 200, etag: /^"[\w-]{16}"$/ });
+  t.equal((await home.api('GET', host)).etag, made.etag, 'as GET has it');
+  const next = await put(['fd00::7'], made.etag);
+  t.match(next, { status: 200, etag: /^"[\w-]{16}"$/ });
+  t.match(await put(['fd00::8'], made.etag), { status: 412, etag: undefined }, 'the version before');
+  t.equal((await home.api('GET', host)).etag, next.etag);
+  for (const data of [['FD00::9'], ['fd00::9', 'fd00::9']]) {
+    t.match(await put(data), { status: 200, etag: undefined }, `not kept as it was sent: ${data} (RFC 9110 §9.3.4)`);
+  }
+
   await waitFor('the member of the record', async () => (await answer(t, found)).text === 'two', { everyMs: 20 });
   const [, pool] = await home.json<PoolReport[]>('/v1/pools');
   t.match(pool, {

@@ -17,6 +17,7 @@ export const keySecret = 'c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ==';
 export interface ApiAnswer {
   readonly status: number;
   readonly body: string;
+  readonly etag: string | undefined;
 }
 
 /** Folder, configuration and processes of one daemon. All is gone when the test ends. */
@@ -100,7 +101,7 @@ export class DaemonHome {
         response.setEncoding('utf8').on('data', (chunk) => {
           body += chunk;
         });
-        response.on('end', () => resolve({ status: response.statusCode!, body }));
+        response.on('end', () => resolve({ status: response.statusCode!, body, etag: response.headers.etag }));
       });
       call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer`)));
       call.on('error', reject);

@@ -1,7 +1,7 @@
 /** Paths about zones and their records. */
 import { ValueError } from '../../core/errors.ts';
 import { nameFromText } from '../../dns/wire/name.ts';
-import { rdataFromText } from '../../dns/wire/rdata.ts';
+import { rdataFromText, rdataToText } from '../../dns/wire/rdata.ts';
 import { typeFromText, typeToText } from '../../dns/wire/types.ts';
 import { readDomainName } from '../config/domain-name.ts';
 import { checkPreconditions, entityTag, isFresh } from './conditional.ts';
@@ -124,7 +124,8 @@ export const zoneRoutes: readonly Route[] = [
       const type = readType(params.type!);
       const rdata = body.data.map((text) => readValue(text, 'data', (each) => rdataFromText(type, each)));
       const set = { name: nameFromText(readOwner(params.name!)), type, ttl: body.ttl, rdata };
-      return { body: await changed(() => source.setRecords(zone, set, checkAgainst(request), request.client)) };
+      const change = await changed(() => source.setRecords(zone, set, checkAgainst(request), request.client));
+      return { etag: tagAsSent(type, body, rdata), body: change };
     },
   }),
   ...['/v1/zones/:zone/records/:name', '/v1/zones/:zone/records/:name/:type'].map((url) =>
@@ -191,9 +192,20 @@ function checkAgainst(request: RouteRequest): (before: readonly RecordReport[]) 
 }
 
 /** The same whatever order types and records are in; undefined: nothing is there. */
-function recordTag(sets: readonly RecordReport[]): string | undefined {
+function recordTag(sets: readonly Pick<RecordReport, 'type' | 'ttl' | 'data'>[]): string | undefined {
   if (sets.length === 0) return undefined;
   return entityTag(sets.map(({ type, ttl, data }) => [type, ttl, ...[...data].sort()].join(' ')).sort());
+}
+
+/** The tag of an RRset that was put as it was sent; undefined: it reads otherwise now, and must be asked for (RFC 9110 §9.3.4). */
+function tagAsSent(
+  type: number,
+  { ttl, data }: { readonly ttl: number; readonly data: readonly string[] },
+  rdata: readonly Uint8Array[],
+): string | undefined {
+  const kept = [...new Set(rdata.map((each) => rdataToText(type, each)))];
+  const same = kept.length === data.length && kept.every((text, i) => text === data[i]);
+  return same ? recordTag([{ type: typeToText(type), ttl, data: kept }]) : undefined;
 }
 
 function nothing(name: string, type: string | undefined): string {
