@@ -32,8 +32,8 @@ import {
   seal,
   unseal,
 } from './store-codec.ts';
-import { StoreError } from './store-files.ts';
-import { commitFault } from './store-lmdb.ts';
+import { cannotOpen, StoreError } from './store-files.ts';
+import { commitFault, openTables } from './store-lmdb.ts';
 import { StoredRecords } from './stored-records.ts';
 import type { JournalLimit, StoredZone, ZoneCommit } from './stored-zone.ts';
 import type { WalMark } from './wal.ts';
@@ -77,6 +77,7 @@ export class StoreTables {
   readonly #journal: Table;
   readonly #leases: Table;
   readonly #journalLimit: JournalLimit;
+  #closed = false;
 
   /**
    * @param path what errors call the store
@@ -93,6 +94,15 @@ export class StoreTables {
     this.#journal = root.openDB({ ...binary, name: 'journal' });
     this.#leases = root.openDB({ ...binary, name: 'leases' });
     this.#journalLimit = journalLimit;
+  }
+
+  /** Those in a directory, after they were closed. @throws {StoreError} V6_STORE_OPEN, V6_STORE_VERSION */
+  static reopen(path: string, journalLimit: JournalLimit | undefined): StoreTables {
+    try {
+      return new StoreTables(path, openTables(path), journalLimit);
+    } catch (error) {
+      throw error instanceof StoreError ? error : cannotOpen(path, error);
+    }
   }
 
   /**
@@ -217,8 +227,14 @@ export class StoreTables {
     });
   }
 
-  /** The commits of a zone that are kept, the newest first. */
+  /** Whether they are closed, or about to be. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The commits of a zone that are kept, the newest first; none while the tables are being opened anew. */
   journal(zone: NameKey): Iterable<JournalEntry> {
+    if (this.#closed) return [];
     const meta = this.#readMeta(zone);
     return meta === undefined ? [] : this.#journalEntries(zone, meta);
   }
@@ -260,6 +276,7 @@ export class StoreTables {
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return this.#root.close();
   }
 

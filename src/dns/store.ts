@@ -222,6 +222,7 @@ export class ZoneStore {
     assert(!this.#writing, 'one commit at a time');
     this.#writing = true;
     try {
+      if (this.#tables.closed) this.#tables = StoreTables.reopen(this.#path, this.#options.journal);
       const payload = commits.every(isStep) ? encodeCommits(commits) : undefined;
       const wal = payload === undefined || payload.length > MAX_PAYLOAD ? undefined : await this.#logFor();
       if (payload !== undefined && wal !== undefined) await this.#append(wal, payload);
@@ -362,17 +363,13 @@ export class ZoneStore {
 
   /**
    * Gives back the memory of a large zone that was read or written: LMDB keeps the pages of its largest transaction, and those
-   * of its file that were read stay mapped, for as long as it is open. While nobody else uses the store; after `flush`.
-   * @throws {StoreError} V6_STORE_OPEN
+   * of its file that were read stay mapped, for as long as it is open. While nobody else writes or loads; after `flush`.
+   * @throws {StoreError} V6_STORE_OPEN: the next commit tries again
    */
   async letGo(): Promise<void> {
     assert(!this.#writing && this.#pending.length === 0, 'nothing is under way');
     await this.#tables.close();
-    try {
-      this.#tables = new StoreTables(this.#path, openTables(this.#path), this.#options.journal);
-    } catch (error) {
-      throw cannotOpen(this.#path, error);
-    }
+    this.#tables = StoreTables.reopen(this.#path, this.#options.journal);
   }
 
   /** Waits for commits under way and closes the files. */

@@ -21,6 +21,7 @@ import { ZoneStore } from '../../src/dns/store.ts';
 import { nameFromText, nameKey } from '../../src/dns/wire/name.ts';
 import { TYPE } from '../../src/dns/wire/types.ts';
 import { Zone } from '../../src/dns/zone.ts';
+import { fileLimit, setFileLimit } from '../../src/linux/limits.ts';
 import { exec } from '../lab/process.ts';
 
 const zoneName = nameFromText('cluster.test');
@@ -114,9 +115,27 @@ t.test('memory of a large zone is let go of, and the store goes on', async (t) =
   await store.letGo();
   t.same(store.journal(zone, 1)?.length, 1);
   await store.commit([{ zone, changes: step(2) }]);
+  await store.flush();
+  const going = store.letGo();
+  t.equal(store.journal(zone, 1), undefined, 'nothing is read of what is being closed');
+  await going;
+  t.equal(store.journal(zone, 1)?.length, 2);
+
+  // The tables cannot be opened again: nothing is lost, and the next commit that can opens them.
+  const limit = fileLimit();
+  setFileLimit({ ...limit, soft: 3 });
+  try {
+    await t.rejects(store.letGo(), { code: 'V6_STORE_OPEN' });
+    await t.rejects(store.commit([{ zone, changes: step(3) }]), { code: 'V6_STORE_OPEN' });
+  } finally {
+    setFileLimit(limit);
+  }
+  t.equal(store.journal(zone, 1), undefined);
+  await store.commit([{ zone, changes: step(3) }]);
+  t.equal(store.journal(zone, 1)?.length, 3);
   await store.close();
   const again = await ZoneStore.open(dir);
-  t.match(again.verify(zone), { rrsets: 20_003, serial: 3 });
+  t.match(again.verify(zone), { rrsets: 20_004, serial: 4 });
   await again.close();
 });
 

@@ -10,6 +10,7 @@ import type { Random } from '../../core/random.ts';
 import type { SecondaryConfig, TsigKey, ZoneConfig } from '../config.ts';
 import { forwardedCounter, inboundCounter, notifyCounter } from '../control-counters.ts';
 import { emptyReply } from '../control-reply.ts';
+import { MIN_PACKED } from '../packed-nodes.ts';
 import type { Served } from '../served-zone.ts';
 import type { HandoffRequest } from '../snapshot.ts';
 import { soaSerial } from '../soa.ts';
@@ -193,6 +194,22 @@ export class Secondaries {
     }
   }
 
+  /** A large transfer leaves memory behind in the store. */
+  async #letGo(name: Name): Promise<void> {
+    const { store, log } = this.#context;
+    try {
+      await store().flush();
+      await store().letGo();
+      log.debug({ zone: nameToText(name) }, 'the zone store was opened anew after a large transfer');
+    } catch (error) {
+      // The zone is on disk; what cannot be opened is opened by the next change, or that says why not.
+      log.warn(
+        { zone: nameToText(name), err: error },
+        'the zone store could not be opened anew after a large transfer',
+      );
+    }
+  }
+
   #hostOf(name: Name, member: () => SecondaryZone): SecondaryHost {
     const { exclusive, serve, expires, writer, counters, transferred } = this.#context;
     const key = nameKey(name);
@@ -237,11 +254,10 @@ export class Secondaries {
           : applyDifferences(key, zone, content.steps);
     if (changes === undefined) return undefined;
     const seed = SECONDARY_SEED;
-    if (zone !== undefined) {
-      await writer().takeOver({ zone, changes, seed, refreshed });
-      return zone;
-    }
-    await store().commit([{ zone: key, changes, seed, refreshed }]);
+    if (zone === undefined) await store().commit([{ zone: key, changes, seed, refreshed }]);
+    else await writer().takeOver({ zone, changes, seed, refreshed });
+    if (changes.length >= MIN_PACKED) await this.#letGo(name);
+    if (zone !== undefined) return zone;
     return new Zone({ name, rrsets: changes.map(({ owner, rrset }) => ({ owner, rrset: rrset! })) });
   }
 }

@@ -146,6 +146,37 @@ t.test('many changes at once come as one transfer, a large zone in many messages
   t.equal(text(second), text(primary), 'by AXFR');
 });
 
+t.test('behind a large transfer the store is opened anew, as LMDB keeps its pages', async (t) => {
+  const { primary, secondary, log } = await startPair(t, {
+    primary: { transfer: { allow: [], key: testKey.name, notify: [] } },
+  });
+  for (let i = 0; i < 16; i++) {
+    const records = Array.from({ length: 500 }, (_, n) => txt(`h${i}-${n}`, 'x'.repeat(200)));
+    t.equal((await update(primary, records)).rcode, 'NOERROR');
+  }
+  const otherLog = new MemoryLogger();
+  const other = await startControlServer(newDir(t), testConfig({ zones: [secondaryZone(primary.port)] }), otherLog);
+  t.teardown(() => other.close());
+  await loaded(other);
+  const came = secondary.event({ type: 'zone-transferred' });
+  secondary.control.refresh(zone, false);
+  await came;
+  const opened = ({ lines }: MemoryLogger) => lines.filter(({ message }) => /opened anew after/.test(message)).length;
+  for (const [what, server, seen] of [
+    ['a zone that was small', secondary, log],
+    ['a zone that is new', other, otherLog],
+  ] as const) {
+    t.equal(opened(seen), 1, what);
+    t.equal((await ask(server, `h1-1.${zone}`)).answers.length, 1);
+    const next = server.event({ type: 'zone-transferred' });
+    t.equal((await update(primary, [txt('next', what)])).rcode, 'NOERROR');
+    server.control.refresh(zone, false);
+    t.match(await next, { method: 'ixfr' }, 'and the store goes on');
+    t.equal(text(server), text(primary));
+    t.equal(opened(seen), 1, 'not behind a small one');
+  }
+});
+
 t.test('EXPIRE (RFC 7314): what the primary says, and the secondary after it', async (t) => {
   const { primary, secondary, dir } = await startPair(t);
   const asked = [{ code: 9, data: new Uint8Array(0) }];
