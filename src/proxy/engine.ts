@@ -16,6 +16,7 @@ import { MemberTcp, ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
 import type { Listener, ListenerOwner, ListenerStatus, ListeningSocket } from './listener.ts';
 import { ListenerSet, type SocketKeeper } from './listener-set.ts';
+import { RefusalLog } from './refusals.ts';
 import { RelayIo } from './relay.ts';
 import { Session, type SettingsChange } from './session.ts';
 import { logSession, logSessionStart } from './session-log.ts';
@@ -84,6 +85,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly #context: ProxyContext;
   readonly #listeners: ListenerSet;
   readonly #sources: Sources;
+  readonly #refusals: RefusalLog;
   readonly #backends = new Map<string, Backend>();
   /** The proxy's, and those of pools. */
   #allTimeouts: readonly (ProxyTimeouts | undefined)[] = [];
@@ -102,6 +104,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     const { table, thread } = context.sources ?? { table: newSourceTable(1, context.random), thread: 0 };
     this.#sources = new Sources(table, thread);
     const { clock, log, keeper } = context;
+    this.#refusals = new RefusalLog(clock, log);
     this.#listeners = new ListenerSet(
       {
         clock,
@@ -197,6 +200,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#stopping = true;
     this.#listeners.close();
     for (const session of [...this.#sessions]) session.end(Ended.stopped);
+    this.#refusals.close();
     this.wheel.close();
     this.io.pipes.close();
   }
@@ -336,7 +340,10 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     }
     this.#sources.leave(session.sourcePlace);
     if (session.connectedAt > 0 && session.upstream.bytes <= alertBytes) this.#suspectHeader(session);
-    if (session.listener.log) logSession(this.#context.log, session, termination, this.now());
+    const { listener } = session;
+    if (listener.log && this.#refusals.admits(listener.name, termination)) {
+      logSession(this.#context.log, session, termination, this.now());
+    }
     this.#listeners.onSessionEnd();
     for (const look of this.#onSessionEnd) look();
   }

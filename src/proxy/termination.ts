@@ -23,6 +23,11 @@ function termination(code: string, cause: string, closing: Closing, counter?: nu
   return { cause, code, closing, counter };
 }
 
+/** Whether a rule of the listener's ended the session before it began. */
+export function isRefusal({ closing }: Termination): boolean {
+  return closing === 'refuse';
+}
+
 /** Closes a descriptor the way the termination wants it. */
 export function closeBy(
   termination: Termination,

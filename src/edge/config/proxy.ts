@@ -42,10 +42,10 @@ const timeouts = section({
     .describe('the same once both sides have sent something (`timeout tunnel`); without it `idle`'),
   clientFin: milliseconds(1)
     .prefault('30s')
-    .describe('longest life after the client half-closed (`timeout client-fin`)'),
+    .describe('a session without a byte ends after this once the client has half-closed (`timeout client-fin`)'),
   serverFin: milliseconds(1)
     .prefault('30s')
-    .describe('longest life after the member half-closed (`timeout server-fin`)'),
+    .describe('a session without a byte ends after this once the member has half-closed (`timeout server-fin`)'),
   proxyHeader: milliseconds(1).prefault('3s').describe('longest wait for the PROXY header that `acceptProxy` requires'),
   clientHello: milliseconds(1)
     .prefault('3s')
@@ -186,8 +186,12 @@ const poolTimeouts = section({
   tunnel: milliseconds()
     .optional()
     .describe('the same once both sides have sent something; without it the `idle` given here'),
-  clientFin: milliseconds(1).optional().describe('longest life after the client half-closed'),
-  serverFin: milliseconds(1).optional().describe('longest life after the member half-closed'),
+  clientFin: milliseconds(1)
+    .optional()
+    .describe('a session without a byte ends after this once the client has half-closed'),
+  serverFin: milliseconds(1)
+    .optional()
+    .describe('a session without a byte ends after this once the member has half-closed'),
 });
 
 /** A pool by itself: without the proxy's timeouts. */
