@@ -3,7 +3,7 @@ import { EDE, extendedErrorOptions } from './extended-error.ts';
 import type { OwnedRRset, RRset } from './snapshot.ts';
 import { concatBytes, readUint16 } from './wire/bytes.ts';
 import type { EdnsOption, MessageWriter, ResourceRecord } from './wire/message.ts';
-import { isSubdomainKey, MAX_NAME, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
+import { equalNames, isSubdomainKey, MAX_NAME, type Name, type NameKey, nameKey, parentKey } from './wire/name.ts';
 import { MAX_UDP_SIZE, type Query } from './wire/query.ts';
 import { targetOffset } from './wire/rdata-names.ts';
 import { CLASS, FLAG, RCODE, SECTION, TYPE } from './wire/types.ts';
@@ -149,14 +149,8 @@ class Answer {
       this.authoritative = false;
       return undefined;
     }
-    if (zone.hasCuts) {
-      const cut = findCut(zone, key, this.#type);
-      if (cut !== undefined) return this.#refer(zone, cut);
-    }
-    if (zone.hasDnames) {
-      const dname = findDname(zone, key);
-      if (dname !== undefined) return this.#substitute(name, dname);
-    }
+    const end = findEnd(zone, key, this.#type);
+    if (end !== undefined) return end.rrset.type === TYPE.NS ? this.#refer(zone, end) : this.#substitute(name, end);
     const node = zone.node(key) ?? findWildcard(zone, key);
     if (node === undefined) {
       this.rcode = RCODE.NXDOMAIN;
@@ -187,8 +181,12 @@ class Answer {
     }
   }
 
-  /** Writes an alias; returns the name it leads to, if it fits. */
+  /** Writes an alias; returns the name it leads to, if it fits. A chain that comes back to it is an error (RFC 1034 §3.6.2). */
   follow(name: Name, ttl: number, target: Name): Name | undefined {
+    if (this.chain.some((record) => record.type === TYPE.CNAME && equalNames(record.name, name))) {
+      this.rcode = RCODE.SERVFAIL;
+      return undefined;
+    }
     if (!this.#writer.record(SECTION.ANSWER, name, TYPE.CNAME, CLASS.IN, ttl, target)) {
       this.truncated = true;
       return undefined;
@@ -200,17 +198,22 @@ class Answer {
   /** RFC 6672 §3.2: the DNAME, and a CNAME made of it. */
   #substitute(name: Name, dname: OwnedRRset): Name | undefined {
     const { ttl, rdata } = dname.rrset;
-    if (!this.#writer.rrset(SECTION.ANSWER, dname.owner, TYPE.DNAME, CLASS.IN, ttl, rdata)) {
-      this.truncated = true;
-      return undefined;
+    // A chain may come by the same one twice.
+    if (!this.chain.some((record) => record.type === TYPE.DNAME && equalNames(record.name, dname.owner))) {
+      if (!this.#writer.rrset(SECTION.ANSWER, dname.owner, TYPE.DNAME, CLASS.IN, ttl, rdata)) {
+        this.truncated = true;
+        return undefined;
+      }
+      this.chain.push({ name: dname.owner, type: TYPE.DNAME, class: CLASS.IN, ttl, rdata: rdata[0]! });
     }
-    this.chain.push({ name: dname.owner, type: TYPE.DNAME, class: CLASS.IN, ttl, rdata: rdata[0]! });
     const prefix = name.subarray(0, name.length - dname.owner.length);
     if (prefix.length + rdata[0]!.length > MAX_NAME) {
       this.rcode = RCODE.YXDOMAIN;
       return undefined;
     }
-    return this.follow(name, ttl, concatBytes([prefix, rdata[0]!]));
+    const next = this.follow(name, ttl, concatBytes([prefix, rdata[0]!]));
+    // Who asks for the alias itself has it.
+    return this.#type === TYPE.CNAME || this.#type === TYPE.ANY ? undefined : next;
   }
 
   /** A referral (RFC 1034 §4.3.2 step 3b). Addresses of servers below the cut must not be missing (RFC 9471 §3.1). */
@@ -240,7 +243,7 @@ class Answer {
       if (seen.has(key) || seen.size === MAX_ADDITIONAL_NAMES) continue;
       seen.add(key);
       const home = this.#zones.find(key);
-      if (home === undefined || (home.hasCuts && findCut(home, key, TYPE.AAAA) !== undefined)) continue;
+      if (home === undefined || findEnd(home, key, TYPE.AAAA) !== undefined) continue;
       if (!this.#addNode(home.node(key), target)) return;
     }
   }
@@ -255,24 +258,21 @@ class Answer {
   }
 }
 
-/** The NS records of the zone cut at or above a name, the highest one; DS at the cut itself is the parent's. */
-function findCut(zone: Zone, key: NameKey, type: number): OwnedRRset | undefined {
-  let cut: OwnedRRset | undefined;
-  for (let at: NameKey = key; at !== zone.key; at = parentKey(at)!) {
-    const set = zone.rrset(at, TYPE.NS);
-    if (set !== undefined && !(type === TYPE.DS && at === key)) cut = set;
+/**
+ * What ends the zone above a name: the NS records of a cut at or above it, or a DNAME above it, whichever is highest. What is
+ * below either does not exist here, whatever an update put there (RFC 2136 §7.18, RFC 6672 §2.4). DS at a cut is the parent's.
+ */
+function findEnd(zone: Zone, key: NameKey, type: number): OwnedRRset | undefined {
+  if (!zone.hasCuts && !zone.hasDnames) return undefined;
+  let end: OwnedRRset | undefined;
+  for (let at: NameKey = key; ; at = parentKey(at)!) {
+    const node = zone.node(at);
+    if (node !== undefined) {
+      if (at !== key) end = findSet(node, TYPE.DNAME) ?? end;
+      if (at !== zone.key && !(type === TYPE.DS && at === key)) end = findSet(node, TYPE.NS) ?? end;
+    }
+    if (at === zone.key) return end;
   }
-  return cut;
-}
-
-/** The DNAME above a name, the highest one: what is below one does not exist (RFC 6672 §2.4). */
-function findDname(zone: Zone, key: NameKey): OwnedRRset | undefined {
-  let found: OwnedRRset | undefined;
-  for (let at: NameKey = key; at !== zone.key; ) {
-    at = parentKey(at)!;
-    found = zone.rrset(at, TYPE.DNAME) ?? found;
-  }
-  return found;
 }
 
 /** The wildcard below the closest encloser of a name that does not exist (RFC 4592 §3.3.1). */

@@ -259,8 +259,8 @@ t.test('a chain that leaves our zones says where to go on', (t) => {
 
 t.test('loops end', (t) => {
   const { message, rcode } = ask(makeQuery('loop1.example.test', 'A'))!;
-  t.equal(rcode, RCODE.NOERROR);
-  t.ok(message.answers.length <= 13);
+  t.equal(rcode, RCODE.SERVFAIL, 'an error (RFC 1034 §3.6.2)');
+  t.equal(message.answers.length, 2, 'each alias once');
   t.end();
 });
 
