@@ -3,8 +3,8 @@ import { createHmac, type Hmac } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { TsigKey } from './config.ts';
-import { TSIG_ALGORITHMS } from './tsig.ts';
-import { equalBytes, readUint16, readUint32 } from './wire/bytes.ts';
+import { macMatches, TSIG_ALGORITHMS } from './tsig.ts';
+import { readUint16, readUint32 } from './wire/bytes.ts';
 import { equalNames, nameFromText } from './wire/name.ts';
 import {
   encodeSized,
@@ -56,7 +56,7 @@ export class StreamVerifier {
       return undefined;
     }
     const { record } = located;
-    const { name, length } = TSIG_ALGORITHMS[this.#key.algorithm];
+    const { name } = TSIG_ALGORITHMS[this.#key.algorithm];
     if (
       !equalNames(record.keyName, nameFromText(this.#key.name)) ||
       !equalNames(record.algorithm, nameFromText(name))
@@ -68,7 +68,7 @@ export class StreamVerifier {
       .update(stripTsig(message, located))
       .update(this.#first ? encodeTsigVariables(record) : encodeTime(record.timeSigned, record.fudge))
       .digest();
-    if (record.mac.length !== length || !equalBytes(mac, record.mac)) return 'its signature is wrong';
+    if (!macMatches(this.#key, mac, record.mac)) return 'its signature is wrong';
     const behind = this.#clock.wall() / 1000 - record.timeSigned;
     if (Math.abs(behind) > record.fudge) return clockText(behind);
     this.#hmac = this.#begin(record.mac);

@@ -250,5 +250,12 @@ export function verifyReply(reply: Uint8Array, key: TsigKey, requestMac: Uint8Ar
     .update(signed)
     .update(encodeTsigVariables(located.record))
     .digest();
-  return located.record.error === 0 && Buffer.compare(mac.subarray(0, key.macLength), located.record.mac) === 0;
+  return located.record.error === 0 && macMatches(key, mac, located.record.mac);
+}
+
+/** Whether a reply's MAC is the one that was worked out, whole or no shorter than the key has it (RFC 8945 §5.2.2.1). */
+export function macMatches({ algorithm, macLength }: TsigKey, whole: Uint8Array, mac: Uint8Array): boolean {
+  const { length } = TSIG_ALGORITHMS[algorithm];
+  if (mac.length > length || mac.length < (macLength ?? length)) return false;
+  return timingSafeEqual(whole.subarray(0, mac.length), mac);
 }

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { FakeClock } from '../../src/core/clock.ts';
 import type { TsigKey } from '../../src/dns/config.ts';
-import { Keyring, type ReplySigner, signRequest, verifyRequest } from '../../src/dns/tsig.ts';
+import { Keyring, ReplySigner, signRequest, verifyReply, verifyRequest } from '../../src/dns/tsig.ts';
 import { StreamVerifier } from '../../src/dns/tsig-stream.ts';
 import { encodeMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText } from '../../src/dns/wire/name.ts';
@@ -48,6 +48,35 @@ t.test('messages that are signed one after the other', (t) => {
     t.equal(verifier.settled, false, 'nothing has come');
     for (let i = 0; i < 3; i++) t.equal(verifier.check(signer.sign(plain(7))), undefined, `${algorithm} ${i}`);
     t.ok(verifier.settled);
+  }
+  t.end();
+});
+
+t.test('truncated MACs (RFC 8945 §5.2.2.1)', (t) => {
+  const half = { ...testKey, macLength: 16 };
+  const most = { ...testKey, macLength: 20 };
+  const rows: [what: string, ours: TsigKey, theirs: TsigKey, good: boolean][] = [
+    ['as both have it', half, half, true],
+    ['longer than asked for', half, most, true],
+    ['whole', half, testKey, true],
+    ['shorter', most, half, false],
+    ['shorter than whole', testKey, half, false],
+  ];
+  for (const [what, ours, theirs, good] of rows) {
+    const request = signRequest(plain(7, 0), ours, clock);
+    // What the server takes is another matter.
+    const outcome = verifyRequest(request, new Keyring([{ ...theirs, macLength: 16 }]), clock);
+    if (outcome.kind !== 'verified') throw new Error(outcome.kind);
+    const { record } = locateTsig(request)!;
+    const server = { ...new Keyring([theirs]).find(record)[0]! };
+    const signer = new ReplySigner(record, server, 0, clock);
+    const verifier = new StreamVerifier(ours, record.mac, clock);
+    for (let i = 0; i < 3; i++) {
+      const reply = signer.sign(plain(7));
+      if (i === 0) t.equal(verifyReply(reply, ours, record.mac), good, `${what}: a reply alone`);
+      t.equal(verifier.check(reply), good ? undefined : 'its signature is wrong', `${what}: message ${i}`);
+      if (!good) break;
+    }
   }
   t.end();
 });

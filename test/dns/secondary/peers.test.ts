@@ -75,10 +75,10 @@ async function add(port: number, name: string): Promise<void> {
 }
 
 /** Waits until a server has the zone with a serial; returns its records. */
-async function linesAt(port: number, serial: number, peer?: Peer): Promise<string[]> {
+async function linesAt(port: number, serial: number, peer?: Peer, key = testKey): Promise<string[]> {
   for (let last = ''; ; ) {
     try {
-      const lines = await axfrLines(port, zone, testKey);
+      const lines = await axfrLines(port, zone, key);
       if (lineSerial(lines) === serial) return lines;
     } catch (error) {
       // It has no zone yet.
@@ -96,6 +96,33 @@ async function expireAt(port: number): Promise<number | undefined> {
   const ask = primaryAsker({ clock: systemClock, random: cryptoRandom });
   return (await ask({ primary, zone: nameFromText(zone), key: testKey, soa: undefined, signal })).expire;
 }
+
+t.test('a key with truncated MACs: BIND 9 as our secondary, and as our primary', async (t) => {
+  const key = { ...testKey, macLength: 16 };
+  const us = await freePort('::1');
+  const file = join(newDir(t), 'zone');
+  writeFileSync(file, zoneFile(5));
+  const { server } = await start(t, { keys: [key], zones: [zoneConfig(zone, { ns: [], file })] }, us);
+  const options = { zone, key, us } as const;
+  const copy = await startPeer('bind', options);
+  t.teardown(() => copy.stop());
+  const lines = await linesAt(us, server.control.zone(zone)!.serial, undefined, key);
+  t.same(await linesAt(copy.port, server.control.zone(zone)!.serial, copy, key), lines, 'it has the zone of us');
+  const secondary = {
+    primaries: [parseInetEndpoint(`[::1]:${copy.port}`)],
+    key: key.name,
+    allowNotify: [],
+    allowUpdateForwarding: [],
+  };
+  const back = await freePort('::1');
+  const config = { keys: [key], zones: [zoneConfig(zone, { ns: [], update: [], secondary })] };
+  const { server: again } = await start(t, config, back);
+  while (again.control.zone(zone)!.secondary!.state !== 'loaded') {
+    t.equal(again.control.zone(zone)!.secondary!.lastError, undefined);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  t.same(await linesAt(back, again.control.zone(zone)!.serial, undefined, key), lines, 'and we have it of it');
+});
 
 for (const kind of peerKinds) {
   t.test(`${kind} is our secondary`, async (t) => {
