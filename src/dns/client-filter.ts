@@ -2,28 +2,34 @@
  * Who may ask, and how much is answered to whom: the `allow` list, response rate limiting, and a limit of what one client asks.
  *
  * Both need nothing but the client's address, so the verdict on an address is kept in a small table and costs a few
- * comparisons a datagram. Rate limiting is a token bucket for each client network (/24, /56) and answer, as BIND's: a
- * network that is flooded in another's name gets no more than the rate, and every `slip`-th of the rest comes back
+ * comparisons a datagram. Rate limiting is a token bucket for each client network (/24, /56) and answer, as BIND's, where all
+ * that names of our zones do not exist is one answer: a network that is flooded in another's name gets no more than the rate, and every `slip`-th of the rest comes back
  * truncated, so that whoever really asks comes again by TCP.
  */
 import { type Cidr, cidrContains } from '../core/address.ts';
 import type { Random } from '../core/random.ts';
 import type { ClientLedger } from './client-ledger.ts';
+import type { RateLimitConfig } from './config.ts';
 
 const VERDICTS = 1024;
-const VERDICT_WORDS = 9;
+const VERDICT_WORDS = 10;
 const FAMILY = 4;
 const VERDICT = 5;
 const NETWORK = 6;
 const CLIENT = 7;
 /** Queries since the last sweep. */
 const ASKED = 8;
+const EXEMPT = 9;
 const ALLOWED = 1;
 const DENIED = 2;
 const BUCKETS = 16384;
 /** Clients whose queries are counted at one time; one that comes in the place of another begins anew. */
 const CLIENT_BITS = 12;
 const CLIENTS = 2 ** CLIENT_BITS;
+
+/** Answers that share a bucket of the rate limit, whatever was asked: errors, and that names of our zones do not exist. */
+export const ERRORS = 0x5eed;
+export const ABSENT = 0xab5e;
 
 /** What to do with an answer. */
 export const SEND = 0;
@@ -35,6 +41,8 @@ export class ClientFilter {
   network = 0;
   /** Hash of the last checked client's address. */
   client = 0;
+  /** Whether answers to the last checked client are not limited. */
+  exempt = false;
   /** Whether answers are limited at all. */
   limits = false;
   /** Whether queries of each client are. */
@@ -51,6 +59,7 @@ export class ClientFilter {
   readonly #clientTokens = new Float64Array(CLIENTS);
   readonly #clientTimes = new Float64Array(CLIENTS);
   #allow: readonly Cidr[] = [];
+  #exempt: readonly Cidr[] = [];
   #queriesPerSecond = 0;
   #perSecond = 0;
   #slip = 0;
@@ -65,12 +74,13 @@ export class ClientFilter {
 
   apply(
     allow: readonly Cidr[],
-    rateLimit: { readonly responsesPerSecond: number; readonly slip: number },
+    rateLimit: RateLimitConfig,
     clientLimit: { readonly queriesPerSecond: number } = { queriesPerSecond: 0 },
   ): void {
     this.#queriesPerSecond = clientLimit.queriesPerSecond;
     this.limitsClients = clientLimit.queriesPerSecond > 0;
     this.#allow = allow;
+    this.#exempt = rateLimit.exempt ?? [];
     this.#perSecond = rateLimit.responsesPerSecond;
     this.#slip = rateLimit.slip;
     this.limits = rateLimit.responsesPerSecond > 0;
@@ -110,6 +120,7 @@ export class ClientFilter {
     verdicts[slot + ASKED]!++;
     this.network = verdicts[slot + NETWORK]!;
     this.client = verdicts[slot + CLIENT]!;
+    this.exempt = verdicts[slot + EXEMPT] !== 0;
     return verdicts[slot + VERDICT] === ALLOWED;
   }
 
@@ -166,8 +177,9 @@ export class ClientFilter {
     const bytes = family === 6 ? this.#scratch : this.#scratch4;
     let allowed = false;
     for (const cidr of this.#allow) allowed ||= cidrContains(cidr, bytes);
+    const exempt = this.#exempt.some((cidr) => cidrContains(cidr, bytes)) ? 1 : 0;
     // /24 is three octets, /56 seven: of the word that holds the last, its first three (the machine is little-endian).
     const network = family === 6 ? a ^ Math.imul((b & 0xffffff) | 1, 0x85ebca6b) : a & 0xffffff;
-    this.#verdicts.set([a, b, c, d, family, allowed ? ALLOWED : DENIED, network ^ this.#seed, 0, 0], slot);
+    this.#verdicts.set([a, b, c, d, family, allowed ? ALLOWED : DENIED, network ^ this.#seed, 0, 0, exempt], slot);
   }
 }

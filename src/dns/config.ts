@@ -139,10 +139,18 @@ export interface IdentityConfig {
   readonly id: string;
 }
 
+export interface RateLimitConfig {
+  /** 0 = no limit. */
+  readonly responsesPerSecond: number;
+  readonly slip: number;
+  /** Networks that are not limited. */
+  readonly exempt?: readonly Cidr[];
+}
+
 export interface DnsConfig {
   readonly listen: readonly InetEndpoint[];
   readonly allow: readonly Cidr[];
-  readonly rateLimit: { readonly responsesPerSecond: number; readonly slip: number };
+  readonly rateLimit: RateLimitConfig;
   /** Queries of one client address that a data thread takes; 0 = no limit. */
   readonly clientLimit: { readonly queriesPerSecond: number };
   readonly queryLog: QueryLogConfig;

@@ -5,7 +5,7 @@
 import type { InetEndpoint } from '../core/address.ts';
 import { observe } from '../core/histogram.ts';
 import { FRESH, STALE } from './cache.ts';
-import { SEND, SLIP } from './client-filter.ts';
+import { ABSENT, ERRORS, SEND, SLIP } from './client-filter.ts';
 import { COUNT, questionCounter, responseCounter } from './counters.ts';
 import { Exceptions } from './exceptions.ts';
 import { EDE } from './extended-error.ts';
@@ -26,8 +26,6 @@ import { VERDICT } from './wire/query.ts';
 import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
 import { ZoneReply } from './zone-reply.ts';
 
-/** Error answers of one client network share a bucket of the rate limit, whatever was asked. */
-const ERRORS = 0x5eed;
 /** How long a client waits for better than a stale answer. */
 const PATIENCE_MS = 1800;
 const MAX_MESSAGE = 65535;
@@ -107,7 +105,8 @@ export class Responder {
       written = this.#exceptions.answer(view, verdict, allowed, origin, this.#recursionAvailable, out, at);
     }
     if (written === 0) return 0;
-    if (udp && filter.limits && !known) {
+    if (udp && filter.limits && !known && !filter.exempt) {
+      if (this.#source === 'zone' && (out[at + 3]! & 15) === RCODE.NXDOMAIN) bucket = ABSENT;
       const verdict = filter.limit(bucket, nowMs);
       if (verdict !== SEND) return this.#limited(verdict, view, out, at);
     }

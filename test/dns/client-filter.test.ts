@@ -105,6 +105,28 @@ t.test('a limit of what one client asks, in a table of fixed size', async (t) =>
   t.equal(filter.limitsClients, false);
 });
 
+t.test('networks that are exempt', async (t) => {
+  const filter = make(['::/0', '0.0.0.0/0']);
+  const exempt = ['fd00::/8', '10.0.0.0/8'].map(parseCidr);
+  filter.apply(['::/0', '0.0.0.0/0'].map(parseCidr), { responsesPerSecond: 1, slip: 0, exempt });
+  const cases: [string, boolean][] = [
+    ['fd00:6:6::1', true],
+    ['fc00::1', false],
+    ['2001:db8::1', false],
+    ['10.255.0.1', true],
+    ['11.0.0.1', false],
+  ];
+  for (let round = 0; round < 2; round++) {
+    for (const [address, expected] of cases) {
+      t.ok(allows(filter, address));
+      t.equal(filter.exempt, expected, address);
+    }
+  }
+  filter.apply(['::/0'].map(parseCidr), { responsesPerSecond: 1, slip: 0 });
+  allows(filter, 'fd00:6:6::1');
+  t.equal(filter.exempt, false, 'no longer');
+});
+
 t.test('slip 0: the rest is dropped, all of it', async (t) => {
   const filter = make(['::/0'], 1, 0);
   allows(filter, '::1');

@@ -224,10 +224,13 @@ export const dns = section({
   rateLimit: section({
     responsesPerSecond: integer(0, 1_000_000)
       .prefault(200)
-      .describe('equal answers for each client prefix; 0 = no limit'),
+      .describe('equal answers for each client prefix, all NXDOMAIN of our zones being one; 0 = no limit'),
     slip: integer(0, 10)
       .prefault(2)
       .describe('every how many-th dropped answer goes out truncated, so that real clients come back by TCP; 0 = none'),
+    exempt: list(cidr())
+      .prefault(['::1/128', '127.0.0.0/8', 'fc00::/7', 'fe80::/10', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'])
+      .describe('networks that are not limited: nobody outside can be flooded in the name of a private address'),
   })
     .prefault({})
     .describe('response rate limiting'),
