@@ -1,6 +1,7 @@
 /** PTR records kept in step with AAAA and A records: for zones with `reverse: true`. */
 import type { Overlay, RRsetChange } from './overlay.ts';
 import type { OwnedRRset } from './snapshot.ts';
+import { MAX_RECORDS_PER_RRSET } from './update-apply.ts';
 import { equalBytes } from './wire/bytes.ts';
 import { type Name, type NameKey, nameFromText, nameKey } from './wire/name.ts';
 import { equalRdata } from './wire/rdata.ts';
@@ -54,11 +55,17 @@ export function ptrsByZone(changes: readonly PtrChange[], zones: ZoneTable): Map
   return perZone;
 }
 
-/** Applies PTR changes to the overlay of a reverse zone; other PTR records of an address stay. */
+/**
+ * Applies PTR changes to the overlay of a reverse zone; other PTR records of an address stay. None is added beside a CNAME (RFC
+ * 1034 §3.6.2, RFC 2317 has them in reverse zones), nor to more names of one address than an RRset may have.
+ */
 export function applyPtrChanges(changes: readonly PtrChange[], overlay: Overlay): void {
   for (const { owner, target, ttl } of changes) {
-    const set = overlay.rrset(nameKey(owner), TYPE.PTR);
+    const key = nameKey(owner);
+    const set = overlay.rrset(key, TYPE.PTR);
+    if (ttl !== undefined && overlay.rrset(key, TYPE.CNAME) !== undefined) continue;
     const others = (set?.rrset.rdata ?? []).filter((rdata) => !equalRdata(TYPE.PTR, rdata, target));
+    if (ttl !== undefined && others.length >= MAX_RECORDS_PER_RRSET) continue;
     const rdata = ttl === undefined ? others : [...others, target];
     if (rdata.length === 0) {
       if (set !== undefined) overlay.set(owner, TYPE.PTR, undefined);

@@ -12,7 +12,7 @@ import { CLASS, isDataType, RCODE, TYPE, typeToText } from './wire/types.ts';
 
 /** An RRset has to fit into a message, with its owner and a signature. */
 const MAX_RRSET_OCTETS = 60_000;
-const MAX_RECORDS_PER_RRSET = 1000;
+export const MAX_RECORDS_PER_RRSET = 1000;
 /** A name with more types than this makes every answer for it slow (CVE-2024-1737 was that). */
 const MAX_TYPES_PER_NAME = 100;
 

@@ -89,7 +89,10 @@ t.test('applied to the reverse zone, other PTR records of an address stay', (t) 
       rrset: { type: TYPE.PTR, ttl: 300, rdata: targets.map((n) => nameFromText(n)) },
     };
     const there = targets.length > 0 ? set : undefined;
-    return new Overlay({ rrsets: () => (there === undefined ? [] : [there]), rrset: () => there });
+    return new Overlay({
+      rrsets: () => (there === undefined ? [] : [there]),
+      rrset: (_, type) => (type === TYPE.PTR ? there : undefined),
+    });
   };
   const rows: [name: string, before: string[], ttl: number | undefined, after: string[] | undefined][] = [
     ['into an empty name', [], 60, ['n1.test']],
@@ -111,5 +114,15 @@ t.test('applied to the reverse zone, other PTR records of an address stay', (t) 
     else t.same(found?.rrset?.rdata.map((n) => nameToText(n)) ?? [], after, name);
     if (ttl !== undefined && found !== undefined) t.equal(found.rrset?.ttl, ttl, `${name}: TTL`);
   }
+  const added = (overlay: Overlay) => {
+    applyPtrChanges([{ owner: ptr, target: owner, ttl: 60 }], overlay);
+    return overlay.changes().length;
+  };
+  const alias = { owner: ptr, rrset: { type: TYPE.CNAME, ttl: 300, rdata: [nameFromText('7.sub.test')] } };
+  const view = { rrsets: () => [alias], rrset: (_: string, type: number) => (type === TYPE.CNAME ? alias : undefined) };
+  t.equal(added(new Overlay(view)), 0, 'not beside an alias (RFC 2317)');
+  const names = (count: number) => Array.from({ length: count }, (_, i) => `h${i}.test`);
+  t.equal(added(zone(...names(999))), 1);
+  t.equal(added(zone(...names(1000))), 0, 'no more names of one address than an RRset may have records');
   t.end();
 });
