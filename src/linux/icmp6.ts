@@ -2,7 +2,8 @@
  * A raw ICMPv6 socket for Neighbor Discovery messages (RFC 3542, icmp6(7)).
  *
  * The kernel fills in and verifies the checksum (RFC 3542 §3.1). Everything is sent with hop limit 255, which receivers
- * demand, and from the source and interface that the caller names.
+ * demand, from the source and interface that the caller names, and in one piece: what is larger than the interface's MTU is
+ * refused, for receivers drop fragments (RFC 6980 §5).
  *
  *   icmp6_filter   u32[8], bit n set = type n is blocked
  *   ipv6_mreq      16 group · u32 interface index
@@ -24,6 +25,9 @@ const IPV6_MULTICAST_HOPS = 18;
 const IPV6_MULTICAST_LOOP = 19;
 const IPV6_JOIN_GROUP = 20;
 const IPV6_LEAVE_GROUP = 21;
+const IPV6_MTU_DISCOVER = 23;
+/** Nothing is fragmented, and no "Packet Too Big" that somebody sends us makes the interface's own MTU smaller. */
+const IPV6_PMTUDISC_PROBE = 3;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_PKTINFO = 50;
 const IPV6_RECVHOPLIMIT = 51;
@@ -78,7 +82,8 @@ export interface Icmp6Sender {
   join(group: Address, ifindex: number): number;
   leave(group: Address, ifindex: number): number;
   /**
-   * Sends an ICMPv6 message whose checksum field is zero. Returns bytes sent or -errno.
+   * Sends an ICMPv6 message whose checksum field is zero. Returns bytes sent or -errno (-EMSGSIZE: larger than the MTU).
+   * @param bytes not to be written into once it was sent: the same array again counts as the same message
    * @param foreign the source is no address of this host any more
    */
   send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign?: boolean): number;
@@ -296,6 +301,7 @@ function openSocket(types: readonly number[]): number {
       ['IPV6_UNICAST_HOPS', IPV6_UNICAST_HOPS, 255],
       ['IPV6_MULTICAST_HOPS', IPV6_MULTICAST_HOPS, 255],
       ['IPV6_MULTICAST_LOOP', IPV6_MULTICAST_LOOP, 0],
+      ['IPV6_MTU_DISCOVER', IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE],
     ];
     for (const [name, option, value] of options) {
       check(setSocketInt(fd, IPPROTO_IPV6, option, value), 'setsockopt', name);

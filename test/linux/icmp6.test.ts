@@ -9,6 +9,7 @@ const EADDRNOTAVAIL = -99;
 const EADDRINUSE = -98;
 const EINVAL = -22;
 const EBADF = -9;
+const EMSGSIZE = -90;
 
 t.test('the filter blocks all but the types named', (t) => {
   const filter = encodeFilter([133, 134]);
@@ -125,6 +126,21 @@ if (inNamespace(t, import.meta.filename)) {
         packets.filter((p) => formatAddress(p.source) === own()),
         [],
       );
+    });
+
+    await t.test('nothing leaves in fragments: one octet more than the MTU is refused', async (t) => {
+      const { socket } = open(t, [133]);
+      for (const mtu of [1500, 1280]) {
+        ip(`link set raw0 mtu ${mtu}`);
+        const message = (octets: number) => Buffer.concat([solicitation, Buffer.alloc(octets - solicitation.length)]);
+        const send = (octets: number, to: string) =>
+          socket.send(message(octets), parseAddress(to), ifindex, parseAddress(own()));
+        for (const to of ['ff02::2', other()]) {
+          t.equal(send(mtu - 40, to), mtu - 40, `${mtu}: ${to}`);
+          t.equal(send(mtu - 39, to), EMSGSIZE, `${mtu}: ${to}`);
+        }
+      }
+      ip('link set raw0 mtu 1500');
     });
 
     await t.test('failures are numbers', async (t) => {

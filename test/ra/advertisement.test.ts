@@ -105,7 +105,12 @@ t.test('DNS that cannot serve: lifetime 0 where the configuration wants it', (t)
 });
 
 t.test('R: our own address in the prefix, if there is one; `::/64` passes over what is ignored', (t) => {
-  const own = [address('fd00:1::5'), address('2001:db8::5'), address('fd00:3::5', { tentative: true })];
+  const own = [
+    address('fd00:1::5'),
+    address('fd00:4::5'),
+    address('2001:db8::5'),
+    address('fd00:3::5', { tentative: true }),
+  ];
   const config = raConfig({
     prefixes: [
       prefix('fd00:1::/64', { routerAddress: true }),
@@ -156,8 +161,9 @@ t.test('packets: whatever is configured, none too large, nothing lost, nothing t
       fc.nat(120),
       fc.nat(200),
       fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 80 }),
+      fc.nat(1214 - 15),
       fc.constantFrom(1280, 1400, 1500, 9000),
-      (prefixes, servers, labels, mtu) => {
+      (prefixes, servers, labels, portal, mtu) => {
         const config = raConfig({
           prefixes: Array.from({ length: prefixes }, (_, i) => prefix(`2001:db8:${(i + 1).toString(16)}::/64`)),
           rdnss: {
@@ -169,6 +175,8 @@ t.test('packets: whatever is configured, none too large, nothing lost, nothing t
             labels.length === 0
               ? undefined
               : { domains: labels.map((length, i) => `${'x'.repeat(length)}.n${i}`), lifetimeSeconds: 60 },
+          // The longest that the configuration takes, and half of the time none.
+          captivePortal: portal % 2 === 0 ? '' : `https://a.test/${'p'.repeat(portal)}`,
         });
         const advertisement = buildAdvertisement(config, link, []);
         const packets = encodePackets(advertisement, mtu);

@@ -11,6 +11,8 @@ import {
 import { formatDuration } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
 import type { PrefixConfig, RaInterfaceConfig } from '../../ra/config.ts';
+import { IPV6_HEADER_BYTES, IPV6_MIN_MTU } from '../../ra/constants.ts';
+import { ADVERTISEMENT_HEADER_BYTES } from '../../ra/wire/router-advertisement.ts';
 import { nat64Lengths } from './dns.ts';
 import { readDomainName } from './domain-name.ts';
 import {
@@ -33,6 +35,8 @@ import type { KeyPath, Located, Report } from './types.ts';
 
 /** Highest value of PREF64's scaled lifetime: 13 bits of 8 seconds (RFC 8781 §4). */
 const maxPref64Seconds = 8191 * 8;
+/** What one option may take in a packet that every link carries, beside the header and the source link-layer address. */
+const maxPortalOctets = IPV6_MIN_MTU - IPV6_HEADER_BYTES - ADVERTISEMENT_HEADER_BYTES - 8 - 2;
 /** Highest MaxRtrAdvInterval and AdvDefaultLifetime (RFC 8319 §4). */
 const maxRouterSeconds = 65535;
 
@@ -313,8 +317,13 @@ function readMtu(value: unknown): number {
 
 function readPortal(value: unknown): string {
   if (value === '') return '';
-  if (typeof value !== 'string' || !URL.canParse(value) || !/^[\x21-\x7e]{1,2038}$/.test(value)) {
+  if (typeof value !== 'string' || !URL.canParse(value) || !/^[\x21-\x7e]+$/.test(value)) {
     throw new ValueError(`${JSON.stringify(value)} is no URI`);
+  }
+  if (value.length > maxPortalOctets) {
+    throw new ValueError(
+      `the URI has ${value.length} characters: an advertisement of ${IPV6_MIN_MTU} octets holds ${maxPortalOctets}, and none is sent in fragments (RFC 6980)`,
+    );
   }
   return value;
 }

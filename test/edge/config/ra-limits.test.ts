@@ -131,8 +131,9 @@ const limits: readonly Limit[] = [
   {
     key: 'captivePortal',
     entry: 'captivePortal: X',
-    good: ['""', `"https://a.test/${'p'.repeat(2038 - 15)}"`],
-    bad: [`"https://a.test/${'p'.repeat(2039 - 15)}"`, '"a b"', '"https://a.test/ä"', '1'],
+    // 1280 octets less IPv6's header, ours, the link-layer address, and the option's own two.
+    good: ['""', `"https://a.test/${'p'.repeat(1280 - 40 - 16 - 8 - 2 - 15)}"`],
+    bad: [`"https://a.test/${'p'.repeat(1215 - 15)}"`, '"a b"', '"https://a.test/ä"', '1'],
   },
   { key: 'clients', entry: 'clients: X', good: ['["fe80::1"]'], bad: ['["fd00::1"]', '["1.2.3.4"]'] },
   { key: 'deny', entry: 'deny: X', good: ['["fe80::1"]', '["fd00::1"]'], bad: ['["x"]'] },
