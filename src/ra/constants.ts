@@ -43,5 +43,7 @@ export const maxOtherRouters = 32;
  * would serve for longer (RFC 8319 allows up to 65535 s between two advertisements).
  */
 export const silentRouterMs = 3 * 1_800_000;
+/** Lifetimes that count down to a set time are the same on two edges whose clocks differ by no more. */
+export const countdownToleranceSeconds = 60;
 /** How often silent routers are looked for. */
 export const routerCheckMs = 60_000;

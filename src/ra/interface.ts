@@ -72,6 +72,7 @@ export class RaInterface {
   #dns: DnsState = { dnsServes: true, nat64: [] };
   #source: Address | undefined;
   #joined: number | undefined;
+  #joinError: string | undefined;
   #retryMs = retryMinMs;
   #lastSolicitation: { readonly at: number; readonly from: Address } | undefined;
   #ceased: (() => void) | undefined;
@@ -122,10 +123,12 @@ export class RaInterface {
     const changed = this.#speech.build({ link: sight.link, addresses: sight.addresses, dns: this.#dns });
     if (begins) {
       this.#farewell.begin(sight.link.index, sight.source);
-      this.#join(sight.link.index);
       this.#enter('advertising');
     }
-    if ((begins || changed) && this.#sendsUnsolicited) this.#schedule.begin();
+    this.#join(sight.link.index);
+    if (!begins && !changed) return;
+    this.#routers.compare(this.#speech.own!);
+    if (this.#sendsUnsolicited) this.#schedule.begin();
   }
 
   /** Takes a new configuration of the same interface; what it lacks is withdrawn. */
@@ -155,7 +158,7 @@ export class RaInterface {
   heard(source: Address, advertisement: RouterAdvertisement): void {
     if (this.#source !== undefined && equalAddress(source, this.#source)) return;
     this.#count('otherAdvertisements', RaCounter.otherAdvertisements);
-    this.#routers.hear(source, advertisement, this.#speech.advertisement);
+    this.#routers.hear(source, advertisement, this.#speech.own);
   }
 
   /**
@@ -266,12 +269,20 @@ export class RaInterface {
     this.#speech.clear();
   }
 
+  /** Tried again with each change of the network and each multicast until it succeeds; told of once. */
   #join(ifindex: number): void {
     if (this.#joined === ifindex) return;
+    const { log } = this.#context;
     const result = this.#socket.join(ALL_ROUTERS, ifindex);
     if (result < 0) {
-      this.#context.log.warn({ error: errnoName(-result) }, 'solicitations cannot be received: joining ff02::2 failed');
-    } else this.#joined = ifindex;
+      const error = errnoName(-result);
+      if (this.#joinError !== error) log.warn({ error }, 'solicitations cannot be received: joining ff02::2 failed');
+      this.#joinError = error;
+    } else {
+      if (this.#joinError !== undefined) log.info({}, 'solicitations can be received again');
+      this.#joinError = undefined;
+      this.#joined = ifindex;
+    }
   }
 
   #answer(source: Address): void {
@@ -304,6 +315,7 @@ export class RaInterface {
   }
 
   #sendPeriodic(): void {
+    this.#join(this.#link!.index);
     if (this.#transmitUnsolicited()) {
       this.#retryMs = retryMinMs;
       this.#schedule.sent();

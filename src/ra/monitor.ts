@@ -1,6 +1,6 @@
 /** Advertisements of other routers on the link, and what in them contradicts ours (RFC 4861 §6.2.7). */
 import { type Address, formatAddress, formatCidr } from '../core/address.ts';
-import { maxOtherRouters, silentRouterMs } from './constants.ts';
+import { countdownToleranceSeconds, maxOtherRouters, silentRouterMs } from './constants.ts';
 import type { NdOption } from './wire/options.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
@@ -19,8 +19,15 @@ export interface OtherRouter {
   lastSeen: number;
   advertisement: RouterAdvertisement;
   contradictions: readonly Contradiction[];
-  /** What was told of it already. */
-  readonly told: Set<string>;
+  /** What was told of it already, and when it was last so. */
+  readonly told: Map<string, number>;
+}
+
+/** What we say ourselves. */
+export interface Own {
+  readonly advertisement: RouterAdvertisement;
+  /** Some lifetimes count down to a set time. */
+  readonly countsDown: boolean;
 }
 
 /** What one advertisement brought that was not known before. */
@@ -35,12 +42,7 @@ export class OtherRouters {
   readonly #routers = new Map<string, OtherRouter>();
 
   /** @param wall wall-clock milliseconds */
-  hear(
-    source: Address,
-    advertisement: RouterAdvertisement,
-    ours: RouterAdvertisement | undefined,
-    wall: number,
-  ): Novelty {
+  hear(source: Address, advertisement: RouterAdvertisement, ours: Own | undefined, wall: number): Novelty {
     const key = formatAddress(source);
     const known = this.#routers.get(key);
     const router = known ?? {
@@ -49,17 +51,23 @@ export class OtherRouters {
       lastSeen: wall,
       advertisement,
       contradictions: [],
-      told: new Set<string>(),
+      told: new Map<string, number>(),
     };
     this.#routers.delete(key);
     this.#routers.set(key, router);
     if (this.#routers.size > maxOtherRouters) this.#routers.delete(this.#routers.keys().next().value!);
     router.lastSeen = wall;
     router.advertisement = advertisement;
-    router.contradictions = ours === undefined ? [] : findContradictions(ours, advertisement);
-    const newContradictions = router.contradictions.filter((one) => !router.told.has(one.what));
-    for (const one of newContradictions) router.told.add(one.what);
-    return { router, isNew: known === undefined, newContradictions };
+    return { router, isNew: known === undefined, newContradictions: compareWith(router, ours, wall) };
+  }
+
+  /** We say something else from now on. */
+  compare(ours: Own, wall: number): Novelty[] {
+    return this.list().map((router) => ({
+      router,
+      isNew: false,
+      newContradictions: compareWith(router, ours, wall),
+    }));
   }
 
   /** Forgets, and returns, those that have been silent for longer than they said they would serve, and for long anyway. */
@@ -84,17 +92,37 @@ export class OtherRouters {
   }
 }
 
+/** Notes what contradicts, and returns what was not told yet, or ended so long ago that it is news again. */
+function compareWith(router: OtherRouter, ours: Own | undefined, wall: number): Contradiction[] {
+  const { told, advertisement, lastSeen } = router;
+  // What counts down has done so since it was said.
+  const tolerance = ours?.countsDown ? countdownToleranceSeconds + (wall - lastSeen) / 1000 : 0;
+  router.contradictions = ours === undefined ? [] : findContradictions(ours.advertisement, advertisement, tolerance);
+  const isNews = ({ what }: Contradiction): boolean => wall - (told.get(what) ?? -Infinity) > silentRouterMs;
+  const news = router.contradictions.filter(isNews);
+  for (const { what } of router.contradictions) told.set(what, wall);
+  return news;
+}
+
 /**
  * The checks of §6.2.7, and besides those: DNS servers and search domains, NAT64 prefixes, the captive portal, and a default
  * router on a link where we say that we are none (RFC 6104). A value that is "unspecified" on one side contradicts nothing.
+ * @param lifetimeTolerance seconds by which lifetimes of a prefix may differ
  */
-export function findContradictions(ours: RouterAdvertisement, theirs: RouterAdvertisement): Contradiction[] {
+export function findContradictions(
+  ours: RouterAdvertisement,
+  theirs: RouterAdvertisement,
+  lifetimeTolerance = 0,
+): Contradiction[] {
   const found: Contradiction[] = [];
   const compare = (what: string, a: unknown, b: unknown): void => {
     if (a !== b) found.push({ what, ours: String(a), theirs: String(b) });
   };
   const compareSpecified = (what: string, a: number, b: number): void => {
     if (a !== 0 && b !== 0) compare(what, a, b);
+  };
+  const compareLifetimes = (what: string, a: number, b: number): void => {
+    if (!(Math.abs(a - b) <= lifetimeTolerance)) compare(what, a, b);
   };
   if (ours.lifetimeSeconds === 0 && isDefaultRouter(theirs)) {
     found.push({ what: 'default router', ours: 'none', theirs: `${theirs.lifetimeSeconds} s, ${theirs.preference}` });
@@ -110,8 +138,8 @@ export function findContradictions(ours: RouterAdvertisement, theirs: RouterAdve
     const name = formatCidr(option.prefix);
     const own = prefixes.get(name);
     if (own === undefined) continue;
-    compare(`AdvValidLifetime ${name}`, own.validSeconds, option.validSeconds);
-    compare(`AdvPreferredLifetime ${name}`, own.preferredSeconds, option.preferredSeconds);
+    compareLifetimes(`AdvValidLifetime ${name}`, own.validSeconds, option.validSeconds);
+    compareLifetimes(`AdvPreferredLifetime ${name}`, own.preferredSeconds, option.preferredSeconds);
   }
   const compareSets = (what: string, itemsOf: (options: readonly NdOption[]) => string[]): void => {
     const [a, b] = [ours, theirs].map(({ options }) => itemsOf(options).sort().join(' '));

@@ -4,7 +4,7 @@ import type { Timer } from '../core/clock.ts';
 import { routerCheckMs } from './constants.ts';
 import type { RaContext } from './context.ts';
 import { RaCounter, RaGauge } from './counters.ts';
-import { type OtherRouter, OtherRouters } from './monitor.ts';
+import { type Contradiction, type OtherRouter, OtherRouters, type Own } from './monitor.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
 export class RouterWatch {
@@ -19,7 +19,7 @@ export class RouterWatch {
   }
 
   /** Takes a valid advertisement of another router; `ours` is what we say ourselves, if anything. */
-  hear(source: Address, advertisement: RouterAdvertisement, ours: RouterAdvertisement | undefined): void {
+  hear(source: Address, advertisement: RouterAdvertisement, ours: Own | undefined): void {
     const { clock, log, emit, counters } = this.#context;
     const before = this.#routers.size;
     const { isNew, newContradictions } = this.#routers.hear(source, advertisement, ours, clock.wall());
@@ -33,11 +33,14 @@ export class RouterWatch {
       log.info({ router, lifetimeSeconds }, 'another router advertises here');
       emit({ kind: 'ra-router-seen', interface: this.#interface, router, lifetimeSeconds });
     }
-    for (const one of newContradictions) {
-      counters.add(RaCounter.contradictions);
-      if (invented) continue;
-      log.warn({ router, ...one }, `another router's ${one.what} differs from ours`);
-      emit({ kind: 'ra-contradiction', interface: this.#interface, router, ...one });
+    if (invented) counters.add(RaCounter.contradictions, newContradictions.length);
+    else this.#tell(router, newContradictions);
+  }
+
+  /** We say something else from now on: others are compared with that, and not only when they speak again. */
+  compare(ours: Own): void {
+    for (const { router, newContradictions } of this.#routers.compare(ours, this.#context.clock.wall())) {
+      this.#tell(formatAddress(router.source), newContradictions);
     }
   }
 
@@ -50,6 +53,15 @@ export class RouterWatch {
     this.#timer = undefined;
     this.#context.counters.gaugeAdd(RaGauge.otherRouters, -this.#routers.size);
     this.#routers.clear();
+  }
+
+  #tell(router: string, contradictions: readonly Contradiction[]): void {
+    const { log, emit, counters } = this.#context;
+    for (const one of contradictions) {
+      counters.add(RaCounter.contradictions);
+      log.warn({ router, ...one }, `another router's ${one.what} differs from ours`);
+      emit({ kind: 'ra-contradiction', interface: this.#interface, router, ...one });
+    }
   }
 
   #arm(): void {

@@ -1,5 +1,5 @@
 /** What an interface says: built when something changes, ready to be sent, and remembered for as long as hosts may hold it. */
-import { equalAddress } from '../core/address.ts';
+import { type Cidr, equalAddress } from '../core/address.ts';
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
 import {
   buildAdvertisement,
@@ -9,9 +9,10 @@ import {
   hasDeadlines,
   isEachPrefix,
 } from './advertisement.ts';
-import type { RaInterfaceConfig } from './config.ts';
+import type { PrefixConfig, RaInterfaceConfig } from './config.ts';
 import type { RaContext } from './context.ts';
 import type { RaMemory } from './memory.ts';
+import type { Own } from './monitor.ts';
 import type { NdOption } from './wire/options.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
@@ -55,6 +56,12 @@ export class Speech {
     return this.#advertisement;
   }
 
+  /** What other routers' words are compared with. */
+  get own(): Own | undefined {
+    const advertisement = this.current();
+    return advertisement && { advertisement, countsDown: this.#hasDeadlines };
+  }
+
   /** Builds anew; returns whether what we say has changed. What vanished is withdrawn. */
   build(surroundings: Surroundings): boolean {
     const { link, addresses, dns } = surroundings;
@@ -72,15 +79,14 @@ export class Speech {
 
   /** From now on the last word: lifetimes 0, and prefixes deprecated that are marked so, or all of them. */
   end(deprecateAll: boolean): void {
-    const marked = this.#config.prefixes.filter((prefix) => prefix.deprecateOnStop);
-    this.#advertisement = finalAdvertisement(this.current()!, (prefix) =>
-      deprecateAll
-        ? true
-        : marked.some(
-            (one) =>
-              isEachPrefix(one.prefix) ||
-              (equalAddress(one.prefix.base, prefix.base) && one.prefix.length === prefix.length),
-          ),
+    const { prefixes } = this.#config;
+    // An entry of its own says it, else that of `::/64`.
+    const entryOf = ({ base, length }: Cidr): PrefixConfig | undefined =>
+      prefixes.find(({ prefix }) => equalAddress(prefix.base, base) && prefix.length === length) ??
+      prefixes.find(({ prefix }) => isEachPrefix(prefix));
+    this.#advertisement = finalAdvertisement(
+      this.current()!,
+      (prefix) => deprecateAll || entryOf(prefix)?.deprecateOnStop === true,
     );
     this.#final = true;
   }

@@ -121,18 +121,67 @@ t.test('other routers are remembered, compared, told of once, and bounded (§6.2
   t.equal(harness.counters.get(RaCounter.contradictions), 1_001 * expected.length, 'all are counted');
 });
 
-t.test('kernel settings: accept_ra goes off, forwarding is mentioned for what it means', async (t) => {
+t.test('what another router says is compared again when we begin, and when we say something else', async (t) => {
   const harness = new Harness();
   harness.network.setLink({ index: 7 });
+  await harness.control.start([raConfig({ hopLimit: 64 })]);
+  const theirs = encodeRouterAdvertisement({
+    hopLimit: 32,
+    managed: false,
+    other: false,
+    homeAgent: false,
+    preference: 'medium',
+    lifetimeSeconds: 0,
+    reachableTimeMs: 0,
+    retransTimerMs: 0,
+    options: [],
+  });
+  harness.receive(Buffer.from(theirs).toString('hex'), 'fe80::2');
+  const contradictions = () => harness.control.status()[0]!.routers.map((one) => one.contradictions.length);
+  const told = () => harness.events.filter((event) => event.kind === 'ra-contradiction').length;
+  t.strictSame([contradictions(), told()], [[0], 0], 'we say nothing yet');
   harness.network.setAddresses(7, address(ownLinkLocal));
-  harness.sysctl.set('net/ipv6/conf/eth1/accept_ra', '1').set('net/ipv6/conf/eth1/forwarding', '0');
-  await harness.control.start([raConfig({ defaultLifetimeSeconds: 1800 })]);
-  t.equal(harness.sysctl.get('net/ipv6/conf/eth1/accept_ra'), '0');
-  const warnings = harness.log.lines.filter((line) => line.level === 'warn').map((line) => line.message);
-  t.match(warnings, [/accept_ra was on/, /forwarding is off: nodes are told/]);
-  await harness.control.stop({ final: true, graceMs: 0 });
-  t.equal(harness.sysctl.get('net/ipv6/conf/eth1/accept_ra'), '1', 'and comes back in the end');
+  t.strictSame([contradictions(), told()], [[1], 1]);
+  harness.control.apply([raConfig({ hopLimit: 32 })]);
+  t.strictSame([contradictions(), told()], [[0], 1], 'a reload ended it');
+  harness.control.apply([raConfig({ hopLimit: 32, other: true })]);
+  t.strictSame([contradictions(), told()], [[1], 2]);
+  t.equal(harness.counters.get(RaCounter.contradictions), 2);
 });
+
+t.test('two edges whose prefix ends at a set time do not contradict each other', async (t) => {
+  const validUntil = new Harness().clock.wall() + 3_600_000;
+  const config = raConfig({ prefixes: [prefix('fd00:6:6::/64', { validUntil, preferredUntil: validUntil })] });
+  const [a, b] = [await Harness.advertising(config), await Harness.advertising(config)];
+  a.clock.advance(1_800_000);
+  b.clock.advance(1_800_000);
+  a.solicit('fe80::2');
+  a.clock.advance(500);
+  b.receive(Buffer.from(a.take().at(-1)!.bytes).toString('hex'), 'fe80::2');
+  b.clock.advance(600_000);
+  b.control.apply([{ ...config, captivePortal: 'https://portal.example' }]);
+  t.match(b.control.status()[0]!.routers, [{ source: 'fe80::2' }]);
+  t.strictSame(
+    b.events.filter((event) => event.kind === 'ra-contradiction'),
+    [],
+  );
+});
+
+t.test(
+  'kernel settings: accept_ra goes off, forwarding is mentioned for what it means; and what is hardly meant',
+  async (t) => {
+    const harness = new Harness();
+    harness.network.setLink({ index: 7 });
+    harness.network.setAddresses(7, address(ownLinkLocal));
+    harness.sysctl.set('net/ipv6/conf/eth1/accept_ra', '1').set('net/ipv6/conf/eth1/forwarding', '0');
+    await harness.control.start([raConfig({ defaultLifetimeSeconds: 1800, mtu: 9000 })]);
+    t.equal(harness.sysctl.get('net/ipv6/conf/eth1/accept_ra'), '0');
+    const warnings = harness.log.lines.filter((line) => line.level === 'warn').map((line) => line.message);
+    t.match(warnings, [/accept_ra was on/, /forwarding is off: nodes are told/, /mtu 9000 is more/]);
+    await harness.control.stop({ final: true, graceMs: 0 });
+    t.equal(harness.sysctl.get('net/ipv6/conf/eth1/accept_ra'), '1', 'and comes back in the end');
+  },
+);
 
 t.test('the status says what is advertised, as JSON', async (t) => {
   const harness = await Harness.advertising(
@@ -150,6 +199,7 @@ t.test('the status says what is advertised, as JSON', async (t) => {
       reason: '',
       source: ownLinkLocal,
       lastSent: { at: '2026-01-01T00:00:00.000Z', to: 'ff02::1' },
+      lastMulticast: '2026-01-01T00:00:00.000Z',
       nextMulticastInMs: 16_000,
       advertisement: {
         hopLimit: 64,

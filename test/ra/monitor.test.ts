@@ -1,6 +1,6 @@
 import t from 'tap';
 import { parseAddress, parseCidr } from '../../src/core/address.ts';
-import { maxOtherRouters } from '../../src/ra/constants.ts';
+import { maxOtherRouters, silentRouterMs } from '../../src/ra/constants.ts';
 import { findContradictions, OtherRouters } from '../../src/ra/monitor.ts';
 import type { NdOption } from '../../src/ra/wire/options.ts';
 import type { RouterAdvertisement } from '../../src/ra/wire/router-advertisement.ts';
@@ -30,6 +30,8 @@ const ours: RouterAdvertisement = {
     { kind: 'captive-portal', uri: 'https://a.test' },
   ],
 };
+
+const own = { advertisement: ours, countsDown: false };
 
 t.test('what contradicts, and what does not (§6.2.7)', (t) => {
   const cases: [name: string, theirs: Partial<RouterAdvertisement>, what: string[]][] = [
@@ -79,7 +81,34 @@ t.test('what contradicts, and what does not (§6.2.7)', (t) => {
     t.strictSame(found, what, name);
   }
   const router = { ...ours, lifetimeSeconds: 600, preference: 'low' as const };
-  t.strictSame(findContradictions(router, { ...ours, lifetimeSeconds: 1800 }), [], 'two default routers are in order');
+  const beside = { ...ours, lifetimeSeconds: 1800 };
+  t.strictSame(findContradictions(router, beside), [], 'two default routers are in order');
+  const later = (seconds: number) => ({
+    ...ours,
+    options: [pio('fd00:6:6::/64', { validSeconds: 86_400 - seconds, preferredSeconds: 14_400 - seconds })],
+  });
+  t.strictSame(findContradictions(ours, later(60), 60), [], 'within the tolerance');
+  t.equal(findContradictions(ours, later(61), 60).length, 2);
+  t.end();
+});
+
+t.test('told anew when it comes again after a long time, and when we say something else', (t) => {
+  const routers = new OtherRouters();
+  const one = parseAddress('fe80::1');
+  const bad = { ...ours, hopLimit: 1 };
+  const news = (theirs: RouterAdvertisement, at: number): number =>
+    routers.hear(one, theirs, own, at).newContradictions.length;
+  t.equal(news(bad, 0), 1);
+  t.equal(news(bad, silentRouterMs), 0, 'it has gone on');
+  t.equal(news(ours, 2 * silentRouterMs), 0);
+  t.equal(news(bad, 2 * silentRouterMs), 0, 'a short end is none');
+  t.equal(news(ours, 3 * silentRouterMs), 0);
+  t.equal(news(bad, 4 * silentRouterMs), 1);
+  const changed = { ...own, advertisement: { ...ours, hopLimit: 1, managed: true } };
+  t.match(routers.compare(changed, 4 * silentRouterMs), [
+    { isNew: false, newContradictions: [{ what: 'AdvManagedFlag' }] },
+  ]);
+  t.match(routers.list(), [{ contradictions: [{ what: 'AdvManagedFlag' }] }], 'and the other has ended');
   t.end();
 });
 
@@ -87,19 +116,19 @@ t.test('told once, forgotten in the order of last heard', (t) => {
   const routers = new OtherRouters();
   const bad = { ...ours, hopLimit: 1 };
   const one = parseAddress('fe80::1');
-  t.match(routers.hear(one, bad, ours, 1), { isNew: true, newContradictions: [{ what: 'AdvCurHopLimit' }] });
-  t.match(routers.hear(one, bad, ours, 2), { isNew: false, newContradictions: [] });
-  t.match(routers.hear(one, ours, ours, 3).router, { contradictions: [], firstSeen: 1, lastSeen: 3 });
+  t.match(routers.hear(one, bad, own, 1), { isNew: true, newContradictions: [{ what: 'AdvCurHopLimit' }] });
+  t.match(routers.hear(one, bad, own, 2), { isNew: false, newContradictions: [] });
+  t.match(routers.hear(one, ours, own, 3).router, { contradictions: [], firstSeen: 1, lastSeen: 3 });
   t.match(
     routers.hear(one, bad, undefined, 4).router,
     { contradictions: [] },
     'while we say nothing, nothing contradicts',
   );
-  for (let i = 2; i <= maxOtherRouters; i++) routers.hear(parseAddress(`fe80::${i.toString(16)}`), ours, ours, i);
-  routers.hear(one, bad, ours, 100);
-  t.equal(routers.hear(parseAddress('fe80::ffff'), ours, ours, 101).isNew, true);
+  for (let i = 2; i <= maxOtherRouters; i++) routers.hear(parseAddress(`fe80::${i.toString(16)}`), ours, own, i);
+  routers.hear(one, bad, own, 100);
+  t.equal(routers.hear(parseAddress('fe80::ffff'), ours, own, 101).isNew, true);
   t.equal(routers.size, maxOtherRouters);
-  t.equal(routers.hear(one, bad, ours, 102).isNew, false, 'heard lately: still known');
-  t.equal(routers.hear(parseAddress('fe80::2'), ours, ours, 103).isNew, true, 'the oldest gave way');
+  t.equal(routers.hear(one, bad, own, 102).isNew, false, 'heard lately: still known');
+  t.equal(routers.hear(parseAddress('fe80::2'), ours, own, 103).isNew, true, 'the oldest gave way');
   t.end();
 });
