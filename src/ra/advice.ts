@@ -26,5 +26,16 @@ export function adviceFor(config: RaInterfaceConfig, link: Link): string[] {
   if (config.captivePortal !== '' && config.defaultLifetimeSeconds === 0) {
     advice.push('captivePortal with defaultLifetime 0: systemd-networkd takes a portal from default routers alone');
   }
+  if (announcesNothing(config)) {
+    advice.push(
+      'neither addresses nor DNS servers nor routes are announced: `prefixes: [{ prefix: "::/64" }]` and `rdnss: {}` announce what this interface has',
+    );
+  }
   return advice;
+}
+
+function announcesNothing({ prefixes, routes, rdnss, dnssl, pref64, ...rest }: RaInterfaceConfig): boolean {
+  const flags = rest.managed || rest.other || rest.mtu !== 0 || rest.captivePortal !== '';
+  const lists = prefixes.length > 0 || routes.length > 0 || rdnss !== undefined || dnssl !== undefined;
+  return !flags && !lists && pref64 === undefined && rest.defaultLifetimeSeconds === 0;
 }

@@ -5,6 +5,7 @@ import { prefix, raConfig } from './support.ts';
 
 const link = { index: 7, name: 'eth1', up: true, mtu: 1450, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) };
 const rdnss = (server: string) => ({ servers: [parseAddress(server)], lifetimeSeconds: 60, whileHealthy: false });
+const nothing = raConfig({ prefixes: [], rdnss: undefined, dnssl: undefined });
 
 t.test('what is hardly meant', (t) => {
   const cases: [name: string, config: ReturnType<typeof raConfig>, advice: RegExp | undefined][] = [
@@ -15,6 +16,10 @@ t.test('what is hardly meant', (t) => {
     ['our own DNS server', raConfig({ rdnss: { ...rdnss('fd00::1'), servers: [] } }), undefined],
     ['a portal', raConfig({ captivePortal: 'https://a.test/', defaultLifetimeSeconds: 0 }), /default routers alone/],
     ['of a default router', raConfig({ captivePortal: 'https://a.test/', defaultLifetimeSeconds: 1800 }), undefined],
+    ['nothing at all', nothing, /neither addresses nor DNS servers/],
+    ['nothing but a default router', { ...nothing, defaultLifetimeSeconds: 1800 }, undefined],
+    ['nothing but M', { ...nothing, managed: true }, undefined],
+    ['nothing but an MTU', { ...nothing, mtu: 1400 }, undefined],
     ['a NAT64 on-link', raConfig({ prefixes: [prefix('64:ff9b::/96', { autonomous: false })] }), /NAT64/],
   ];
   for (const [name, config, advice] of cases) {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { formatCidr } from '../../src/core/address.ts';
 import { RaGauge } from '../../src/ra/counters.ts';
 import { gaps, Harness, option, prefix, raConfig } from './support.ts';
 
@@ -12,15 +13,20 @@ t.test('final advertisements on a real stop: three, 3 s apart, the first at once
   );
   harness.clock.advance(1_000);
   harness.take();
+  harness.solicit('fe80::77');
   let stopped = false;
   const stopping = harness.control.stop({ final: true }).then(() => {
     stopped = true;
   });
-  harness.solicit('fe80::77');
+  harness.solicit('fe80::78');
   harness.clock.advance(6_000);
   await stopping;
   t.ok(stopped && harness.socket.closed);
   const sent = harness.take();
+  t.ok(
+    sent.every(({ to }) => to === 'ff02::1'),
+    'nobody is answered any more, not even who waited',
+  );
   t.strictSame(gaps(sent), [3_000, 3_000]);
   t.equal(sent[0]!.at, 1_001_000);
   for (const one of sent) {
@@ -34,6 +40,21 @@ t.test('final advertisements on a real stop: three, 3 s apart, the first at once
   }
   t.equal(harness.clock.pending, 0, 'no timer is left');
   t.equal(harness.counters.gauge(RaGauge.advertising), 0);
+});
+
+t.test('`::/64` deprecated on a stop: each prefix that it stands for, and no other', async (t) => {
+  const prefixes = [prefix('fd00:7:7::/64'), prefix('::/64', { deprecateOnStop: true, ignore: [] })];
+  const harness = await Harness.advertising(raConfig({ prefixes }));
+  harness.take();
+  await harness.control.stop({ final: true, graceMs: 0 });
+  const [sent] = harness.take();
+  t.strictSame(
+    option(sent!, 'prefix-information').map((one) => [formatCidr(one.prefix), one.preferredSeconds]),
+    [
+      ['fd00:7:7::/64', 14_400],
+      ['fd00:6:6::/64', 0],
+    ],
+  );
 });
 
 t.test('a short grace sends what fits; a restart says nothing; both idempotent', async (t) => {

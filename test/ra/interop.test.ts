@@ -121,6 +121,14 @@ if (inNamespace(t, import.meta.filename)) {
       const sent = control.status()[0]!.counters.sentMulticast;
       await eventually(() => control.ready && control.status()[0]!.counters.sentMulticast > sent);
       t.equal(control.status()[0]!.counters.sendFailures, 0);
+      const flapped = control.status()[0]!.counters.sentMulticast;
+      for (let flap = 0; flap < 5; flap++) {
+        ip('link set eth1 down');
+        ip('link set eth1 up');
+      }
+      await eventually(() => control.ready && control.status()[0]!.counters.sentMulticast > flapped);
+      t.match(ip('-6 maddr show dev eth1'), /inet6 ff02::2$/m, 'solicitations are heard');
+      await output(peer, 'rdisc6', '-1', 'node0');
     });
   });
 

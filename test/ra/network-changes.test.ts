@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseAddress } from '../../src/core/address.ts';
 import { RaCounter, RaGauge } from '../../src/ra/counters.ts';
-import { address, EINVAL, Harness, option, ownLinkLocal, prefix, raConfig, type Sent } from './support.ts';
+import { address, EINVAL, ENOMEM, Harness, option, ownLinkLocal, prefix, raConfig, type Sent } from './support.ts';
 
 t.test('no start race: nothing before the link-local address has left DAD, then at that moment', async (t) => {
   const harness = new Harness();
@@ -64,6 +64,11 @@ t.test('down and up, gone and back, renamed away and back: it resumes, with a bu
         harness.network.setAddresses(8, address('fe80::8'), address('fd00:6:6::1'));
       },
     ],
+    [
+      'down again',
+      () => harness.network.setLink({ index: 8, up: false }),
+      () => harness.network.setLink({ index: 8, up: true }),
+    ],
   ];
   for (const [name, away, back] of changes) {
     away();
@@ -73,9 +78,25 @@ t.test('down and up, gone and back, renamed away and back: it resumes, with a bu
     back();
     harness.clock.advance(32_000);
     t.equal(harness.take().length, 3, `${name}: three within 32 s`);
+    t.strictSame([...harness.socket.groups], [`ff02::2%${harness.network.link('eth1')!.index}`], `${name}: listens`);
+    harness.solicit('fe80::77', harness.network.link('eth1')!.index);
+    harness.clock.advance(500);
+    t.match(harness.take(), [{ to: 'fe80::77' }], `${name}: answers`);
   }
-  t.strictSame([...harness.socket.groups], ['ff02::2%8']);
   t.equal(harness.counters.gauge(RaGauge.advertising), 1);
+});
+
+t.test('another interface takes the name between two looks: a new start, and the old group is left', async (t) => {
+  const harness = await Harness.advertising();
+  harness.clock.advance(100_000);
+  harness.take();
+  harness.network.replaceLink(7, 8, address(ownLinkLocal), address('fd00:6:6::1'));
+  harness.clock.advance(32_000);
+  t.strictSame(
+    harness.take().map(({ ifindex }) => ifindex),
+    [8, 8, 8],
+  );
+  t.strictSame([...harness.socket.groups], ['ff02::2%8']);
 });
 
 t.test('a failed send is tried again, heals, is counted and told once', async (t) => {
@@ -92,6 +113,42 @@ t.test('a failed send is tried again, heals, is counted and told once', async (t
   harness.clock.advance(16_000);
   t.equal(harness.take().length, 1);
   t.match(harness.control.status()[0]!, { lastError: undefined, lastSent: { to: 'ff02::1' } });
+  harness.clock.advance(30_000);
+  harness.take();
+  harness.socket.failWith = EINVAL;
+  const failures = harness.counters.get(RaCounter.sendFailures);
+  harness.control.apply([raConfig({ hopLimit: 32 })]);
+  harness.clock.advance(250);
+  t.equal(harness.counters.get(RaCounter.sendFailures), failures + 2, 'the next trouble is met as quickly');
+});
+
+t.test('a reply that cannot be sent: all are told as soon as that is possible', async (t) => {
+  const harness = await Harness.advertising(raConfig({ maxDelayMs: 0 }));
+  harness.clock.advance(100_000);
+  harness.take();
+  harness.socket.failWith = EINVAL;
+  harness.solicit('fe80::77');
+  harness.socket.failWith = 0;
+  t.strictSame(harness.take(), []);
+  harness.clock.advance(250);
+  t.match(harness.take(), [{ to: 'ff02::1' }]);
+});
+
+t.test('the group of all routers: a join that fails is told of once and tried again with each multicast', async (t) => {
+  const harness = new Harness();
+  harness.network.setLink({ index: 7 });
+  harness.network.setAddresses(7, address(ownLinkLocal));
+  harness.socket.joinFailsWith = ENOMEM;
+  await harness.control.start([raConfig()]);
+  harness.clock.advance(33_000);
+  t.equal(harness.take().length, 3, 'nodes are told meanwhile');
+  t.strictSame([...harness.socket.groups], []);
+  harness.socket.joinFailsWith = 0;
+  harness.clock.advance(600_000);
+  t.strictSame([...harness.socket.groups], ['ff02::2%7']);
+  const lines = harness.log.lines.map((line) => line.message).filter((message) => message.includes('solicitations'));
+  t.match(lines, [/cannot be received/, /can be received again/]);
+  t.equal(lines.length, 2);
 });
 
 t.test('a change of addresses is told at once: ::/64 and the own DNS server', async (t) => {

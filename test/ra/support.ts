@@ -108,6 +108,14 @@ export class FakeNetwork implements NetworkView {
     this.#links = [...this.#links.filter((other) => other.index !== link.index), whole];
     this.#emit(link.index);
   }
+  /** In one look, as after events were lost: another interface of the same name. */
+  replaceLink(index: number, by: number, ...addresses: InterfaceAddress[]): void {
+    this.#links = this.#links.map((link) => (link.index === index ? { ...link, index: by } : link));
+    this.#addresses.delete(index);
+    this.#addresses.set(by, addresses);
+    this.#emit(index);
+    this.#emit(by);
+  }
   removeLink(index: number): void {
     this.#links = this.#links.filter((link) => link.index !== index);
     this.#addresses.delete(index);
@@ -138,6 +146,8 @@ export class FakeSocket implements Icmp6Sender {
   readonly groups = new Set<string>();
   /** Errno that the next sends fail with; 0 = none. */
   failWith = 0;
+  /** The same of joins. */
+  joinFailsWith = 0;
   closed = false;
   readonly #clock: FakeClock;
 
@@ -145,6 +155,7 @@ export class FakeSocket implements Icmp6Sender {
     this.#clock = clock;
   }
   join(group: Address, ifindex: number): number {
+    if (this.joinFailsWith !== 0) return -this.joinFailsWith;
     this.groups.add(`${formatAddress(group)}%${ifindex}`);
     return 0;
   }
@@ -227,8 +238,8 @@ export class Harness {
   }
 
   /** A valid solicitation. */
-  solicit(from: string): void {
-    this.receive('85 00 0000 00000000', from);
+  solicit(from: string, ifindex?: number): void {
+    this.receive('85 00 0000 00000000', from, ifindex === undefined ? {} : { ifindex });
   }
 
   /** Takes what was sent since the last time. */
@@ -244,6 +255,7 @@ export function fixedRandom(fraction: number): Random {
 
 /** errno of a send that fails. */
 export const EINVAL = 22;
+export const ENOMEM = 12;
 
 /** Milliseconds between advertisements. */
 export const gaps = (sent: readonly Sent[]): number[] => sent.slice(1).map((one, i) => one.at - sent[i]!.at);

@@ -61,6 +61,18 @@ t.test('a reload withdraws what it lacks, with a burst; nothing changed means no
   t.strictSame(harness.take(), []);
 });
 
+t.test('a reload sets another interval, or ends multicasts, from that moment on', async (t) => {
+  const harness = await Harness.advertising();
+  harness.clock.advance(100_000);
+  harness.take();
+  harness.control.apply([raConfig({ interval: { minMs: 3_000, maxMs: 4_000 } })]);
+  harness.clock.advance(60_000);
+  t.ok(harness.take().length >= 15, 'at most 4 s apart, the first at once');
+  harness.control.apply([raConfig({ unicastOnly: true })]);
+  harness.clock.advance(2_000_000);
+  t.strictSame(harness.take(), []);
+});
+
 t.test('a restart takes back what only the process before it said', async (t) => {
   const file = new StateFile(join(t.testdir({}), 'state/ra.json'));
   const before = await Harness.advertising(raConfig({ prefixes: [prefix('fd00:7:7::/64')] }), undefined, file);

@@ -716,6 +716,29 @@ t.test('defaults', (t) => {
   t.end();
 });
 
+t.test('lifetimes without a word of their own: three times the longest interval, as far as their field goes', (t) => {
+  const entry =
+    'rdnss: {}, dnssl: { domains: [a.test] }, pref64: { prefix: "64:ff9b::/96" }, routes: [{ prefix: "fd00::/8" }]';
+  for (const [max, seconds, pref64Seconds] of [
+    ['4s', 12, 12],
+    ['100s', 300, 300],
+    ['65535s', 196_605, 65_528],
+  ] as const) {
+    t.match(
+      config(`ra: [{ interface: e, interval: { max: ${max} }, ${entry} }]`).ra[0],
+      {
+        defaultLifetimeSeconds: 0,
+        rdnss: { lifetimeSeconds: seconds },
+        dnssl: { lifetimeSeconds: seconds },
+        pref64: { lifetimeSeconds: pref64Seconds },
+        routes: [{ lifetimeSeconds: seconds }],
+      },
+      max,
+    );
+  }
+  t.end();
+});
+
 t.test('the shortest interval has a legal default minimum', (t) => {
   t.strictSame(config('ra: [{ interface: e, interval: { max: 4s } }]').ra[0]?.interval, { minMs: 3000, maxMs: 4000 });
   t.end();
