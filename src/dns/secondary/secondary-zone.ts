@@ -14,6 +14,7 @@ import type { TsigKey } from '../config.ts';
 import { serialGreater, soaTimers } from '../soa.ts';
 import type { Name } from '../wire/name.ts';
 import type { Zone } from '../zone.ts';
+import { PrimaryError } from './message-stream.ts';
 import type { AskPrimary, PrimaryAnswer } from './transfer-client.ts';
 import { type Transferred, transferredSoa } from './transfer-reader.ts';
 
@@ -375,10 +376,12 @@ function boundTimers(rdata: Uint8Array): { refresh: number; retry: number; expir
 /**
  * Since when what was confirmed at `at` is good: since then, or since so much earlier as the primary has had no word of it
  * (RFC 7314 §4; the SOA's own time is the most there is).
+ * @throws {PrimaryError} nothing is left: it is no better than no answer
  */
 function goodAt(at: number, { expire }: PrimaryAnswer, soaOf: () => Uint8Array): number {
   if (expire === undefined) return at;
   const soa = soaOf();
+  if (expire === 0 && soaTimers(soa).expire > 0) throw new PrimaryError('its zone has expired');
   return expire >= soaTimers(soa).expire ? at : at - (boundTimers(soa).expire - expire) * 1000;
 }
 
