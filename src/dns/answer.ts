@@ -35,6 +35,8 @@ export interface ZoneAnswer {
   readonly target: Name | undefined;
   /** The records of the chain up to `target`, if there is one. */
   readonly chain: readonly ResourceRecord[];
+  /** A hash of what made the name that was asked for: a wildcard's name, or a DNAME's; 0: it is there itself, or not at all. */
+  readonly pattern: number;
 }
 
 /** Answers a plain query of class IN from our zones; undefined when none of them has the name. */
@@ -59,7 +61,7 @@ export function answerFromZone(
   const error = answer.rcode === RCODE.SERVFAIL ? EDE.INVALID_DATA : EDE.NONE;
   const bytes = endReply(writer, query, flags, answer.rcode, [...edns, ...extendedErrorOptions(error)]);
   const target = answer.truncated ? undefined : answer.target;
-  return { bytes, rcode: answer.rcode, target, chain: answer.chain };
+  return { bytes, rcode: answer.rcode, target, chain: answer.chain, pattern: answer.pattern };
 }
 
 /** A reply that has a rcode and nothing else: the question (if one could be read) and OPT, with the extended error, echoed. */
@@ -115,6 +117,7 @@ class Answer {
   authoritative = true;
   truncated = false;
   target: Name | undefined;
+  pattern = 0;
   readonly chain: ResourceRecord[] = [];
   readonly #zones: ZoneTable;
   readonly #type: number;
@@ -151,7 +154,11 @@ class Answer {
     }
     const end = findEnd(zone, key, this.#type);
     if (end !== undefined) return end.rrset.type === TYPE.NS ? this.#refer(zone, end) : this.#substitute(name, end);
-    const node = zone.node(key) ?? findWildcard(zone, key);
+    let node = zone.node(key);
+    if (node === undefined) {
+      node = findWildcard(zone, key);
+      if (node !== undefined) this.#madeBy(node.sets[0]?.owner ?? zone.name);
+    }
     if (node === undefined) {
       this.rcode = RCODE.NXDOMAIN;
       return this.#negative(zone);
@@ -161,6 +168,13 @@ class Answer {
     const alias = findSet(node, TYPE.CNAME);
     if (alias === undefined) return this.#negative(zone);
     return this.follow(name, alias.rrset.ttl, alias.rrset.rdata[0]!);
+  }
+
+  #madeBy(owner: Name): void {
+    if (this.pattern !== 0) return;
+    let hash = 0;
+    for (const octet of owner) hash = Math.imul(hash ^ (octet | 0x20), 0x9e3779b1);
+    this.pattern = hash | 1;
   }
 
   /** ANY gets one RRset (RFC 8482 §4.1): clients that want all are few, and reflectors many. */
@@ -198,6 +212,7 @@ class Answer {
   /** RFC 6672 §3.2: the DNAME, and a CNAME made of it. */
   #substitute(name: Name, dname: OwnedRRset): Name | undefined {
     const { ttl, rdata } = dname.rrset;
+    this.#madeBy(dname.owner);
     // A chain may come by the same one twice.
     if (!this.chain.some((record) => record.type === TYPE.DNAME && equalNames(record.name, dname.owner))) {
       if (!this.#writer.rrset(SECTION.ANSWER, dname.owner, TYPE.DNAME, CLASS.IN, ttl, rdata)) {

@@ -7,7 +7,7 @@
  * never asked twice). A chained hash table of offsets finds them. Names are compared without case (RFC 4343 §3).
  *
  *   entry  words: size · flags · hash · next in chain · question length · message length · TTL count
- *                 stored at · expires at · retry at · zone version · counter of the zone
+ *                 stored at · expires at · retry at (from a zone: bucket) · zone version · counter of the zone
  *          message from its header on, its question lower-cased and so at a multiple of four · u16 offsets of its TTLs
  *
  * Times are whole seconds of the monotonic clock.
@@ -67,8 +67,9 @@ export interface Lifetime {
   readonly authoritative: boolean;
   /** A failure that is remembered for a moment (RFC 9520). */
   readonly failure: boolean;
-  /** For one from a zone: the counter that each answer adds to. */
+  /** For one from a zone: the counter that each answer adds to, and the bucket of the rate limit if it shares one. */
   readonly counter?: number;
+  readonly bucket?: number;
 }
 
 /** What the cache holds and has done. */
@@ -207,7 +208,7 @@ export class WireCache implements RingOwner {
     words[e + TTL_COUNT] = ttlOffsets.length;
     words[e + STORED_AT] = now;
     words[e + EXPIRES_AT] = now + lifetime.ttl;
-    words[e + RETRY_AT] = 0;
+    words[e + RETRY_AT] = lifetime.bucket ?? 0;
     words[e + VERSION] = this.zonesVersion;
     words[e + COUNTER] = lifetime.counter ?? 0;
     this.#link(entry);
@@ -244,6 +245,11 @@ export class WireCache implements RingOwner {
   /** The counter of the found entry, which is from one of our zones. */
   get counter(): number {
     return this.#words[(this.found >> 2) + COUNTER]!;
+  }
+
+  /** Its bucket of the rate limit; 0: one of its own. */
+  get bucket(): number {
+    return this.#words[(this.found >> 2) + RETRY_AT]!;
   }
 
   /** Whether the found entry is a failure that is remembered. */

@@ -2,9 +2,10 @@
  * Who may ask, and how much is answered to whom: the `allow` list, response rate limiting, and a limit of what one client asks.
  *
  * Both need nothing but the client's address, so the verdict on an address is kept in a small table and costs a few
- * comparisons a datagram. Rate limiting is a token bucket for each client network (/24, /56) and answer, as BIND's, where all
- * that names of our zones do not exist is one answer: a network that is flooded in another's name gets no more than the rate, and every `slip`-th of the rest comes back
- * truncated, so that whoever really asks comes again by TCP.
+ * comparisons a datagram. Rate limiting is a token bucket for each client network (/24, /56) and answer, as BIND's: a
+ * network that is flooded in another's name gets no more than the rate, and every `slip`-th of the rest comes back
+ * truncated, so that whoever really asks comes again by TCP. All that one wildcard makes is one answer, and so is all that
+ * names of our zones do not exist: of both there is no end.
  */
 import { type Cidr, cidrContains } from '../core/address.ts';
 import type { Random } from '../core/random.ts';

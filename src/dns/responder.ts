@@ -5,7 +5,7 @@
 import type { InetEndpoint } from '../core/address.ts';
 import { observe } from '../core/histogram.ts';
 import { FRESH, STALE } from './cache.ts';
-import { ABSENT, ERRORS, SEND, SLIP } from './client-filter.ts';
+import { ERRORS, SEND, SLIP } from './client-filter.ts';
 import { COUNT, questionCounter, responseCounter } from './counters.ts';
 import { Exceptions } from './exceptions.ts';
 import { EDE } from './extended-error.ts';
@@ -46,6 +46,8 @@ export class Responder {
   readonly #exceptions: Exceptions;
   /** Where the answer just written came from, for the query log. */
   #source: AnswerSource = 'none';
+  /** The bucket of the rate limit that it shares with others; 0: none. */
+  #shared = 0;
   readonly #loops: LoopNotice;
   #closed = false;
 
@@ -94,6 +96,7 @@ export class Responder {
       if (view.wantsExpire && view.type === TYPE.SOA) view.expire = this.#expireOf(view);
       const limit = udp ? view.udpLimit : MAX_MESSAGE;
       const question = start + HEADER_LENGTH;
+      this.#shared = 0;
       bucket = cache.hash(view.words, question >> 2, view.questionLength);
       const found = cache.lookup(view.bytes, view.words, question, view.questionLength, bucket, view.key, now);
       written =
@@ -106,7 +109,7 @@ export class Responder {
     }
     if (written === 0) return 0;
     if (udp && filter.limits && !known && !filter.exempt) {
-      if (this.#source === 'zone' && (out[at + 3]! & 15) === RCODE.NXDOMAIN) bucket = ABSENT;
+      if (plain && this.#shared !== 0) bucket = this.#shared;
       const verdict = filter.limit(bucket, nowMs);
       if (verdict !== SEND) return this.#limited(verdict, view, out, at);
     }
@@ -114,16 +117,8 @@ export class Responder {
     counters.add(responseCounter(rcode));
     // Of what is no plain query the upper bits of the code stand elsewhere.
     if (queryLog.enabled && queryLog.takes(nowMs)) {
-      this.#logQuery(
-        view,
-        origin.transport,
-        origin.client(),
-        nowMs,
-        plain ? rcode : this.#exceptions.rcode,
-        out,
-        at,
-        written,
-      );
+      const told = plain ? rcode : this.#exceptions.rcode;
+      this.#logQuery(view, origin.transport, origin.client(), nowMs, told, out, at, written);
     }
     return written;
   }
@@ -237,6 +232,7 @@ export class Responder {
       counters.add(COUNT.ZONE);
       counters.add(cache.counter);
       this.#source = 'zone';
+      this.#shared = cache.bucket;
     } else {
       counters.add(COUNT.CACHE_HIT);
       this.#source = 'cache';
@@ -265,6 +261,7 @@ export class Responder {
     const recursion = this.#recursionAvailable !== 0;
     const reply =
       zones.size === 0 ? undefined : ZoneReply.make(zones, view.query(), recursion, this.#writer, MAX_MESSAGE, alias);
+    this.#shared = reply?.bucket ?? 0;
     if (
       reply !== undefined &&
       (reply.continuation === undefined || !view.recursionDesired || forwarder === undefined)
@@ -360,7 +357,7 @@ export class Responder {
     const failed = (reply.message[3]! & 15) === RCODE.SERVFAIL;
     if (failed) view.extendedError = EDE.INVALID_DATA;
     else if (reply.continuation === undefined && cache.admits()) {
-      const lifetime = { ttl: 0, authoritative: true, failure: false, counter };
+      const lifetime = { ttl: 0, authoritative: true, failure: false, counter, bucket: reply.bucket };
       cache.insert(reply.message, view.questionLength, [], view.key, now, lifetime);
     }
     const room = roomFor(view, limit);

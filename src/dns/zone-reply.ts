@@ -2,6 +2,7 @@
 
 import { WireError } from '../core/errors.ts';
 import { answerFromZone } from './answer.ts';
+import { ABSENT } from './client-filter.ts';
 import { HEADER_LENGTH } from './query-view.ts';
 import { concatBytes, copyBytes, readUint16 } from './wire/bytes.ts';
 import { type Message, type MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
@@ -20,18 +21,23 @@ export class ZoneReply {
   readonly continuation: Uint8Array | undefined;
   /** The slot of its zone among the counters. */
   readonly slot: number;
+  /** The bucket of the rate limit for what a wildcard or DNAME makes or what is not there: names without end; 0: its own. */
+  readonly bucket: number;
   readonly #chain: readonly ResourceRecord[];
   readonly #question: Uint8Array;
 
   private constructor(
     message: Uint8Array,
     slot: number,
+    pattern: number,
     question: Uint8Array = NOTHING,
     continuation?: Uint8Array,
     chain: readonly ResourceRecord[] = [],
   ) {
     this.message = message;
     this.slot = slot;
+    const absent = (message[3]! & 15) === RCODE.NXDOMAIN ? ABSENT : 0;
+    this.bucket = pattern === 0 ? absent : pattern;
     this.#question = question;
     this.continuation = continuation;
     this.#chain = chain;
@@ -56,13 +62,13 @@ export class ZoneReply {
     query.flags = 0;
     const answer = answerFromZone(zones, query, { limit, recursionAvailable, alias }, writer);
     if (answer === undefined) return undefined;
-    const { bytes, target } = answer;
-    if (target === undefined) return new ZoneReply(bytes, zone.slot);
+    const { bytes, target, pattern } = answer;
+    if (target === undefined) return new ZoneReply(bytes, zone.slot, pattern);
     const question = copyBytes(query.message, HEADER_LENGTH, query.questionEnd);
     const continuation = concatBytes([target, question.subarray(-4)]);
     // What is to be said later must not lie in the query's memory, which others take.
     const chain = answer.chain.map((record) => ({ ...record, name: copyBytes(record.name) }));
-    return new ZoneReply(bytes, zone.slot, question, continuation, chain);
+    return new ZoneReply(bytes, zone.slot, pattern, question, continuation, chain);
   }
 
   /**

@@ -385,16 +385,26 @@ t.test(
     const limited = { responsesPerSecond: 10, slip: 1 };
     const options = { clock, upstreams: [upstream.config], settings: { rateLimit: limited } };
     const bench = await Bench.start(t, options);
-    bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1)]));
-    const truncated = async (name: string) => ((await bench.ask(name)).flags & FLAG.TC) !== 0;
-    const random = async (below: string, count: number) => {
+    const made = [
+      aaaa('*.one.own.test', 1),
+      aaaa('*.two.own.test', 2),
+      { ...aaaa('d.own.test', 0), type: TYPE.DNAME, rdata: nameFromText('elsewhere.example') },
+    ];
+    bench.engine.setZone(zone('own.test', [aaaa('a.own.test', 1), ...made]));
+    const truncated = async (name: string, flags: number = FLAG.RD) =>
+      ((await bench.ask(name, { flags })).flags & FLAG.TC) !== 0;
+    const random = async (below: string, count: number, flags?: number) => {
       let slipped = 0;
-      for (let i = 0; i < count; i++) if (await truncated(`r${i}.${below}`)) slipped++;
+      for (let i = 0; i < count; i++) if (await truncated(`r${i}.${below}`, flags)) slipped++;
       return slipped;
     };
     t.equal(await random('own.test', 30), 20, 'anew');
     t.equal(await random('own.test', 30), 30, 'from the cache');
     t.equal(await truncated('a.own.test'), false, 'a name that exists has its own share');
+    t.equal(await random('one.own.test', 30), 20, 'what a wildcard makes is one answer');
+    t.equal(await random('one.own.test', 30), 30, 'from the cache too');
+    t.equal(await random('two.own.test', 30), 20, 'that of another is another');
+    t.equal(await random('d.own.test', 30, 0), 20, 'and what a DNAME makes');
     t.equal(await random('away.test', 30), 0, 'what upstreams say only goes to who may ask them: name by name');
     bench.engine.apply(
       settings({ ...options, settings: { rateLimit: { ...limited, exempt: [parseCidr('127.0.0.0/8')] } } }),

@@ -224,7 +224,9 @@ export const dns = section({
   rateLimit: section({
     responsesPerSecond: integer(0, 1_000_000)
       .prefault(200)
-      .describe('equal answers for each client prefix, all NXDOMAIN of our zones being one; 0 = no limit'),
+      .describe(
+        'equal answers for each client prefix, as all NXDOMAIN of our zones are, and all of one wildcard; 0 = no limit',
+      ),
     slip: integer(0, 10)
       .prefault(2)
       .describe('every how many-th dropped answer goes out truncated, so that real clients come back by TCP; 0 = none'),
