@@ -139,10 +139,10 @@ export class Responder {
     let length: number;
     const { zoneReply } = pending.facts;
     if (zoneReply !== undefined) {
-      const found = answer === undefined ? undefined : { message: answer.message, stale: false, error: EDE.NONE };
-      const rest = found ?? this.#kept.copy(zoneReply.continuation!, view.key, this.#now);
+      const kept = answer === undefined ? this.#kept.copy(zoneReply.continuation!, view.key, this.#now) : undefined;
+      const told = { message: answer?.message, stale: false, error: answer === undefined ? error : EDE.NONE };
       this.#source = 'zone';
-      length = this.#continued(view, zoneReply, rest ?? { message: undefined, stale: false, error }, limit, out, 0);
+      length = this.#continued(view, zoneReply, kept?.stale === true ? kept : told, limit, out, 0);
     } else if (answer !== undefined) {
       counters.add(COUNT.FORWARDED);
       this.#source = 'forwarded';
