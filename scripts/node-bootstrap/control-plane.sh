@@ -156,7 +156,7 @@ if [ "$CLUSTER_INIT" = yes ] || [ -n "$FLAG_INIT" ]; then
   init_cluster
   if [ -z "$DRY_RUN" ]; then : >"$ROOT$UNSENT"; fi
   admin_access
-  done_log "$NODE_NAME is the first control plane of $CLUSTER_NAME. Next, here: cluster.sh"
+  done_log "$NODE_NAME is the first control plane of $CLUSTER_NAME. Next, here: $BOOTSTRAP/cluster.sh"
   if [ -z "$BOOTSTRAP_TOKEN" ]; then fresh_material; fi
   send_material
   if [ -z "$DRY_RUN" ]; then rm -f "$ROOT$UNSENT"; fi

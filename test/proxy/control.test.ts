@@ -241,6 +241,40 @@ t.test('fall failures take a member down, rise successes bring it back; each tol
   t.end();
 });
 
+t.test('why a member is down follows its checks', (t) => {
+  let reason = 'connection refused';
+  let inconclusive = false;
+  const { control, clock, told } = setUp({
+    probe: (_target, probeClock, done) => {
+      const result: CheckResult = {
+        ok: false,
+        code: 'L4CON',
+        reason,
+        durationMs: 1,
+        ...(inconclusive ? { inconclusive } : {}),
+      };
+      const timer = probeClock.after(10, () => done(result));
+      return { cancel: () => timer.cancel() };
+    },
+  });
+  control.start(config([pool('web', [member('a')])]));
+  const shown = () => control.pools()[0]!.members[0]!;
+  clock.advance(3000);
+  t.match(shown(), { state: 'down', reason: 'connection refused' });
+  const { since } = shown();
+  reason = 'no TLS handshake within 1000 ms';
+  clock.advance(3000);
+  t.match(shown(), { reason, since }, 'what mends it is not what took it down');
+  [reason, inconclusive] = ['no descriptors', true];
+  clock.advance(3000);
+  t.match(shown(), { reason: 'no TLS handshake within 1000 ms' }, 'a check that says nothing says nothing here');
+  control.setMember('web', 'a', { state: 'maint' });
+  t.match(shown(), { state: 'maint', reason: 'set to maint by the operator' });
+  t.equal(told().filter((line) => line.includes('is down')).length, 1, 'told once');
+  control.stop();
+  t.end();
+});
+
 t.test('live failures bring the checks forward: a dead member is down within a fraction of fall × interval', (t) => {
   const { control, clock, healthy, states } = setUp();
   control.start(config([pool('web', [member('a')])]));
@@ -551,6 +585,7 @@ t.test('a member that refuses the PROXY header is told of in plain words, once',
   ] as const) {
     for (let i = 0; i < 100; i++) control.reportHeaderSuspicion(name, one);
   }
+  t.equal(targets.length - asked, 2, 'each is asked once, however much traffic suspects it');
   t.match(targets.slice(asked), [
     { type: 'tcp', port: 80, proxyProtocol: 'v2' },
     { type: 'tcp', port: 80, proxyProtocol: 'v2' },

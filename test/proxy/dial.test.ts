@@ -95,6 +95,8 @@ t.test('retries', async (t) => {
     const upstream = await naming('back').listen('127.0.0.1', memberPort);
     t.teardown(() => upstream.close());
     t.match(await client, { data: Buffer.from('back') });
+    const { connectMs } = await harness.session();
+    t.ok((connectMs as number) >= 140, `${connectMs} ms, not in a busy loop`);
   });
 
   t.test('all refused: the client is reset after the retries', async (t) => {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
@@ -94,6 +94,19 @@ t.test('a socket that was passed to us is used as it is, with who waits in its q
   await until(() => harness.engine.sessions().length === 0, 'no session');
   harness.close();
   await until(() => openDescriptors() <= before, 'every descriptor to be closed, the unused one too');
+});
+
+t.test('the backlog is what the configuration says, also after a reload', async (t) => {
+  const harness = new Harness();
+  t.teardown(() => harness.close());
+  const port = await freePort();
+  // Send-Q of a listening socket is its backlog (ss(8)).
+  const backlog = () =>
+    /^LISTEN\s+0\s+(\d+)/.exec(execFileSync('ss', ['-Hltn', `sport = :${port}`], { encoding: 'utf8' }))?.[1];
+  for (const wanted of [77, 88]) {
+    harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`, { backlog: wanted })], [pool([])]));
+    t.equal(backlog(), String(wanted));
+  }
 });
 
 t.test('a snapshot changes what differs and leaves the rest alone', async (t) => {

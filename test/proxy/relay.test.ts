@@ -330,6 +330,57 @@ t.test('idle sessions hold no pipe, and ended ones give theirs back', async (t) 
   await until(() => openDescriptors() <= before + 2, 'descriptors of one idle pipe at most');
 });
 
+t.test('a live session that has moved much and now rests holds no pipe', async (t) => {
+  const size = 16 * 65_536;
+  const { harness, connect } = await through(t, (socket) => socket.write(chunk.subarray(0, size)));
+  const clients = Array.from({ length: 12 }, connect);
+  t.teardown(() => {
+    for (const client of clients) client.destroy();
+  });
+  const received = async (client: net.Socket) => {
+    let bytes = 0;
+    for await (const data of client.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += data.length;
+      if (bytes === size) return;
+    }
+  };
+  await Promise.all(clients.map(received));
+  t.equal(harness.engine.sessions().length, clients.length);
+  // The pool keeps what was given back: as many as were in use at once. Nobody can use them while they are held.
+  const taken = Array.from({ length: harness.engine.io.pipes.open }, () => harness.engine.io.pipes.acquire()!);
+  const fresh = harness.engine.io.pipes.open - taken.length;
+  t.ok(taken.length > 0, 'bytes were spliced');
+  t.equal(fresh, 0, 'each was free');
+  for (const pipe of taken) harness.engine.io.pipes.release(pipe);
+});
+
+t.test('a session that is cut while its bytes are on their way ends with a FIN behind them', async (t) => {
+  const { harness, connect } = await through(t, (socket) => void pour(socket, 64).catch(() => undefined));
+  const client = connect();
+  client.on('end', () => client.destroy()).pause();
+  let before = -1;
+  // The client's window is shut when nothing moves any more; what is left for it stands in our queue.
+  const shut = () => {
+    const now = harness.engine.sessions()[0]?.bytesOut ?? 0;
+    const same = now > 0 && now === before;
+    before = now;
+    return same;
+  };
+  for (let quiet = 0; quiet < 20; ) await until(shut, 'the window to be shut').then(() => quiet++);
+  t.equal(harness.engine.closeSession(harness.engine.sessions()[0]!.id), true);
+  const ended = outcome(client);
+  client.resume();
+  const end = await ended;
+  t.equal(end.code, undefined, 'no reset, which would destroy them');
+  const sent = Buffer.concat(Array.from({ length: 64 }, (_, i) => chunk.subarray(i * 7)));
+  t.ok(end.data.equals(sent.subarray(0, end.data.length)), 'as they were sent');
+  t.ok(
+    end.data.length > before - 512 * 1024,
+    `${end.data.length} of ${before} bytes: all but what a chunk or pipe held`,
+  );
+  t.match(await harness.session(), { cause: 'closed by the operator', state: 'KD' });
+});
+
 t.test('a member that speaks first is heard, its bytes reported together with the connection', async (t) => {
   const script = `
     const { createServer } = require('node:net');

@@ -36,6 +36,7 @@ export function createJoin({ clock, log, stateDir, dns, dnsConfig, events }: Joi
     file: new StateFile(join(stateDir, 'join.json'), 0o600),
     setKeys: (keys) => dns.setDynamicKeys(keys),
     nameFault: (domain, meant) => nameFault(domain, meant, dns, dnsConfig()),
+    missingIn: (domain) => missingIn(domain, dns, dnsConfig()),
     emit: (event) => events.emit(event),
   });
   return { join: join_, counters };
@@ -53,4 +54,14 @@ function nameFault(domain: string, meant: boolean, dns: DnsControl, config: DnsC
   if (meant || dns.records(zone.name, { name: nameFromText(domain) }).length === 0) return undefined;
   const label = domain.slice(0, domain.indexOf('.'));
   return `${domain} has records that no node made: give the node another name, or make a token with --name ${label}`;
+}
+
+/** The zone of ours that a name without records is in, unless a wildcard stands in. What other servers answer for is theirs to say. */
+function missingIn(domain: string, dns: DnsControl, config: DnsConfig | undefined): string | undefined {
+  const zone = config?.zones
+    .filter(({ name }) => domain.endsWith(`.${name}`) && dns.zone(name) !== undefined)
+    .sort((a, b) => b.name.length - a.name.length)[0];
+  if (zone === undefined) return undefined;
+  const has = (name: string) => dns.records(zone.name, { name: nameFromText(name) }).length > 0;
+  return has(domain) || has(`*.${zone.name}`) ? undefined : zone.name;
 }

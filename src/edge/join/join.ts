@@ -3,7 +3,7 @@
  * (stage-one.ts). From the bundle request on the node has a key that is good for its own records alone (node-grants.ts), until it
  * is removed.
  */
-import { formatEndpoint } from '../../core/address.ts';
+import { formatAddress, formatEndpoint } from '../../core/address.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { CounterStripe } from '../../core/counters.ts';
 import { errorMessage, ValueError } from '../../core/errors.ts';
@@ -36,6 +36,8 @@ export interface JoinContext {
   readonly setKeys: (keys: readonly DynamicKey[]) => void;
   /** Why a domain name cannot be a node's that has none: someone else has it. @param meant whether an operator named it */
   readonly nameFault: (domain: string, meant: boolean) => string | undefined;
+  /** The zone of ours that answers for a domain name, and has nothing of it. */
+  readonly missingIn: (domain: string) => string | undefined;
   readonly emit: (event: JoinEvent) => void;
 }
 
@@ -194,6 +196,13 @@ export class Join {
   }
 
   #warning(role: NodeRole): string | undefined {
+    const { zone, cluster } = this.#config!;
+    const edgeName = cluster.edgeName ?? `edge.${zone}`;
+    const missingIn = this.#context.missingIn(edgeName);
+    if (missingIn !== undefined) {
+      const record = `v6edge record ${missingIn} add ${edgeName} 300 AAAA ${formatAddress(cluster.edgeAddress)}`;
+      return `nodes reach the API server as ${edgeName}, which has no address: ${record}`;
+    }
     const { material, nodes } = this.book;
     if (role === 'worker' || material !== undefined) return materialFault(material, role, this.#context.clock.wall());
     const first = nodes.find(({ mode }) => mode === 'init');

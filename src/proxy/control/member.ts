@@ -288,6 +288,8 @@ export class Member {
         `check ${result.ok ? 'succeeded' : 'failed'}, ${this.#health.streak} of ${of}`,
       );
     }
+    // It is down for what its checks say now, which may be another thing than what took it down.
+    if (!result.ok && this.#announced === 'down' && this.state === 'down') this.#reason = result.reason;
     this.#update(result.reason, result.code);
   }
 

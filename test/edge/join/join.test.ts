@@ -30,6 +30,8 @@ interface Stage {
   readonly events: object[];
   readonly file: string;
   keys: readonly DynamicKey[];
+  /** The zone that lacks the edge's name. */
+  missingIn: string | undefined;
   ask(method: string, url: string, more?: Partial<JoinRequest>): JoinAnswer;
 }
 
@@ -43,6 +45,7 @@ function stage(t: Test, dir = t.testdir({}), clock = new FakeClock()): Stage {
     events,
     file,
     keys: [],
+    missingIn: undefined,
     join: new Join({
       clock,
       random: cryptoRandom,
@@ -53,6 +56,7 @@ function stage(t: Test, dir = t.testdir({}), clock = new FakeClock()): Stage {
         made.keys = keys;
       },
       nameFault: (domain, meant) => (domain === 'edge.cluster.test' && !meant ? `${domain} has records` : undefined),
+      missingIn: (domain) => (domain === 'edge.cluster.test' ? made.missingIn : undefined),
       emit: (event) => events.push(event),
     }),
     ask: (method, url, more = {}) =>
@@ -167,6 +171,21 @@ t.test('what a good token does not make up for', async (t) => {
   clock.advance(24 * 60 * minute);
   t.match(join.createToken(order).warning, /bootstrap token has expired/);
   t.throws(() => join.createToken({ ...order, name: 'W 1' }), { code: 'V6_VALUE' });
+});
+
+t.test('a name of the edge that leads nowhere is told of before any node fails by it', async (t) => {
+  const made = stage(t);
+  made.missingIn = 'cluster.test';
+  made.join.setMaterial(material(certificateKey), 'api');
+  for (const role of ['control-plane', 'worker'] as const) {
+    const { warning } = made.join.createToken({ role, ttlMs: undefined, name: undefined });
+    t.match(
+      warning,
+      /edge\.cluster\.test, which has no address: v6edge record cluster\.test add edge\.cluster\.test 300 AAAA fd00:6:6::1$/,
+    );
+  }
+  made.missingIn = undefined;
+  t.equal(made.join.createToken({ role: 'worker', ttlMs: undefined, name: undefined }).warning, undefined);
 });
 
 t.test('a first control plane, a second, a worker', async (t) => {

@@ -72,6 +72,16 @@ t.test('bytes that are no request, too many, or none: answered or dropped, and o
   t.ok(metrics.get('v6edge_join_connections_refused_total')! >= 4);
 });
 
+t.test('a token says that the edge has no name yet, and how to give it one', async (t) => {
+  const { home } = await startJoinStage(t);
+  const create = async () => (await cli(home, 'node', 'token', 'create', '--role', 'worker')).out;
+  const words = /which has no address: v6edge (record cluster\.test add edge\.cluster\.test 300 AAAA ::1)\n/;
+  const [, order] = words.exec(await create()) ?? [];
+  t.ok(order, 'the order stands there');
+  t.match(await cli(home, ...order!.split(' ')), { code: 0 });
+  t.notMatch(await create(), /as things stand/, 'nothing else is missing');
+});
+
 t.test('orders that cannot be carried out', async (t) => {
   const { home } = await startJoinStage(t);
   const rows: [argv: string[], code: number, message: RegExp][] = [
