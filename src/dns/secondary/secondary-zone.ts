@@ -382,7 +382,7 @@ function goodAt(at: number, { expire }: PrimaryAnswer, soaOf: () => Uint8Array):
   if (expire === undefined) return at;
   const soa = soaOf();
   if (expire === 0 && soaTimers(soa).expire > 0) throw new PrimaryError('its zone has expired');
-  return expire >= soaTimers(soa).expire ? at : at - (boundTimers(soa).expire - expire) * 1000;
+  return expire >= soaTimers(soa).expire ? at : at - Math.max(0, boundTimers(soa).expire - expire) * 1000;
 }
 
 function clamp(value: number, min: number, max: number): number {

@@ -163,6 +163,12 @@ t.test('EXPIRE (RFC 7314 §4): a primary that is a secondary itself has less tim
     t.strictSame(stage.confirmed, [stage.clock.wall() - (86_400 - left) * 1000], 'on disk as well');
     stage.zone.stop();
   }
+  const long = new Stage(zoneAt(5, { expireSeconds: 2 ** 31 }));
+  long.zone.start();
+  await long.reply(one, { ...current(5), expire: 2 ** 30 });
+  t.strictSame(long.confirmed, [long.clock.wall()], 'beyond our bound: good from now on, not from some day to come');
+  long.zone.stop();
+
   const none = new Stage(zoneAt(5));
   none.zone.start();
   await none.reply(one, { ...current(5), expire: 0 });
