@@ -1,4 +1,4 @@
-/** For engine.test.ts: a proxy from port argv[2] to port argv[3] under whatever limits its parent set; a line in asks for a line out. */
+/** For engine-limits.test.ts: a proxy from port argv[2] to port argv[3] under whatever limits its parent set; a line in asks for a line out. */
 import { ProxyCounter } from '../../src/proxy/counters.ts';
 import { Harness, listener, member, pool, snapshot } from './harness.ts';
 
