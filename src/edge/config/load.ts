@@ -20,6 +20,7 @@ import { completeJoin } from './join.ts';
 import { loadKeys } from './keys.ts';
 import { Positions, problemsOf } from './problems.ts';
 import { checkProxy, listener, type PoolSettings, pool } from './proxy.ts';
+import { checkLoops } from './proxy-loops.ts';
 import { checkRa, raInterface } from './ra.ts';
 import { at, checkReferences, isRecord, items } from './references.ts';
 import { admin, schema } from './schema.ts';
@@ -102,6 +103,7 @@ function checkEntities(raw: Record<string, unknown>, folder: string, report: Rep
   const zones = entities(zone, at(raw, 'dns', 'zones'), ['dns', 'zones']);
   const pools = entities(pool, at(raw, 'proxy', 'pools'), ['proxy', 'pools']);
   checkProxy(listeners, pools, report);
+  checkLoops(listeners, pools, report);
   const zoneNames = items(at(raw, 'dns', 'zones')).map(([, each]) => String(at(each, 'name')));
   checkDns(zones, zoneNames, report);
   checkRa(entities(raInterface, raw.ra, ['ra']), report);

@@ -187,6 +187,11 @@ const bad: [name: string, text: string, expected: (string | RegExp)[]][] = [
     ['1:72: proxy.listeners[1].name: a listener "a" stands above already'],
   ],
   [
+    'a listener that is its own member',
+    'proxy: { listeners: [{ name: a, bind: ["[::1]:80"], pool: p }], pools: { p: { members: [{ name: m, address: "::1", port: 80 }] } } }',
+    [/^1:\d+: proxy.pools.p.members\[0\].address: \[::1\]:80 is a listener of ours: "a" would connect to itself/],
+  ],
+  [
     'acceptProxy from nobody',
     proxy('acceptProxy: true'),
     [/^3:59: proxy.listeners\[0\].acceptProxy: needs the addresses/],
