@@ -5,7 +5,7 @@ import type { DnsControlContext } from './control.ts';
 import { tsigCounter, updateCounter } from './control-counters.ts';
 import type { ControlQueries } from './control-queries.ts';
 import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
-import { answerUpdate } from './control-updates.ts';
+import { answerUpdate, type UpdateAnswer } from './control-updates.ts';
 import type { Keys } from './dynamic-keys.ts';
 import type { Secondaries } from './secondary/secondaries.ts';
 import type { Served } from './served-zone.ts';
@@ -64,10 +64,24 @@ export class ControlMessages {
     switch (opcode) {
       case OPCODE.UPDATE: {
         while (this.#host.gate() !== undefined) await this.#host.gate();
-        const context = { log, writer: this.#host.writer(), saw };
+        // The reply is worked out while the disk writes, and held until it is done.
+        let answered = false;
+        let ahead: Uint8Array | undefined;
+        const expect = (expected: UpdateAnswer): void => {
+          if (answered) return;
+          try {
+            const reply = replyTo(message, parsed, expected.rcode, expected.options);
+            ahead = outcome.kind === 'verified' ? outcome.signer.copy().sign(reply) : reply;
+          } catch {
+            // It throws again below, to whoever handed the message over.
+          }
+        };
+        const context = { log, writer: this.#host.writer(), saw, expect };
         const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
+        answered = true;
         counters?.add(updateCounter(rcode));
         if (rcode === RCODE.NOERROR && outcome.kind === 'verified') keys.noteUpdate(outcome.key.name, clock.wall());
+        if (rcode === RCODE.NOERROR && ahead !== undefined) return [ahead];
         return [sign(replyTo(message, parsed, rcode, options))];
       }
       case OPCODE.QUERY:

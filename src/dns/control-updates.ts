@@ -29,6 +29,8 @@ export interface UpdateContext {
   readonly log: Logger;
   readonly writer: ZoneWriter;
   readonly saw: ((sighting: UpdateSighting) => void) | undefined;
+  /** Told what is going to be answered if all goes well, once the disk has been given its work. */
+  readonly expect?: (answer: UpdateAnswer) => void;
 }
 
 /** Carries out an update; resolves when it is durable, or refused. @param served the zone it names, if it is ours */
@@ -37,7 +39,7 @@ export async function answerUpdate(
   request: HandoffRequest,
   outcome: TsigOutcome,
   served: Served | undefined,
-  { log: parent, writer, saw }: UpdateContext,
+  { log: parent, writer, saw, expect }: UpdateContext,
 ): Promise<UpdateAnswer> {
   const section = checkZoneSection(message);
   if (section !== RCODE.NOERROR) return { rcode: section, options: [] };
@@ -72,14 +74,21 @@ export async function answerUpdate(
     parent.info({ ...fields, ignored: result.ignored }, 'records of an update were passed over');
   }
   if (result.changes.length === 0) parent.debug(fields, 'update changes nothing');
+  const answer = {
+    rcode: RCODE.NOERROR,
+    options: result.lease === undefined ? [] : [encodeUpdateLease(result.lease)],
+  };
   try {
     // The reply goes to a data thread behind what that was told.
-    await writer.commit(served, result.changes, result.added, { by: key.name, client }, 'told');
+    const durable = writer.commit(served, result.changes, result.added, { by: key.name, client }, 'told');
+    // The first write of a group begins in an immediate, too, and that one was asked for before.
+    setImmediate(() => expect?.(answer));
+    await durable;
   } catch (error) {
     return refuse(RCODE.SERVFAIL, errorMessage(error));
   }
   sight(RCODE.NOERROR, undefined);
-  return { rcode: RCODE.NOERROR, options: result.lease === undefined ? [] : [encodeUpdateLease(result.lease)] };
+  return answer;
 }
 
 /** Names in the update section, for whoever looks for a node's updates. */

@@ -178,6 +178,14 @@ export class ReplySigner {
     this.#previousMac = request.mac;
   }
 
+  /** Another for the same request: a reply that it signs, and that is not sent, does not count for the next of this one. */
+  copy(): ReplySigner {
+    const copy = new ReplySigner(this.#request, this.#key, this.#error, this.#clock);
+    copy.#previousMac = this.#previousMac;
+    copy.#first = this.#first;
+    return copy;
+  }
+
   /** Octets that `sign` adds to a message. */
   get overhead(): number {
     const other = this.#error === RCODE.BADTIME ? 6 : 0;

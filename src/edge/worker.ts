@@ -120,8 +120,9 @@ class DataThread {
         return;
       case 'publish':
         this.#publish(message.publication);
-        // Behind the reply that came with it: to tell the control thread wakes it.
-        process.nextTick(() => this.#send({ kind: 'done', ticket: message.ticket }));
+        // Behind the reply that came with it, which a promise still has to bring to its socket: to tell the control thread
+        // wakes it.
+        setImmediate(() => this.#send({ kind: 'done', ticket: message.ticket }));
         return;
       case 'replies':
         this.#takeReplies(message);

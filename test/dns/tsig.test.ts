@@ -196,7 +196,9 @@ t.test('a stream of replies: MACs are chained, later ones cover the timers only 
   const outcome = verifyRequest(request, keys, clockAt(signedAt));
   if (outcome.kind !== 'verified') throw new Error('the request does not verify');
   const plain = hex('50fd 8400 0000 0000 0000 0000');
+  const kept = outcome.signer.copy().sign(plain);
   const first = outcome.signer.sign(plain);
+  t.same(kept, first, 'a copy signs the same, and its replies do not count');
   t.ok(verifyReply(first, key('hmac-sha256'), locateTsig(request)!.record.mac));
   let previous = locateTsig(first)!.record.mac;
   for (let i = 0; i < 3; i++) {
