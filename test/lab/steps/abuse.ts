@@ -41,12 +41,12 @@ export const abuse: Chapter = {
         }),
     },
     {
-      tried: 'solicitations that RFC 4861 §6.1.1 wants discarded',
+      tried: 'solicitations and advertisements that RFC 4861 §6.1 and RFC 6980 want discarded',
       run: (scene) =>
         counted(scene, /^v6edge_ra_.*(invalid|malformed|discarded|ignored|rejected|bad)/i, async () => {
-          const argv = [process.execPath, join(tools, 'bad-solicitations.ts'), 'prv0', '50'];
+          const argv = [process.execPath, join(tools, 'bad-messages.ts'), 'prv0', '50'];
           const sent = succeeded(await scene.lab.node('worker2').exec(argv));
-          must(Number(sent) === 300, `${sent} sent`);
+          must(Number(sent) === 50 * 16, `${sent} sent`);
         }),
     },
     {
