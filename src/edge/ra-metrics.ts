@@ -1,4 +1,5 @@
 /** Metrics of each interface that advertises: what nodes were told, and for how long it holds. Read from its status at a scrape. */
+import { unreachable } from '../core/errors.ts';
 import type { RaInterfaceStatus } from '../ra/status.ts';
 import type { Metrics, Sample } from './metrics.ts';
 
@@ -74,6 +75,13 @@ function* lifetimes({ interface: name, advertisement }: RaInterfaceStatus): Gene
       case 'pref64':
         yield sample('pref64', String(option.prefix), option.lifetime);
         break;
+      case 'mtu':
+      case 'source-link-layer-address':
+      case 'captive-portal':
+      case 'raw':
+        break;
+      default:
+        unreachable(kind);
     }
   }
 }

@@ -3,8 +3,10 @@ import { type Address, type Cidr, cidrContains, formatCidr, maskAddress } from '
 import type { InterfaceAddress, Link } from '../linux/netlink.ts';
 import type { PrefixConfig, RaInterfaceConfig } from './config.ts';
 import { IPV6_HEADER_BYTES, IPV6_MIN_MTU } from './constants.ts';
-import { encodeOption, type NdOption } from './wire/options.ts';
+import type { Dnssl } from './wire/dnssl.ts';
+import { encodeOption, type KnownOption, type NdOption } from './wire/options.ts';
 import type { PrefixInformation } from './wire/prefix-information.ts';
+import type { Rdnss } from './wire/rdnss.ts';
 import {
   ADVERTISEMENT_HEADER_BYTES,
   encodeRouterAdvertisement,
@@ -27,6 +29,45 @@ export interface Circumstances {
   readonly nat64: readonly Cidr[];
 }
 
+/** What options are made of. */
+interface Basis {
+  readonly config: RaInterfaceConfig;
+  readonly link: Link;
+  readonly addresses: readonly InterfaceAddress[];
+  readonly circumstances: Circumstances;
+}
+
+/** The options of each kind, in radvd's order. A kind that is missing here does not compile. */
+const builders: {
+  readonly [K in KnownOption['kind']]: (basis: Basis) => readonly Extract<KnownOption, { kind: K }>[];
+} = {
+  'prefix-information': ({ config, addresses, circumstances: { wall } }) =>
+    uniquePrefixes(config.prefixes.flatMap((prefix) => prefixOptions(prefix, addresses, wall))),
+  'route-information': ({ config, circumstances: { wall } }) =>
+    config.routes.map(({ prefix, preference, lifetimeSeconds, until }) => ({
+      kind: 'route-information',
+      prefix,
+      preference,
+      lifetimeSeconds: notBeyond(until, lifetimeSeconds, wall),
+    })),
+  rdnss({ config, addresses, circumstances: { dnsServes } }) {
+    if (config.rdnss === undefined) return [];
+    const { servers, lifetimeSeconds, whileHealthy } = config.rdnss;
+    const serves = dnsServes || !whileHealthy;
+    return rdnssOptions(servers.length > 0 ? servers : ownServer(addresses), serves ? lifetimeSeconds : 0);
+  },
+  dnssl: ({ config: { dnssl } }) => (dnssl === undefined ? [] : dnsslOptions(dnssl.domains, dnssl.lifetimeSeconds)),
+  mtu: ({ config: { mtu } }) => (mtu === 0 ? [] : [{ kind: 'mtu', mtu }]),
+  'source-link-layer-address': ({ config, link: { mac } }) =>
+    config.sourceLinkLayer && mac.length > 0 ? [{ kind: 'source-link-layer-address', address: mac }] : [],
+  pref64({ config: { pref64 }, circumstances: { nat64 } }) {
+    if (pref64 === undefined) return [];
+    const { prefix, lifetimeSeconds } = pref64;
+    return (prefix === 'auto' ? nat64 : [prefix]).map((each) => ({ kind: 'pref64', prefix: each, lifetimeSeconds }));
+  },
+  'captive-portal': ({ config: { captivePortal: uri } }) => (uri === '' ? [] : [{ kind: 'captive-portal', uri }]),
+};
+
 /**
  * The whole advertisement, options in radvd's order. It may be larger than a packet: `encodePackets` splits it.
  * @param link gives the source link-layer address
@@ -36,34 +77,10 @@ export function buildAdvertisement(
   config: RaInterfaceConfig,
   link: Link,
   addresses: readonly InterfaceAddress[],
-  { wall, dnsServes, nat64 }: Circumstances = { dnsServes: true, nat64: [] },
+  circumstances: Circumstances = { dnsServes: true, nat64: [] },
 ): RouterAdvertisement {
-  const options: NdOption[] = config.prefixes.flatMap((prefix) => prefixOptions(prefix, addresses, wall));
-  for (const { prefix, preference, lifetimeSeconds, until } of config.routes) {
-    options.push({
-      kind: 'route-information',
-      prefix,
-      preference,
-      lifetimeSeconds: notBeyond(until, lifetimeSeconds, wall),
-    });
-  }
-  if (config.rdnss !== undefined) {
-    const { servers, lifetimeSeconds, whileHealthy } = config.rdnss;
-    const serves = dnsServes || !whileHealthy;
-    options.push(...rdnssOptions(servers.length > 0 ? servers : ownServer(addresses), serves ? lifetimeSeconds : 0));
-  }
-  if (config.dnssl !== undefined) options.push(...dnsslOptions(config.dnssl.domains, config.dnssl.lifetimeSeconds));
-  if (config.mtu !== 0) options.push({ kind: 'mtu', mtu: config.mtu });
-  if (config.sourceLinkLayer && link.mac.length > 0) {
-    options.push({ kind: 'source-link-layer-address', address: link.mac });
-  }
-  if (config.pref64 !== undefined) {
-    const { prefix, lifetimeSeconds } = config.pref64;
-    for (const each of prefix === 'auto' ? nat64 : [prefix]) {
-      options.push({ kind: 'pref64', prefix: each, lifetimeSeconds });
-    }
-  }
-  if (config.captivePortal !== '') options.push({ kind: 'captive-portal', uri: config.captivePortal });
+  const basis = { config, link, addresses, circumstances };
+  const options = Object.values(builders).flatMap((build): readonly NdOption[] => build(basis));
   return {
     hopLimit: config.hopLimit,
     managed: config.managed,
@@ -74,7 +91,7 @@ export function buildAdvertisement(
     lifetimeSeconds: config.defaultLifetimeSeconds,
     reachableTimeMs: config.reachableTimeMs,
     retransTimerMs: config.retransTimerMs,
-    options: uniquePrefixes(options),
+    options,
   };
 }
 
@@ -192,24 +209,23 @@ function isUsable(address: InterfaceAddress): boolean {
 }
 
 /** The first of each prefix: two addresses in one /64, or `::/64` beside a prefix of its own, say it once. */
-function uniquePrefixes(options: readonly NdOption[]): NdOption[] {
+function uniquePrefixes(options: readonly PrefixInformation[]): PrefixInformation[] {
   const seen = new Set<string>();
-  return options.filter((option) => {
-    if (option.kind !== 'prefix-information') return true;
-    const key = formatCidr(option.prefix);
+  return options.filter(({ prefix }) => {
+    const key = formatCidr(prefix);
     return !seen.has(key) && seen.add(key);
   });
 }
 
-function rdnssOptions(servers: readonly Address[], lifetimeSeconds: number): NdOption[] {
-  const options: NdOption[] = [];
+function rdnssOptions(servers: readonly Address[], lifetimeSeconds: number): Rdnss[] {
+  const options: Rdnss[] = [];
   for (let at = 0; at < servers.length; at += serversPerOption) {
     options.push({ kind: 'rdnss', lifetimeSeconds, servers: servers.slice(at, at + serversPerOption) });
   }
   return options;
 }
 
-function dnsslOptions(domains: readonly string[], lifetimeSeconds: number): NdOption[] {
+function dnsslOptions(domains: readonly string[], lifetimeSeconds: number): Dnssl[] {
   const groups: string[][] = [];
   let octets = Number.POSITIVE_INFINITY;
   for (const domain of domains) {

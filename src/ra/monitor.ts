@@ -1,7 +1,7 @@
 /** Advertisements of other routers on the link, and what in them contradicts ours (RFC 4861 §6.2.7). */
 import { type Address, formatAddress, formatCidr } from '../core/address.ts';
 import { countdownToleranceSeconds, maxOtherRouters, silentRouterMs } from './constants.ts';
-import type { NdOption } from './wire/options.ts';
+import type { KnownOption, NdOption } from './wire/options.ts';
 import type { RouterAdvertisement } from './wire/router-advertisement.ts';
 
 /** One value on which we and another router differ. */
@@ -92,6 +92,37 @@ export class OtherRouters {
   }
 }
 
+/** Options of which all that is said is one set; what has lifetime 0 is not said. */
+interface SetOf<T> {
+  readonly what: string;
+  readonly items: (option: T) => readonly string[];
+}
+
+/** How each kind of option is compared as a set, or why it is not. A kind that is missing here does not compile. */
+const compared: {
+  readonly [K in KnownOption['kind']]:
+    | SetOf<Extract<KnownOption, { kind: K }>>
+    | 'each prefix alone'
+    | 'one number'
+    | 'not';
+} = {
+  'prefix-information': 'each prefix alone',
+  mtu: 'one number',
+  // Each router has its own.
+  'route-information': 'not',
+  'source-link-layer-address': 'not',
+  rdnss: { what: 'RDNSS', items: (one) => (one.lifetimeSeconds > 0 ? one.servers.map(formatAddress) : []) },
+  dnssl: { what: 'DNSSL', items: (one) => (one.lifetimeSeconds > 0 ? one.domains : []) },
+  pref64: { what: 'PREF64', items: (one) => (one.lifetimeSeconds > 0 ? [formatCidr(one.prefix)] : []) },
+  'captive-portal': { what: 'captive portal', items: (one) => [one.uri] },
+};
+
+const sets = Object.entries(compared).flatMap(([kind, how]) => {
+  if (typeof how === 'string') return [];
+  const { what, items } = how as SetOf<NdOption>;
+  return [{ what, itemsOf: (option: NdOption) => (option.kind === kind ? items(option) : []) }];
+});
+
 /** Notes what contradicts, and returns what was not told yet, or ended so long ago that it is news again. */
 function compareWith(router: OtherRouter, ours: Own | undefined, wall: number): Contradiction[] {
   const { told, advertisement, lastSeen } = router;
@@ -141,20 +172,10 @@ export function findContradictions(
     compareLifetimes(`AdvValidLifetime ${name}`, own.validSeconds, option.validSeconds);
     compareLifetimes(`AdvPreferredLifetime ${name}`, own.preferredSeconds, option.preferredSeconds);
   }
-  const compareSets = (what: string, itemsOf: (options: readonly NdOption[]) => string[]): void => {
-    const [a, b] = [ours, theirs].map(({ options }) => itemsOf(options).sort().join(' '));
+  for (const { what, itemsOf } of sets) {
+    const [a, b] = [ours, theirs].map(({ options }) => options.flatMap(itemsOf).sort().join(' '));
     if (a !== '' && b !== '') compare(what, a, b);
-  };
-  compareSets('RDNSS', (options) =>
-    options.flatMap((one) => (one.kind === 'rdnss' && one.lifetimeSeconds > 0 ? one.servers.map(formatAddress) : [])),
-  );
-  compareSets('DNSSL', (options) =>
-    options.flatMap((one) => (one.kind === 'dnssl' && one.lifetimeSeconds > 0 ? one.domains : [])),
-  );
-  compareSets('PREF64', (options) =>
-    options.flatMap((one) => (one.kind === 'pref64' && one.lifetimeSeconds > 0 ? formatCidr(one.prefix) : [])),
-  );
-  compareSets('captive portal', (options) => options.flatMap((one) => (one.kind === 'captive-portal' ? one.uri : [])));
+  }
   return found;
 }
 

@@ -40,8 +40,11 @@ export interface AdvertisementJson {
   readonly lifetime: number;
   readonly reachableTimeMs: number;
   readonly retransTimerMs: number;
-  readonly options: readonly Record<string, unknown>[];
+  readonly options: readonly OptionJson[];
 }
+
+/** An option as JSON. */
+export type OptionJson = Readonly<Record<string, unknown>> & { readonly kind: NdOption['kind'] };
 
 /** Another router, as JSON. */
 export interface OtherRouterStatus {
@@ -72,7 +75,7 @@ export interface RaInterfaceStatus {
   /** The same in the words of the configuration. */
   readonly asConfig: AsConfig | undefined;
   /** What goes out with lifetime 0 beside it, until no host can hold it any more. */
-  readonly withdrawn: readonly Record<string, unknown>[];
+  readonly withdrawn: readonly OptionJson[];
   readonly counters: Readonly<RaInterfaceCounters>;
   readonly routers: readonly OtherRouterStatus[];
 }
@@ -84,7 +87,7 @@ export function advertisementJson(advertisement: RouterAdvertisement): Advertise
 }
 
 /** An option as JSON. */
-export function optionJson(option: NdOption): Record<string, unknown> {
+export function optionJson(option: NdOption): OptionJson {
   const { kind } = option;
   switch (option.kind) {
     case 'prefix-information':
