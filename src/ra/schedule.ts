@@ -80,7 +80,7 @@ export class MulticastSchedule {
     if (at >= this.#dueAt) return;
     this.#disarm();
     this.#dueAt = at;
-    this.#timer = this.#clock.after(at - this.#clock.now(), () => {
+    this.#timer = this.#clock.after(Math.max(0, at - this.#clock.now()), () => {
       this.#disarm();
       this.#send();
     });

@@ -42,7 +42,7 @@ export class PeerNamespace {
 
   /** Makes one that ends with the test `t`. */
   static async open(t: Test): Promise<PeerNamespace> {
-    const holder = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', '-n', 'sleep', '300'], { stdio: 'ignore' });
+    const holder = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', '-n', 'sleep', '3600'], { stdio: 'ignore' });
     t.teardown(() => holder.kill('SIGKILL'));
     const own = readlinkSync('/proc/self/ns/net');
     await eventually(() => {

@@ -16,6 +16,11 @@ const mostMiB = 384;
 /** By this much at most in the second half of an attack that goes on for long enough to tell. */
 const growthMiB = 16;
 const longMs = 10_000;
+/**
+ * A minute with forged routers is one with a full neighbour table (net.ipv6.neigh.default.gc_thresh3, one for the machine): the kernel
+ * has no room for ff02::1 either, and says EINVAL. Some get through, by our retries.
+ */
+const multicastEverySeconds = 20;
 const reasons = ['hop_limit', 'length', 'code', 'option', 'source', 'fragment'];
 const config = `ra:
   - interface: eth1
@@ -48,12 +53,13 @@ if (inNamespace(t, import.meta.filename)) {
     return metrics.get('v6edge_ra_other_advertisements_total')! + advertisements;
   };
   const multicasts = async () => (await home.metrics()).get('v6edge_ra_advertisements_sent_total{to="multicast"}')!;
+  const failures = async () => (await home.metrics()).get('v6edge_ra_send_failures_total')!;
 
   t.test(`${attackMs / 1_000} s of each attack`, { timeout: 60_000 + 6 * attackMs }, async (t) => {
     const attacks = attacksFrom('node0', ifindex);
     const half = () => new Promise((resolve) => setTimeout(resolve, attackMs / 2));
     for (const { name, what, command } of attacks) {
-      const [sent, before] = [await multicasts(), await came(what)];
+      const [sent, failed, before] = [await multicasts(), await failures(), await came(what)];
       const started = performance.now();
       const resident = [residentMiB(daemon.pid)];
       const child = peer.spawn(...command);
@@ -66,9 +72,10 @@ if (inNamespace(t, import.meta.filename)) {
       const seconds = (performance.now() - started) / 1_000;
       const text = resident.map((each) => each.toFixed(0)).join(', ');
       t.comment(`${name}: ${(await came(what)) - before} in ${seconds.toFixed(1)} s, resident ${text} MiB`);
+      t.comment(`  ${(await multicasts()) - sent} multicasts, ${(await failures()) - failed} that could not be sent`);
       t.ok(Math.max(...resident) < mostMiB, `${name}: resident ${text} MiB`);
       if (attackMs >= longMs) t.ok(resident[2]! - resident[1]! < growthMiB, `${name}: ${text} MiB: flat`);
-      t.ok((await multicasts()) - sent >= Math.floor(seconds / 5), `${name}: multicasts go on`);
+      t.ok((await multicasts()) - sent >= Math.floor(seconds / multicastEverySeconds), `${name}: multicasts go on`);
       t.ok(await home.isReady(), name);
     }
     const metrics = await home.metrics();
