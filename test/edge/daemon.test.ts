@@ -325,7 +325,8 @@ t.test('reload: a file with errors, or a port of another program, changes nothin
   const answer = await home.api('POST', '/v1/reload');
   t.equal(answer.status, 422);
   t.match(answer.body, /frob/);
-  home.configure(`${proxyConfig({ a: port, b: m1 }, { m1 })}\n${dnsConfig(dnsPort, ['other.test'])}`);
+  const other = await echoServer(t, 'other');
+  home.configure(`${proxyConfig({ a: port, b: other }, { m1 })}\n${dnsConfig(dnsPort, ['other.test'])}`);
   const taken = await home.api('POST', '/v1/reload');
   t.equal(taken.status, 422);
   t.match(taken.body, /another process listens there/);

@@ -417,7 +417,7 @@ t.test('a start that fails closes what was kept: nobody waits for it', async (t)
   const fd = listenTcp(parseInetEndpoint(`127.0.0.1:${port}`), { backlog: 64, keepaliveSeconds: 0 });
   manager.store.push({ name: `v6edge.127.0.0.1_${port}.0`, fd });
   const taken = await member(t, 'other');
-  home.configure(config({ web: [`127.0.0.1:${port}`], other: [`127.0.0.1:${taken}`] }, taken));
+  home.configure(config({ web: [`127.0.0.1:${port}`], other: [`127.0.0.1:${taken}`] }, await freePort()));
   t.equal((await home.spawn(manager.passed).exited).code, 1);
   await waitFor('the store to be empty', () => manager.store.length === 0);
   t.equal(await ask(port), 'ECONNREFUSED');
