@@ -142,7 +142,9 @@ function isMapping(value: unknown): boolean {
 }
 
 function yamlText(value: unknown): string {
-  return Array.isArray(value) || value === '' ? JSON.stringify(value) : String(value);
+  // With spaces, at which a page can break the line.
+  if (Array.isArray(value)) return `[${value.map((entry) => JSON.stringify(entry)).join(', ')}]`;
+  return value === '' ? JSON.stringify(value) : String(value);
 }
 
 /** Columns as wide as their cells, the way the formatter wants it. */
