@@ -94,6 +94,7 @@ export class EdgeSource implements AdminSource {
           .map(({ endpoint }): ListenerReport => ({ kind: 'join', name: 'join', endpoint })),
         ...this.adminListening.map((endpoint): ListenerReport => ({ kind: 'admin', name: 'admin', endpoint })),
       ],
+      joinConfigured: edge.join.config !== undefined,
       totals: {
         sessions: listenerSum(edge, ListenerCounter.sessions),
         sessionsNow: edge.counters.gauge(ProxyGauge.sessions),

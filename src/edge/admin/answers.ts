@@ -69,6 +69,7 @@ const status = object({
   uptimeSeconds: count,
   threads: z.array(thread),
   listeners: z.array(listener),
+  joinConfigured: z.boolean().describe('whether there is a `join` section, so that nodes can join'),
   totals: figures,
 });
 

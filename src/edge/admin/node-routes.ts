@@ -7,6 +7,9 @@ import { ProblemError } from './problem.ts';
 import { defineRoute, type Route } from './route.ts';
 import type { AdminSource } from './source.ts';
 
+const materialUnknown =
+  'what kubeadm join needs is not known here; the first control-plane node gives it, or: v6edge node material set FILE';
+
 export const nodeRoutes: readonly Route[] = [
   defineRoute({
     method: 'GET',
@@ -78,8 +81,8 @@ export const nodeRoutes: readonly Route[] = [
     url: '/v1/join/material',
     summary: 'who gave what kubeadm join needs, and until when it is good; no secret of it',
     answers: { 200: 'Material' },
-    problems: [404],
-    handle: (source) => ({ body: found(source.nodes.material(), 'what kubeadm join needs is not known here') }),
+    problems: [404, 409],
+    handle: (source) => ({ body: found(joinable(source).material(), materialUnknown) }),
   }),
   defineRoute({
     method: 'PUT',

@@ -32,6 +32,8 @@ export interface StatusReport {
   readonly uptimeSeconds: number;
   readonly threads: readonly ThreadReport[];
   readonly listeners: readonly ListenerReport[];
+  /** Whether there is a `join` section, so that nodes can join. */
+  readonly joinConfigured: boolean;
   /** Sums since the start, by name: `sessions`, `bytesIn`, `queries`. */
   readonly totals: Readonly<Record<string, number>>;
 }

@@ -16,6 +16,9 @@ const tokenColour: Readonly<Record<TokenReport['state'], Colour>> = {
   expired: 'dim',
 };
 
+export const notConfigured =
+  'nodes cannot join: the configuration has no `join` section; to let them: add it as docs/nodes.md shows, then v6edge reload\n';
+
 /** @param now wall-clock milliseconds, as in all functions here */
 export function showNodes(nodes: readonly NodeReport[], now: number, paint: Paint): string {
   if (nodes.length === 0) return 'no node has joined; to let one: v6edge node token create --role worker\n';

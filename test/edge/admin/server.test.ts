@@ -83,6 +83,7 @@ function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; calls: 
         uptimeSeconds: 1,
         threads: [],
         listeners: [],
+        joinConfigured: false,
         totals: { sessions: 3 },
       };
     },

@@ -120,4 +120,14 @@ t.test('a reload moves the listener; without the section nobody joins', async (t
   t.equal((await exec(['curl', '-fsSg', url.replace(String(port), String(next))])).code, 7);
   const { status, body } = await home.api('POST', '/v1/join/tokens', {}, { role: 'worker' });
   t.match([status, body], [409, /no `join` section/]);
+  const unused = (await cli(home, 'node', 'token', 'list')).out;
+  t.match(unused, /^ID +ROLE .*\n[0-9a-f]{8} /, 'the token that was made before is still told');
+  t.equal((await cli(home, 'node', 'token', 'revoke', unused.split('\n')[1]!.split(' ')[0]!)).code, 0);
+  for (const list of [['list'], ['token', 'list']]) {
+    const { code, out } = await cli(home, 'node', ...list);
+    t.match([code, out], [0, /^nodes cannot join: .* no `join` section; .*docs\/nodes\.md.*v6edge reload\n$/]);
+    t.equal((await cli(home, 'node', ...list, '--json')).out, '[]\n');
+  }
+  const material = await cli(home, 'node', 'material', 'show');
+  t.match([material.code, material.err], [1, /no `join` section/]);
 });

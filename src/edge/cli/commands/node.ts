@@ -1,7 +1,9 @@
 /** Commands about nodes that join: tokens, the nodes there are, and what kubeadm needs. */
 import type { Argv } from 'yargs';
 import type { MaterialReport, NodeReport, TokenReport } from '../../admin/node-reports.ts';
+import type { StatusReport } from '../../admin/source.ts';
 import type { NewToken } from '../../join/join.ts';
+import type { Paint } from '../table.ts';
 import { type ApiArguments, apiOptions, type CliContext, show, target, UsageError } from './shared.ts';
 
 /** Adds them to the command line. */
@@ -14,7 +16,7 @@ export function nodeCommands(parser: Argv, context: CliContext): Argv {
         (y) => apiOptions(y),
         async (args) => {
           const { showNodes } = await import('../show-nodes.ts');
-          await show<NodeReport[]>(args, context, '/v1/nodes', (nodes, paint) =>
+          await showList<NodeReport>(args, context, '/v1/nodes', (nodes, paint) =>
             showNodes(nodes, context.now(), paint),
           );
         },
@@ -66,7 +68,9 @@ function tokenCommands(parser: Argv, context: CliContext) {
       (y) => apiOptions(y),
       async (args) => {
         const { showTokens } = await import('../show-nodes.ts');
-        await show<TokenReport[]>(args, context, '/v1/join/tokens', (t, paint) => showTokens(t, context.now(), paint));
+        await showList<TokenReport>(args, context, '/v1/join/tokens', (tokens, paint) =>
+          showTokens(tokens, context.now(), paint),
+        );
       },
     )
     .command(
@@ -111,6 +115,23 @@ function materialCommands(parser: Argv, context: CliContext) {
       },
     )
     .demandCommand(1, 'node material: say what to do, as in: v6edge node material show');
+}
+
+/** As `show`, but where nodes cannot join at all, that is said instead of an empty list. */
+async function showList<T>(
+  args: ApiArguments,
+  context: CliContext,
+  path: string,
+  format: (list: readonly T[], paint: Paint) => string,
+): Promise<void> {
+  const { getJson } = await import('../client.ts');
+  const to = await target(args);
+  const list = await getJson<T[]>(to, path);
+  const { paintFor } = await import('../table.ts');
+  if (args.json) context.stdout(`${JSON.stringify(list, undefined, 2)}\n`);
+  else if (list.length > 0 || (await getJson<StatusReport>(to, '/v1/status')).joinConfigured !== false) {
+    context.stdout(format(list, paintFor(context.isTerminal, context.env)));
+  } else context.stdout((await import('../show-nodes.ts')).notConfigured);
 }
 
 async function createToken(
