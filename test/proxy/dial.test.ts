@@ -15,6 +15,7 @@ import {
   Harness,
   listener,
   member,
+  naming,
   outcome,
   pool,
   serve,
@@ -23,8 +24,6 @@ import {
   Upstream,
   until,
 } from './harness.ts';
-
-const naming = (name: string) => new Upstream((socket) => socket.end(name));
 
 t.test('retries', async (t) => {
   t.test('a refused connect costs the client nothing', async (t) => {

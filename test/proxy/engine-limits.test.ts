@@ -19,26 +19,24 @@ import {
 } from '../../src/proxy/counters.ts';
 import { ProxyEngine } from '../../src/proxy/engine.ts';
 import { waitFor } from '../lab/process.ts';
-import { freePort, Harness, listener, member, outcome, pool, snapshot, Upstream, until } from './harness.ts';
-
-/** A server that answers each connection with `name` and its end. */
-function naming(name: string): Upstream {
-  return new Upstream((socket) => socket.end(name));
-}
-
-async function ask(port: number, host = '127.0.0.1'): Promise<string> {
-  const result = await outcome(net.connect(port, host));
-  return result.code ?? result.data.toString();
-}
+import {
+  ask,
+  freePort,
+  harnessFor,
+  listener,
+  member,
+  naming,
+  outcome,
+  pool,
+  snapshot,
+  Upstream,
+  until,
+} from './harness.ts';
 
 t.test('new connections per source and window', async (t) => {
   const upstream = await naming('m1').listen();
   const port = await freePort();
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   const rate = { perSource: 2, windowMs: 60_000 };
   harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`, { rate })], [pool([member('m1', upstream.port)])]));
   const answers = [];
@@ -50,11 +48,7 @@ t.test('new connections per source and window', async (t) => {
 t.test('at maxConnections clients wait in the kernel until a session ends', async (t) => {
   const upstream = await new Upstream((socket) => socket.write('hello')).listen();
   const port = await freePort();
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   const pools = [pool([member('m1', upstream.port)])];
   harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], pools, { maxConnections: 2 }));
   const clients = [1, 2, 3].map(() => net.connect(port, '127.0.0.1'));
@@ -186,11 +180,7 @@ t.test('the machine is out of descriptors, or of memory: as if we were', async (
 t.test('a listener at its limit leaves clients in the queue; others go on', async (t) => {
   const upstream = await new Upstream((socket) => socket.write('hello')).listen();
   const [one, two] = [await freePort(), await freePort()];
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   const apply = (maxConnections: number) =>
     harness.engine.apply(
       snapshot(

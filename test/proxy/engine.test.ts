@@ -7,10 +7,13 @@ import { parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
 import { listenTcp } from '../../src/linux/tcp.ts';
 import { ListenerCounter, listenerCounterBase, ProxyGauge } from '../../src/proxy/counters.ts';
 import {
+  ask,
   freePort,
   Harness,
+  harnessFor,
   listener,
   member,
+  naming,
   openDescriptors,
   outcome,
   pool,
@@ -19,27 +22,13 @@ import {
   until,
 } from './harness.ts';
 
-/** A server that answers each connection with `name` and its end. */
-function naming(name: string): Upstream {
-  return new Upstream((socket) => socket.end(name));
-}
-
-async function ask(port: number, host = '127.0.0.1'): Promise<string> {
-  const result = await outcome(net.connect(port, host));
-  return result.code ?? result.data.toString();
-}
-
 t.test('listens on IPv4 and IPv6, and says what it cannot', async (t) => {
   const taken = net.createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
   const takenPort = (taken.address() as net.AddressInfo).port;
   const port = await freePort();
   const upstream = await naming('m1').listen();
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   const bind = [`[::]:${port}`, `0.0.0.0:${port}`, `127.0.0.1:${takenPort}`].map(parseInetEndpoint);
   harness.engine.apply(snapshot([listener('0.0.0.0:0', { bind })], [pool([member('m1', upstream.port)])]));
   t.same(
@@ -82,8 +71,7 @@ t.test('a socket that was passed to us is used as it is, with who waits in its q
 });
 
 t.test('the backlog is what the configuration says, also after a reload', async (t) => {
-  const harness = new Harness();
-  t.teardown(() => harness.close());
+  const harness = harnessFor(t);
   const port = await freePort();
   // Send-Q of a listening socket is its backlog (ss(8)).
   const backlog = () =>
@@ -97,12 +85,7 @@ t.test('the backlog is what the configuration says, also after a reload', async 
 t.test('a snapshot changes what differs and leaves the rest alone', async (t) => {
   const [one, two] = [await new Upstream((s) => s.write('one')).listen(), await naming('two').listen()];
   const [kept, dropped, added] = [await freePort(), await freePort(), await freePort()];
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    one.close();
-    two.close();
-  });
+  const harness = harnessFor(t, one, two);
   const front = (name: string, port: number, slot: number, poolName: string) =>
     listener(`127.0.0.1:${port}`, { name, slot, pool: poolName });
   const poolOne = pool([member('m1', one.port)], { name: 'one' });
@@ -128,11 +111,7 @@ t.test('a snapshot changes what differs and leaves the rest alone', async (t) =>
 t.test('a listener that gets another name keeps its socket, and whoever is in its queue', async (t) => {
   const upstream = await naming('m1').listen();
   const port = await freePort();
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   const bind = (name: string, slot: number, address = '127.0.0.1') =>
     listener(`${address}:${port}`, { name, slot, maxConnections: 1 });
   const pools = [pool([member('m1', upstream.port)])];
@@ -161,11 +140,7 @@ t.test('a listener that gets another name keeps its socket, and whoever is in it
 t.test('connections waiting in the queue of a removed listener are served', async (t) => {
   const upstream = await naming('m1').listen();
   const port = await freePort();
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   const pools = [pool([member('m1', upstream.port)])];
   harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], pools));
   const client = net.connect(port, '127.0.0.1');
@@ -177,11 +152,7 @@ t.test('connections waiting in the queue of a removed listener are served', asyn
 
 t.test('admission: deny before allow, by the client address', async (t) => {
   const upstream = await naming('m1').listen();
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   const cases = [
     { name: 'denied', deny: ['127.0.0.0/8'], allow: [], expect: 'ECONNRESET' },
     { name: 'denied though allowed', deny: ['127.0.0.1'], allow: ['127.0.0.0/8'], expect: 'ECONNRESET' },
@@ -260,11 +231,7 @@ t.test('close lets go of every descriptor at once', async (t) => {
 t.test('one session can be looked at and closed', async (t) => {
   const upstream = await new Upstream((socket) => socket.write('hello')).listen();
   const port = await freePort();
-  const harness = new Harness();
-  t.teardown(() => {
-    harness.close();
-    upstream.close();
-  });
+  const harness = harnessFor(t, upstream);
   harness.engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool([member('m1', upstream.port)])]));
   const client = net.connect(port, '127.0.0.1');
   await once(client, 'data');

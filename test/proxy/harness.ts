@@ -179,6 +179,27 @@ export class Upstream {
   }
 }
 
+/** A server that answers each connection with `name` and its end. */
+export function naming(name: string): Upstream {
+  return new Upstream((socket) => socket.end(name));
+}
+
+/** What a client gets that only connects: all that came, or the code of the error. */
+export async function ask(port: number, host = '127.0.0.1'): Promise<string> {
+  const result = await outcome(net.connect(port, host));
+  return result.code ?? result.data.toString();
+}
+
+/** An engine that ends with the test, and the members after it. */
+export function harnessFor(t: Test, ...upstreams: readonly Upstream[]): Harness {
+  const harness = new Harness();
+  t.teardown(() => {
+    harness.close();
+    for (const upstream of upstreams) upstream.close();
+  });
+  return harness;
+}
+
 /** An engine that serves, and what its test needs to know. */
 export interface Setup {
   harness: Harness;
@@ -202,8 +223,7 @@ export async function serve(
   const host = more.host ?? '127.0.0.1';
   const port = await freePort(host);
   const bind = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  const harness = new Harness();
-  t.teardown(() => harness.close());
+  const harness = harnessFor(t);
   const update = (list: readonly MemberSnapshot[]) =>
     harness.engine.apply(snapshot([listener(bind, more.listener)], [pool(list, more.pool)], more.snapshot));
   update(members);

@@ -7,16 +7,14 @@ import {
   freePort,
   type Harness,
   member,
+  naming,
   openDescriptors,
   outcome,
   serve,
   silentPort,
   timeouts,
-  Upstream,
   until,
 } from './harness.ts';
-
-const naming = (name: string) => new Upstream((socket) => socket.end(name));
 
 t.test('a connect that has no answer', async (t) => {
   const slow = { snapshot: { timeouts: { ...timeouts, connectMs: 5000, attemptDelayMs: 100 } } };
