@@ -20,6 +20,8 @@ export interface AnswerOptions {
   readonly limit: number;
   /** Whether the client may have queries forwarded (RA). */
   readonly recursionAvailable: boolean;
+  /** Whether the client gets its answer from elsewhere where we are not the ones to give it. */
+  readonly forwards?: boolean;
   /** The name that the one asked for is an alias of without standing in a zone (RFC 6147 §5.3.1): that one is looked up. */
   readonly alias?: Name | undefined;
   /** Options of the reply's OPT record, if it has one. */
@@ -37,9 +39,14 @@ export interface ZoneAnswer {
   readonly chain: readonly ResourceRecord[];
   /** A hash of what made the name that was asked for: a wildcard's name, or a DNAME's; 0: it is there itself, or not at all. */
   readonly pattern: number;
+  /** Whether it says for want of the parent zone what the child knows of DS: nothing. Who wants recursion is told otherwise. */
+  readonly childOnly: boolean;
 }
 
-/** Answers a plain query of class IN from our zones; undefined when none of them has the name. */
+/**
+ * Answers a plain query of class IN from our zones; undefined when none of them has the name, or what is asked for belongs to
+ * a parent zone that is not ours, and the client gets it from elsewhere.
+ */
 export function answerFromZone(
   zones: ZoneTable,
   query: Query,
@@ -47,12 +54,12 @@ export function answerFromZone(
   writer: MessageWriter,
 ): ZoneAnswer | undefined {
   if (query.class !== CLASS.IN) return undefined;
-  const { alias, edns = [] } = options;
+  const { alias, edns = [], forwards = false } = options;
   const key = alias === undefined ? query.key : nameKey(alias);
-  const zone = zoneFor(zones, key, query.type);
+  const zone = zoneFor(zones, key, query.type, forwards);
   if (zone === undefined) return undefined;
   beginReply(writer, query, options.limit, edns);
-  const answer = new Answer(zones, query.type, writer);
+  const answer = new Answer(zones, query.type, forwards, writer);
   if (alias !== undefined) answer.follow(query.name, ALIAS_TTL, alias);
   answer.resolve(zone, alias ?? query.name, key);
   let flags = options.recursionAvailable ? FLAG.RA : 0;
@@ -61,7 +68,8 @@ export function answerFromZone(
   const error = answer.rcode === RCODE.SERVFAIL ? EDE.INVALID_DATA : EDE.NONE;
   const bytes = endReply(writer, query, flags, answer.rcode, [...edns, ...extendedErrorOptions(error)]);
   const target = answer.truncated ? undefined : answer.target;
-  return { bytes, rcode: answer.rcode, target, chain: answer.chain, pattern: answer.pattern };
+  const { rcode, chain, pattern, childOnly } = answer;
+  return { bytes, rcode, target, chain, pattern, childOnly };
 }
 
 /** A reply that has a rcode and nothing else: the question (if one could be read) and OPT, with the extended error, echoed. */
@@ -100,12 +108,21 @@ function endReply(
   return writer.finish();
 }
 
-/** The zone that answers: for DS at a zone's apex it is the parent (RFC 4035 §3.1.4.1), if we have that too. */
-function zoneFor(zones: ZoneTable, key: NameKey, type: number): Zone | undefined {
+/**
+ * The zone that answers: for DS at a zone's apex it is the parent (RFC 4035 §3.1.4.1). Without that the child says that it has
+ * none, as all servers did before DS was known, but not to a client that gets the parent's word by recursion: then no zone.
+ */
+function zoneFor(zones: ZoneTable, key: NameKey, type: number, forwards: boolean): Zone | undefined {
   const zone = zones.find(key);
-  if (type !== TYPE.DS || zone === undefined || zone.key !== key) return zone;
-  const parent = parentKey(key);
-  return (parent === undefined ? undefined : zones.find(parent)) ?? zone;
+  const parent = type === TYPE.DS && zone?.key === key ? parentKey(key) : undefined;
+  if (parent === undefined) return zone;
+  return zones.find(parent) ?? (forwards ? undefined : zone);
+}
+
+/** Whether DS at this name is a matter of a zone that is not ours, although what lies below the name is. */
+export function isParentElsewhere(zones: ZoneTable, key: NameKey): boolean {
+  const parent = zones.get(key) === undefined ? undefined : parentKey(key);
+  return parent !== undefined && zones.find(parent) === undefined;
 }
 
 /** TTL of an alias that is made up. */
@@ -118,14 +135,17 @@ class Answer {
   truncated = false;
   target: Name | undefined;
   pattern = 0;
+  childOnly = false;
   readonly chain: ResourceRecord[] = [];
   readonly #zones: ZoneTable;
   readonly #type: number;
+  readonly #forwards: boolean;
   readonly #writer: MessageWriter;
 
-  constructor(zones: ZoneTable, type: number, writer: MessageWriter) {
+  constructor(zones: ZoneTable, type: number, forwards: boolean, writer: MessageWriter) {
     this.#zones = zones;
     this.#type = type;
+    this.#forwards = forwards;
     this.#writer = writer;
   }
 
@@ -137,7 +157,7 @@ class Answer {
       if (next === undefined || this.truncated || step === MAX_CHAIN) return;
       name = next;
       key = nameKey(next);
-      zone = zoneFor(this.#zones, key, this.#type);
+      zone = zoneFor(this.#zones, key, this.#type, this.#forwards);
       if (zone === undefined) {
         this.target = next;
         return;
@@ -147,6 +167,7 @@ class Answer {
 
   /** Answers for one name; returns the name an alias points to, to go on with. */
   #step(zone: Zone, name: Name, key: NameKey): Name | undefined {
+    if (this.#type === TYPE.DS && zone.key === key) this.childOnly = isParentElsewhere(this.#zones, key);
     if (zone.unavailable) {
       this.rcode = RCODE.SERVFAIL;
       this.authoritative = false;
@@ -160,7 +181,8 @@ class Answer {
       if (node !== undefined) this.#madeBy(node.sets[0]?.owner ?? zone.name);
     }
     if (node === undefined) {
-      this.rcode = RCODE.NXDOMAIN;
+      // A zone of ours that the parent does not delegate exists all the same: NXDOMAIN would deny all of it (RFC 8020 §2).
+      if (this.#type !== TYPE.DS || this.#zones.get(key) === undefined) this.rcode = RCODE.NXDOMAIN;
       return this.#negative(zone);
     }
     const found = this.#type === TYPE.ANY ? node.sets[0] : findSet(node, this.#type);

@@ -21,10 +21,9 @@ import { HEADER_LENGTH, NO_NSID, QueryView } from './query-view.ts';
 import { addressTo, roomFor, writeAnswer, writeRcode, writeTruncated } from './reply.ts';
 import type { ResponderContext } from './responder-context.ts';
 import { FORWARDED_WAIT, OTHER_ZONES, zoneCounter } from './slot-counters.ts';
-import { MessageWriter } from './wire/message.ts';
 import { VERDICT } from './wire/query.ts';
 import { CLASS, FLAG, RCODE, TYPE } from './wire/types.ts';
-import { ZoneReply } from './zone-reply.ts';
+import { ZoneReplies, type ZoneReply } from './zone-reply.ts';
 
 /** How long a client waits for better than a stale answer. */
 const PATIENCE_MS = 1800;
@@ -38,12 +37,12 @@ export class Responder {
   /** Where answers that come later are put together. */
   readonly #scratch = Buffer.alloc(MAX_MESSAGE + 1);
   readonly #scratchWords = new Uint32Array(this.#scratch.buffer, this.#scratch.byteOffset, this.#scratch.length >> 2);
-  readonly #writer = new MessageWriter();
   readonly #later = new QueryView(Buffer.alloc(MAX_MESSAGE + 1));
   readonly #outstanding = new Outstanding();
   readonly #handoffs: Handoffs;
   readonly #kept: KeptAnswers;
   readonly #exceptions: Exceptions;
+  readonly #zoneReplies: ZoneReplies;
   /** Where the answer just written came from, for the query log. */
   #source: AnswerSource = 'none';
   /** The bucket of the rate limit that it shares with others; 0: none. */
@@ -55,6 +54,7 @@ export class Responder {
     this.#context = context;
     this.#kept = new KeptAnswers(context);
     this.#handoffs = new Handoffs(context, this.#outstanding);
+    this.#zoneReplies = new ZoneReplies(context);
     this.#exceptions = new Exceptions(context, this.#handoffs);
     this.#loops = new LoopNotice(context);
   }
@@ -88,21 +88,26 @@ export class Responder {
     const known = view.cookie !== 0 && this.#bakeCookie(view, origin.client().address.bytes);
     const udp = origin.transport === 'udp';
     const plain = allowed && verdict === RCODE.NOERROR && view.class === CLASS.IN;
+    const { type } = view;
     let written: number;
     let bucket = ERRORS;
     if (plain) {
-      counters.add(questionCounter(view.type));
+      counters.add(questionCounter(type));
       const now = Math.floor(nowMs / 1000);
-      if (view.wantsExpire && view.type === TYPE.SOA) view.expire = this.#expireOf(view);
+      if (view.wantsExpire && type === TYPE.SOA) view.expire = this.#expireOf(view);
       const limit = udp ? view.udpLimit : MAX_MESSAGE;
       const question = start + HEADER_LENGTH;
       this.#shared = 0;
       bucket = cache.hash(view.words, question >> 2, view.questionLength);
       const found = cache.lookup(view.bytes, view.words, question, view.questionLength, bucket, view.key, now);
-      written =
-        found === FRESH && (cache.messageLength <= roomFor(view, limit) || !cache.authoritative)
-          ? this.#fromCache(view, limit, out, words, at, now)
-          : this.#uncached(view, limit, origin, out, words, at, now, found === STALE);
+      const usable =
+        found === FRESH &&
+        (cache.authoritative
+          ? cache.messageLength <= roomFor(view, limit)
+          : view.recursionDesired || type !== TYPE.DS || !this.#zoneReplies.isParents(view));
+      written = usable
+        ? this.#fromCache(view, limit, out, words, at, now)
+        : this.#uncached(view, limit, origin, out, words, at, now, found === STALE);
     } else {
       this.#source = 'none';
       written = this.#exceptions.answer(view, verdict, allowed, origin, this.#recursionAvailable, out, at);
@@ -255,19 +260,16 @@ export class Responder {
     now: number,
     stale: boolean,
   ): number {
-    const { zones, counters, forwarder, cache, filter, queryLog } = this.#context;
+    const { counters, forwarder, cache, filter, queryLog } = this.#context;
     this.#source = 'zone';
-    const alias = view.type === TYPE.PTR ? this.#context.reverseOf(view.copyQuestion()) : undefined;
-    const recursion = this.#recursionAvailable !== 0;
-    const reply =
-      zones.size === 0 ? undefined : ZoneReply.make(zones, view.query(), recursion, this.#writer, MAX_MESSAGE, alias);
+    const reply = this.#zoneReplies.make(view);
     this.#shared = reply?.bucket ?? 0;
     if (
       reply !== undefined &&
       (reply.continuation === undefined || !view.recursionDesired || forwarder === undefined)
     ) {
       counters.add(COUNT.ZONE);
-      return this.#fromZone(view, reply, limit, out, at, now, alias);
+      return this.#fromZone(view, reply, limit, out, at, now);
     }
     if (reply === undefined) {
       const local = this.#context.hairpin.answer(view.copyQuestion());
@@ -327,7 +329,7 @@ export class Responder {
     const { counters } = this.#context;
     counters.add(rest.stale ? COUNT.STALE : COUNT.ZONE);
     view.extendedError = rest.error;
-    const written = writeAnswer(counters, view, reply.continued(rest.message, this.#writer), limit, out, at);
+    const written = writeAnswer(counters, view, this.#zoneReplies.continued(reply, rest.message), limit, out, at);
     counters.add(zoneCounter(reply.slot, out[at + 3]! & 15));
     return written;
   }
@@ -342,28 +344,20 @@ export class Responder {
     return addressTo(view, out, at, cache.copyTo(out, words, at, now), true);
   }
 
-  #fromZone(
-    view: QueryView,
-    reply: ZoneReply,
-    limit: number,
-    out: Buffer,
-    at: number,
-    now: number,
-    alias: Uint8Array | undefined,
-  ): number {
-    const { zones, cache, counters } = this.#context;
+  #fromZone(view: QueryView, reply: ZoneReply, limit: number, out: Buffer, at: number, now: number): number {
+    const { cache, counters } = this.#context;
     const counter = zoneCounter(reply.slot, reply.message[3]! & 15);
     counters.add(counter);
     const failed = (reply.message[3]! & 15) === RCODE.SERVFAIL;
     if (failed) view.extendedError = EDE.INVALID_DATA;
-    else if (reply.continuation === undefined && cache.admits()) {
+    else if (reply.keeps && cache.admits()) {
       const lifetime = { ttl: 0, authoritative: true, failure: false, counter, bucket: reply.bucket };
       cache.insert(reply.message, view.questionLength, [], view.key, now, lifetime);
     }
     const room = roomFor(view, limit);
     if (reply.message.length <= room) return writeAnswer(counters, view, reply.message, limit, out, at);
     // As much as fits: what is only additional may be left out without TC (RFC 2181 §9).
-    const short = ZoneReply.make(zones, view.query(), this.#recursionAvailable !== 0, this.#writer, room, alias)!;
+    const short = this.#zoneReplies.make(view, room)!;
     return writeAnswer(counters, view, short.message, limit, out, at);
   }
 

@@ -1,15 +1,14 @@
 /** An answer from our zones in the form the cache keeps: no id, no client's flags, no OPT. */
 
 import { WireError } from '../core/errors.ts';
-import { answerFromZone } from './answer.ts';
+import { answerFromZone, isParentElsewhere, type ZoneAnswer } from './answer.ts';
 import { ABSENT } from './client-filter.ts';
-import { HEADER_LENGTH } from './query-view.ts';
+import { HEADER_LENGTH, type QueryView } from './query-view.ts';
+import type { ResponderContext } from './responder-context.ts';
 import { concatBytes, copyBytes, readUint16 } from './wire/bytes.ts';
-import { type Message, type MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
-import { type Name, nameKey } from './wire/name.ts';
-import type { Query } from './wire/query.ts';
-import { FLAG, RCODE, SECTION } from './wire/types.ts';
-import type { ZoneTable } from './zone.ts';
+import { type Message, MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
+import { nameKey } from './wire/name.ts';
+import { FLAG, RCODE, SECTION, TYPE } from './wire/types.ts';
 
 const MAX_MESSAGE = 65535;
 const NOTHING = new Uint8Array(0);
@@ -23,13 +22,15 @@ export class ZoneReply {
   readonly slot: number;
   /** The bucket of the rate limit for what a wildcard or DNAME makes or what is not there: names without end; 0: its own. */
   readonly bucket: number;
+  /** Whether it may be told to everyone who asks the same. */
+  readonly keeps: boolean;
   readonly #chain: readonly ResourceRecord[];
   readonly #question: Uint8Array;
 
-  private constructor(
+  constructor(
     message: Uint8Array,
     slot: number,
-    pattern: number,
+    { pattern, childOnly }: ZoneAnswer,
     question: Uint8Array = NOTHING,
     continuation?: Uint8Array,
     chain: readonly ResourceRecord[] = [],
@@ -38,37 +39,10 @@ export class ZoneReply {
     this.slot = slot;
     const absent = (message[3]! & 15) === RCODE.NXDOMAIN ? ABSENT : 0;
     this.bucket = pattern === 0 ? absent : pattern;
+    this.keeps = continuation === undefined && !childOnly;
     this.#question = question;
     this.continuation = continuation;
     this.#chain = chain;
-  }
-
-  /**
-   * Answers from the zones; undefined when none has the name. `query` is used up, `writer` serves one after the other.
-   * @param alias the name to look up instead, as the one asked for is an alias of it
-   */
-  static make(
-    zones: ZoneTable,
-    query: Query,
-    recursionAvailable: boolean,
-    writer: MessageWriter,
-    limit = MAX_MESSAGE,
-    alias?: Name,
-  ): ZoneReply | undefined {
-    const zone = zones.find(alias === undefined ? query.key : nameKey(alias));
-    if (zone === undefined) return undefined;
-    query.hasEdns = false;
-    query.id = 0;
-    query.flags = 0;
-    const answer = answerFromZone(zones, query, { limit, recursionAvailable, alias }, writer);
-    if (answer === undefined) return undefined;
-    const { bytes, target, pattern } = answer;
-    if (target === undefined) return new ZoneReply(bytes, zone.slot, pattern);
-    const question = copyBytes(query.message, HEADER_LENGTH, query.questionEnd);
-    const continuation = concatBytes([target, question.subarray(-4)]);
-    // What is to be said later must not lie in the query's memory, which others take.
-    const chain = answer.chain.map((record) => ({ ...record, name: copyBytes(record.name) }));
-    return new ZoneReply(bytes, zone.slot, pattern, question, continuation, chain);
   }
 
   /**
@@ -96,6 +70,50 @@ export class ZoneReply {
     }
     writer.header(0, FLAG.QR | FLAG.RA | FLAG.AA, 0, found.rcode);
     return Uint8Array.from(writer.finish());
+  }
+}
+
+/** Makes them, one after the other: what lies in a message holds until the next is made. */
+export class ZoneReplies {
+  readonly #context: ResponderContext;
+  readonly #writer = new MessageWriter();
+
+  constructor(context: ResponderContext) {
+    this.#context = context;
+  }
+
+  /** Answers a query from the zones in at most `limit` octets; undefined when that is not ours to do (`answerFromZone`). */
+  make(view: QueryView, limit = MAX_MESSAGE): ZoneReply | undefined {
+    const { zones, forwarder, reverseOf } = this.#context;
+    if (zones.size === 0) return undefined;
+    const alias = view.type === TYPE.PTR ? reverseOf(view.copyQuestion()) : undefined;
+    const query = view.query();
+    const zone = zones.find(alias === undefined ? query.key : nameKey(alias));
+    if (zone === undefined) return undefined;
+    query.hasEdns = false;
+    query.id = 0;
+    query.flags = 0;
+    const recursionAvailable = forwarder !== undefined;
+    const forwards = recursionAvailable && view.recursionDesired;
+    const answer = answerFromZone(zones, query, { limit, recursionAvailable, forwards, alias }, this.#writer);
+    if (answer === undefined) return undefined;
+    const { bytes, target } = answer;
+    if (target === undefined) return new ZoneReply(bytes, zone.slot, answer);
+    const question = copyBytes(query.message, HEADER_LENGTH, query.questionEnd);
+    const continuation = concatBytes([target, question.subarray(-4)]);
+    // What is to be said later must not lie in the query's memory, which others take.
+    const chain = answer.chain.map((record) => ({ ...record, name: copyBytes(record.name) }));
+    return new ZoneReply(bytes, zone.slot, answer, question, continuation, chain);
+  }
+
+  /** As `ZoneReply.continued`. */
+  continued(reply: ZoneReply, rest: Uint8Array | undefined): Uint8Array {
+    return reply.continued(rest, this.#writer);
+  }
+
+  /** Whether DS is asked for of a zone here whose parent is not: who wants no recursion hears what we say ourselves. */
+  isParents(view: QueryView): boolean {
+    return isParentElsewhere(this.#context.zones, view.query().key);
   }
 }
 

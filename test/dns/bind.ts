@@ -17,24 +17,29 @@ export interface Bind {
   stop(): Promise<void>;
 }
 
-/** @param zones name, zone file (none: a secondary), and statements of the zone */
+/**
+ * @param zones name, zone file (none: a secondary, unless the statements have a type), and statements of the zone
+ * @param recursion what the options say of it
+ */
 export async function startBind(
   keys: readonly TsigKey[],
   zones: readonly { name: string; file?: string; statements: string }[],
+  recursion = 'recursion no;',
 ): Promise<Bind> {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-bind-'));
   const port = await freePort('::1');
   let conf = `options {
   directory "${dir}"; pid-file "${dir}/named.pid"; session-keyfile "${dir}/session.key"; lock-file none;
   managed-keys-directory "${dir}"; listen-on { none; }; listen-on-v6 port ${port} { ::1; };
-  recursion no; notify no; dnssec-validation no; allow-transfer { any; };
+  ${recursion} notify no; dnssec-validation no; allow-transfer { any; };
 };
 controls { };
 ${keys.map(formatKeyFile).join('')}`;
   for (const { name, file, statements } of zones) {
-    const type = file === undefined ? 'secondary' : `primary; file "${name}.db"`;
+    const secondary = statements.includes('type ') ? '' : 'type secondary;';
+    const type = file === undefined ? secondary : `type primary; file "${name}.db";`;
     if (file !== undefined) writeFileSync(join(dir, `${name}.db`), file);
-    conf += `zone "${name}" { type ${type}; ${statements} };\n`;
+    conf += `zone "${name}" { ${type} ${statements} };\n`;
   }
   writeFileSync(join(dir, 'named.conf'), conf);
   const child = spawn('named', ['-g', '-n', '1', '-c', join(dir, 'named.conf')], {

@@ -2,6 +2,7 @@
 import type { Timer } from '../../core/clock.ts';
 import type { ForwardConfig, UpstreamConfig } from '../config.ts';
 import { type NameKey, nameFromText, nameKey, nameKeyAt } from '../wire/name.ts';
+import { TYPE } from '../wire/types.ts';
 import type { Exchange } from './exchange.ts';
 import { type Flight, triesOf } from './flight.ts';
 import type { UdpExchange } from './udp-exchange.ts';
@@ -61,9 +62,14 @@ export class Channels {
     return this.#byName.get(upstream.name);
   }
 
-  /** Those that serve the name of a question: of the nearest domain above it that has its own. */
+  /** Those that serve a question: of the nearest domain above its name that has its own, and that DS is asked of the parent of. */
   for(question: Uint8Array): readonly Channel[] {
-    return (this.#byDomain.size === 0 ? undefined : this.#domainOf(question)) ?? this.#general;
+    if (this.#byDomain.size === 0) return this.#general;
+    const end = question.length;
+    const isDs = question[end - 4] === 0 && question[end - 3] === TYPE.DS;
+    // RFC 4035 §3.1.4.1; where nobody serves the parent, whoever serves the child may know.
+    const ofParent = isDs ? (this.#domainOf(question, true) ?? this.#general) : [];
+    return ofParent.length > 0 ? ofParent : (this.#domainOf(question) ?? this.#general);
   }
 
   /** Whether a name is in a domain that has upstreams of its own. */
@@ -107,9 +113,9 @@ export class Channels {
     return channel;
   }
 
-  #domainOf(question: Uint8Array): readonly Channel[] | undefined {
+  #domainOf(question: Uint8Array, above = false): readonly Channel[] | undefined {
     const key = nameKeyAt(question, 0, question.length - 4);
-    for (let from = 0; from < key.length; from += key.charCodeAt(from) + 1) {
+    for (let from = above ? key.charCodeAt(0) + 1 : 0; from < key.length; from += key.charCodeAt(from) + 1) {
       const found = this.#byDomain.get(key.slice(from));
       if (found !== undefined) return found;
     }
