@@ -2,12 +2,11 @@
  * The package on a bare Debian with systemd, from `apt install` to `apt purge`, in the order of an edge host's life. Proxy, DNS and
  * router advertisements are used from outside of the container. `npm run test:e2e`; needs root.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { exec, mustExec, waitFor } from '../lab/process.ts';
 import { inNamespace, ip } from '../linux/netns.ts';
+import { ownFolder } from '../own-folder.ts';
 import { Container } from './container.ts';
 import { newerPackage, packageFile } from './debs.ts';
 import { Backend, Load } from './load.ts';
@@ -40,8 +39,7 @@ ra:
 `;
 
 if (inNamespace(t, import.meta.filename)) {
-  const folder = mkdtempSync(join(tmpdir(), 'v6edge-e2e-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = ownFolder(t, 'v6edge-e2e-');
   const deb = await packageFile(folder);
   const newer = await newerPackage(deb, folder);
   const box = await Container.boot(t);

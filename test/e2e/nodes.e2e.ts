@@ -3,12 +3,12 @@
  * (stand-ins.ts): networkd, resolved, apt, nsupdate and the daemon are real, and a private and a public network join a control
  * plane and two workers, each a booted Debian in a container. `npm run test:e2e`; needs root.
  */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { exec, waitFor } from '../lab/process.ts';
 import { inNamespace, ip } from '../linux/netns.ts';
+import { ownFolder } from '../own-folder.ts';
 import { Container } from './container.ts';
 import { packageFile } from './debs.ts';
 import { makeRepositories, repositoryPaths, serveFiles } from './stand-ins.ts';
@@ -86,8 +86,7 @@ async function plugIn(box: Container, name: string): Promise<void> {
 }
 
 if (inNamespace(t, import.meta.filename)) {
-  const folder = mkdtempSync(join(tmpdir(), 'v6edge-nodes-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = ownFolder(t, 'v6edge-nodes-');
   for (const network of ['private', 'public']) {
     ip(`link add ${network} type bridge`);
     ip(`link set ${network} up`);

@@ -1,10 +1,10 @@
 /** A daemon as a child process on loopback, with a state folder and an admin socket of its own. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { type ExecOptions, LabProcess, waitFor } from '../lab/process.ts';
+import { ownFolder } from '../own-folder.ts';
 
 export { freePort } from '../free-port.ts';
 
@@ -22,16 +22,20 @@ export interface ApiAnswer {
 
 /** Folder, configuration and processes of one daemon. All is gone when the test ends. */
 export class DaemonHome {
-  readonly folder = mkdtempSync(join(tmpdir(), 'v6edge-daemon-'));
-  readonly configFile = join(this.folder, 'v6edge.yaml');
-  readonly stateDir = join(this.folder, 'state');
-  readonly socket = join(this.folder, 'admin.sock');
+  readonly folder: string;
+  readonly configFile: string;
+  readonly stateDir: string;
+  readonly socket: string;
   readonly #processes: LabProcess[] = [];
   readonly #program: string;
 
   /** `program` is v6edge: the checkout's, unless a test has another. */
   constructor(t: Test, program = checkout) {
     this.#program = program;
+    this.folder = ownFolder(t, 'v6edge-daemon-');
+    this.configFile = join(this.folder, 'v6edge.yaml');
+    this.stateDir = join(this.folder, 'state');
+    this.socket = join(this.folder, 'admin.sock');
     const kill = () => {
       for (const one of this.#processes) one.kill('SIGKILL');
     };
@@ -41,7 +45,6 @@ export class DaemonHome {
       kill();
       process.off('exit', kill);
       await Promise.all(this.#processes.map(({ exited }) => exited));
-      rmSync(this.folder, { recursive: true, force: true });
     });
   }
 
