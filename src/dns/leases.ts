@@ -13,9 +13,9 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { ExpiryHeap } from './expiry-heap.ts';
 import type { LeasedRecord } from './lease-grant.ts';
 import type { RRsetChange, ZoneView } from './overlay.ts';
-import { equalBytes } from './wire/bytes.ts';
+import { bytesKey } from './wire/bytes.ts';
 import { type Name, type NameKey, nameKey } from './wire/name.ts';
-import { equalRdata } from './wire/rdata.ts';
+import { rdataKey } from './wire/rdata.ts';
 
 /** RRsets dealt with in one go: a start after a long time finds many, and queries are not to wait for them. */
 const MAX_BATCH = 200;
@@ -204,10 +204,13 @@ export class LeaseTable {
     added: readonly LeasedRecord[],
   ): TimedLease[] {
     const leases: TimedLease[] = [];
+    // Of several the last counts.
+    const refreshed = new Map(added.map((each) => [rdataKey(type, each.record.rdata), each]));
+    const known = new Map(before.map((lease) => [bytesKey(lease.rdata), lease]));
     for (const one of rdata) {
-      const anew = added.findLast(({ record }) => equalRdata(type, record.rdata, one));
+      const anew = refreshed.get(rdataKey(type, one));
       if (anew === undefined) {
-        const old = before.find((lease) => equalBytes(lease.rdata, one));
+        const old = known.get(bytesKey(one));
         if (old !== undefined) leases.push(old);
       } else if (anew.seconds > 0) {
         const ms = anew.seconds * 1000;

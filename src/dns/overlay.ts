@@ -1,6 +1,7 @@
 /** A zone with changes laid over it: an update works here, so its cost does not depend on the zone's size. */
+import { RRsetDraft } from './rrset-draft.ts';
 import type { OwnedRRset, RRset, ZoneChange } from './snapshot.ts';
-import { equalBytes } from './wire/bytes.ts';
+import { bytesKey, equalBytes } from './wire/bytes.ts';
 import { type Name, type NameKey, nameKey } from './wire/name.ts';
 
 /** What an update needs to see of a zone. */
@@ -18,6 +19,22 @@ export interface RRsetChange extends ZoneChange {
 interface Entry {
   readonly owner: Name;
   readonly rrset: RRset | undefined;
+  /** While records go in and out one by one; `rrset` follows from it. */
+  readonly draft?: RRsetDraft;
+}
+
+class DraftEntry implements Entry {
+  readonly owner: Name;
+  readonly draft: RRsetDraft;
+
+  constructor(owner: Name, draft: RRsetDraft) {
+    this.owner = owner;
+    this.draft = draft;
+  }
+
+  get rrset(): RRset | undefined {
+    return this.draft.rrset;
+  }
 }
 
 /** A `ZoneView` that can be written; what it lies over stays as it is. */
@@ -44,15 +61,37 @@ export class Overlay implements ZoneView {
     return sets;
   }
 
+  /** Whether an RRset is there. */
+  has(owner: NameKey, type: number): boolean {
+    const entry = this.#entries.get(owner)?.get(type);
+    return entry === undefined ? this.#base.rrset(owner, type) !== undefined : isThere(entry);
+  }
+
+  /** The types that a name has, with their owners as they are written. */
+  types(owner: NameKey): ReadonlyMap<number, Name> {
+    const types = new Map<number, Name>();
+    const own = this.#entries.get(owner);
+    for (const { owner: name, rrset } of this.#base.rrsets(owner)) {
+      if (own?.has(rrset.type) !== true) types.set(rrset.type, name);
+    }
+    for (const [type, entry] of own ?? []) if (isThere(entry)) types.set(type, entry.owner);
+    return types;
+  }
+
   /** Puts an RRset in place of what was there; undefined deletes it. */
   set(owner: Name, type: number, rrset: RRset | undefined): void {
-    const key = nameKey(owner);
-    let own = this.#entries.get(key);
-    if (own === undefined) {
-      own = new Map();
-      this.#entries.set(key, own);
-    }
-    own.set(type, { owner, rrset });
+    this.#typesOf(nameKey(owner)).set(type, { owner, rrset });
+  }
+
+  /** An RRset, to be changed record by record: what is done to it shows here. @param owner as it is written if it is not there */
+  edit(owner: Name, type: number): RRsetDraft {
+    const own = this.#typesOf(nameKey(owner));
+    const entry = own.get(type);
+    if (entry?.draft !== undefined && isThere(entry)) return entry.draft;
+    const there = entry === undefined ? this.#base.rrset(nameKey(owner), type) : entry;
+    const draft = entry?.draft ?? new RRsetDraft(type, there?.rrset);
+    own.set(type, new DraftEntry(there?.rrset === undefined ? owner : there.owner, draft));
+    return draft;
   }
 
   /** Lays the changes of a transaction on top. */
@@ -76,6 +115,20 @@ export class Overlay implements ZoneView {
     }
     return changes;
   }
+
+  #typesOf(key: NameKey): Map<number, Entry> {
+    let own = this.#entries.get(key);
+    if (own === undefined) {
+      own = new Map();
+      this.#entries.set(key, own);
+    }
+    return own;
+  }
+}
+
+/** Without making the RRset of a draft. */
+function isThere(entry: Entry): boolean {
+  return entry.draft === undefined ? entry.rrset !== undefined : entry.draft.size > 0;
 }
 
 /** Whether two sets are equal, octet for octet: another case of a name in the RDATA is a difference, another order is none. */
@@ -83,5 +136,7 @@ export function sameRRset(a: RRset | undefined, b: RRset | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   if (a === b) return true;
   if (a.ttl !== b.ttl || a.rdata.length !== b.rdata.length) return false;
-  return a.rdata.every((rdata) => b.rdata.some((other) => equalBytes(rdata, other)));
+  if (a.rdata.every((rdata, i) => equalBytes(rdata, b.rdata[i]!))) return true;
+  const others = new Set(b.rdata.map(bytesKey));
+  return a.rdata.every((rdata) => others.has(bytesKey(rdata)));
 }

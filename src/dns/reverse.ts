@@ -2,9 +2,8 @@
 import type { Overlay, RRsetChange } from './overlay.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { MAX_RECORDS_PER_RRSET } from './update-apply.ts';
-import { equalBytes } from './wire/bytes.ts';
+import { bytesKey } from './wire/bytes.ts';
 import { type Name, type NameKey, nameFromText, nameKey } from './wire/name.ts';
-import { equalRdata } from './wire/rdata.ts';
 import { TYPE } from './wire/types.ts';
 import type { Zone, ZoneTable } from './zone.ts';
 
@@ -24,8 +23,9 @@ export function ptrChanges(changes: readonly RRsetChange[]): PtrChange[] {
     // A wildcard is no host.
     if ((type !== TYPE.AAAA && type !== TYPE.A) || (owner[0] === 1 && owner[1] === 0x2a)) continue;
     const now = rrset?.rdata ?? [];
+    const left = new Set(now.map(bytesKey));
     for (const address of before?.rrset.rdata ?? []) {
-      if (now.some((other) => equalBytes(address, other))) continue;
+      if (left.has(bytesKey(address))) continue;
       removed.push({ owner: reverseName(address), target: owner, ttl: undefined });
     }
     for (const address of now) added.push({ owner: reverseName(address), target: owner, ttl: rrset!.ttl });
@@ -62,16 +62,14 @@ export function ptrsByZone(changes: readonly PtrChange[], zones: ZoneTable): Map
 export function applyPtrChanges(changes: readonly PtrChange[], overlay: Overlay): void {
   for (const { owner, target, ttl } of changes) {
     const key = nameKey(owner);
-    const set = overlay.rrset(key, TYPE.PTR);
-    if (ttl !== undefined && overlay.rrset(key, TYPE.CNAME) !== undefined) continue;
-    const others = (set?.rrset.rdata ?? []).filter((rdata) => !equalRdata(TYPE.PTR, rdata, target));
-    if (ttl !== undefined && others.length >= MAX_RECORDS_PER_RRSET) continue;
-    const rdata = ttl === undefined ? others : [...others, target];
-    if (rdata.length === 0) {
-      if (set !== undefined) overlay.set(owner, TYPE.PTR, undefined);
-    } else if (ttl !== undefined || rdata.length !== set?.rrset.rdata.length) {
-      overlay.set(set?.owner ?? owner, TYPE.PTR, { type: TYPE.PTR, ttl: ttl ?? set!.rrset.ttl, rdata });
+    if (ttl === undefined) {
+      if (overlay.has(key, TYPE.PTR)) overlay.edit(owner, TYPE.PTR).delete(target);
+      continue;
     }
+    if (overlay.has(key, TYPE.CNAME)) continue;
+    const set = overlay.edit(owner, TYPE.PTR);
+    // One that is there is written as the host is now.
+    if (set.delete(target) || set.size < MAX_RECORDS_PER_RRSET) set.add(target, ttl);
   }
 }
 

@@ -4,7 +4,7 @@ import type { TsigKey, ZoneConfig } from './config.ts';
 import type { HandoffRequest, OwnedRRset, RRset } from './snapshot.ts';
 import { serialGreater, soaSerial } from './soa.ts';
 import type { JournalEntry } from './store.ts';
-import { copyBytes, equalBytes } from './wire/bytes.ts';
+import { bytesKey, copyBytes } from './wire/bytes.ts';
 import { type EdnsOption, MessageWriter, type Question, type ResourceRecord } from './wire/message.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 import { CLASS, FLAG, OPCODE, RCODE, SECTION, TYPE } from './wire/types.ts';
@@ -141,6 +141,7 @@ export class TransferMessages {
 function without(set: OwnedRRset, other: RRset | undefined): OwnedRRset {
   const { owner, rrset } = set;
   if (other === undefined || other.ttl !== rrset.ttl) return set;
-  const rdata = rrset.rdata.filter((one) => !other.rdata.some((there) => equalBytes(there, one)));
+  const shared = new Set(other.rdata.map(bytesKey));
+  const rdata = rrset.rdata.filter((one) => !shared.has(bytesKey(one)));
   return { owner, rrset: { ...rrset, rdata } };
 }

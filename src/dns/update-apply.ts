@@ -1,13 +1,11 @@
 /** The update section, record by record (RFC 2136 §3.4.2), on an overlay: what the zone's rules forbid is passed over. */
 import { ValueError } from '../core/errors.ts';
 import type { Overlay } from './overlay.ts';
-import type { OwnedRRset, RRset } from './snapshot.ts';
 import { serialGreater, soaSerial } from './soa.ts';
 import { Refusal, recordText } from './update-refusal.ts';
-import { readUint32 } from './wire/bytes.ts';
 import type { ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, type Name, type NameKey, nameKey, nameToText } from './wire/name.ts';
-import { checkRdata, equalRdata } from './wire/rdata.ts';
+import { checkRdata } from './wire/rdata.ts';
 import { CLASS, isDataType, RCODE, TYPE, typeToText } from './wire/types.ts';
 
 /** An RRset has to fit into a message, with its owner and a signature. */
@@ -34,91 +32,61 @@ function applyRecord(record: ResourceRecord, owner: NameKey, zone: NameKey, over
   if (record.class === CLASS.NONE) return deleteRecord(record, owner, zone, overlay);
   if (record.type !== TYPE.ANY) return deleteRRset(record.name, record.type, owner, zone, overlay);
   // §3.4.2.3: the apex keeps its SOA and NS RRsets.
-  for (const { rrset } of overlay.rrsets(owner)) deleteRRset(record.name, rrset.type, owner, zone, overlay);
+  for (const type of overlay.types(owner).keys()) deleteRRset(record.name, type, owner, zone, overlay);
   return undefined;
 }
 
 /** §3.4.2.2 */
 function addRecord(record: ResourceRecord, owner: NameKey, overlay: Overlay): string | undefined {
   const { name, type } = record;
-  const sets = overlay.rrsets(owner);
-  const set = sets.find(({ rrset }) => rrset.type === type);
-  if (type === TYPE.CNAME && sets.some(({ rrset }) => rrset.type !== type && !BESIDE_CNAME.has(rrset.type))) {
+  const types = overlay.types(owner);
+  if (type === TYPE.CNAME && [...types.keys()].some((other) => other !== type && !BESIDE_CNAME.has(other))) {
     return 'the name has other records, a CNAME must stand alone';
   }
-  if (type !== TYPE.CNAME && !BESIDE_CNAME.has(type) && sets.some(({ rrset }) => rrset.type === TYPE.CNAME)) {
+  if (type !== TYPE.CNAME && !BESIDE_CNAME.has(type) && types.has(TYPE.CNAME)) {
     return 'the name has a CNAME, which must stand alone';
   }
   // RFC 4592 §4.2 and §4.4: what a delegation or redirection of every name means is not defined.
   if ((type === TYPE.NS || type === TYPE.DNAME) && owner.startsWith('\x01*')) return 'a wildcard has no NS or DNAME';
   if (type === TYPE.SOA) {
-    if (set === undefined) return 'the SOA stands at the apex';
-    const serial = soaSerial(set.rrset.rdata[0]!);
+    const soa = overlay.rrset(owner, type);
+    if (soa === undefined) return 'the SOA stands at the apex';
+    const serial = soaSerial(soa.rrset.rdata[0]!);
     // A serial that stays is no step forward: secondaries would not notice the change.
     if (!serialGreater(soaSerial(record.rdata), serial)) return `its serial is not above ${serial}`;
   }
+  if (!types.has(type) && types.size >= MAX_TYPES_PER_NAME) {
+    throw new Refusal(RCODE.SERVFAIL, `${recordText(record)}: the name has too many types`);
+  }
+  // A name is written one way: as its first record had it.
+  const [first] = types.values();
+  const set = overlay.edit(first ?? name, type);
   // "If the MSB is set, … treat the entire value received as zero" (RFC 2181 §8).
-  const ttl = record.ttl > 0x7fffffff ? 0 : record.ttl;
-  const old = set?.rrset.rdata ?? [];
-  const at = old.findIndex((rdata) => replaces(type, record.rdata, rdata));
-  let rdata = at < 0 ? [...old, record.rdata] : old.with(at, record.rdata);
-  // A name in it in another case is the same record: it changes nothing, so repeating an update does not either.
-  if (at >= 0 && equalRdata(type, record.rdata, old[at]!)) rdata = [...old];
-  checkLimits(record, rdata, set === undefined ? sets.length + 1 : 0);
-  // One TTL for all of an RRset (RFC 2181 §5.2): the newest.
-  overlay.set(set?.owner ?? ownerCase(sets, name), type, { type, ttl, rdata });
+  set.add(record.rdata, record.ttl > 0x7fffffff ? 0 : record.ttl);
+  if (set.size > MAX_RECORDS_PER_RRSET || set.octets > MAX_RRSET_OCTETS) {
+    throw new Refusal(RCODE.SERVFAIL, `${recordText(record)}: the RRset would be too large to be answered`);
+  }
   return undefined;
 }
 
 /** §3.4.2.4 */
 function deleteRecord(record: ResourceRecord, owner: NameKey, zone: NameKey, overlay: Overlay): string | undefined {
-  const { type } = record;
+  const { name, type } = record;
   if (type === TYPE.SOA) return 'an SOA is not deleted';
-  const set = overlay.rrset(owner, type);
-  if (set === undefined) return undefined;
-  const rdata = set.rrset.rdata.filter((there) => !equalRdata(type, there, record.rdata));
-  if (rdata.length === set.rrset.rdata.length) return undefined;
-  if (rdata.length === 0 && owner === zone && type === TYPE.NS) return "the zone's last NS is not deleted";
-  const rest: RRset | undefined = rdata.length === 0 ? undefined : { ...set.rrset, rdata };
-  overlay.set(set.owner, type, rest);
+  if (!overlay.has(owner, type)) return undefined;
+  const set = overlay.edit(name, type);
+  if (owner === zone && type === TYPE.NS && set.size === 1 && set.has(record.rdata)) {
+    return "the zone's last NS is not deleted";
+  }
+  set.delete(record.rdata);
   return undefined;
 }
 
 /** §3.4.2.3 */
 function deleteRRset(name: Name, type: number, owner: NameKey, zone: NameKey, overlay: Overlay): string | undefined {
   if (owner === zone && (type === TYPE.SOA || type === TYPE.NS)) return "the zone's SOA and NS are not deleted";
-  if (overlay.rrset(owner, type) !== undefined) overlay.set(name, type, undefined);
+  if (overlay.has(owner, type)) overlay.set(name, type, undefined);
   return undefined;
-}
-
-/** Whether a new record takes an old one's place instead of standing beside it (§1.1.5). */
-function replaces(type: number, rdata: Uint8Array, old: Uint8Array): boolean {
-  switch (type) {
-    case TYPE.CNAME:
-    case TYPE.DNAME:
-    case TYPE.SOA:
-      return true;
-    case TYPE.WKS:
-      // "compare only NAME, CLASS, TYPE, ADDRESS, and PROTOCOL"
-      return readUint32(rdata, 0) === readUint32(old, 0) && rdata[4] === old[4];
-    default:
-      return equalRdata(type, rdata, old);
-  }
-}
-
-/** A name is written one way: as its first record had it. */
-function ownerCase(sets: readonly OwnedRRset[], name: Name): Name {
-  return sets[0]?.owner ?? name;
-}
-
-function checkLimits(record: ResourceRecord, rdata: readonly Uint8Array[], types: number): void {
-  let octets = 0;
-  for (const one of rdata) octets += one.length + 12;
-  if (rdata.length > MAX_RECORDS_PER_RRSET || octets > MAX_RRSET_OCTETS) {
-    throw new Refusal(RCODE.SERVFAIL, `${recordText(record)}: the RRset would be too large to be answered`);
-  }
-  if (types > MAX_TYPES_PER_NAME)
-    throw new Refusal(RCODE.SERVFAIL, `${recordText(record)}: the name has too many types`);
 }
 
 /**

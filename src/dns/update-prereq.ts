@@ -3,7 +3,7 @@ import type { ZoneView } from './overlay.ts';
 import { Refusal, recordText } from './update-refusal.ts';
 import type { ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, type NameKey, nameKey } from './wire/name.ts';
-import { checkRdata, equalRdata } from './wire/rdata.ts';
+import { checkRdata, rdataKey } from './wire/rdata.ts';
 import { CLASS, RCODE, TYPE } from './wire/types.ts';
 
 /**
@@ -29,7 +29,9 @@ export function checkPrerequisites(records: readonly ResourceRecord[], zone: Nam
       if (!checkRdata(record.type, record.rdata)) fail(RCODE.FORMERR, 'its RDATA is not valid');
       const types = wanted.get(owner) ?? new Map<number, ResourceRecord[]>();
       wanted.set(owner, types);
-      types.set(record.type, [...(types.get(record.type) ?? []), record]);
+      const same = types.get(record.type);
+      if (same === undefined) types.set(record.type, [record]);
+      else same.push(record);
     } else if (record.type === TYPE.ANY) {
       const inUse = view.rrsets(owner).length > 0;
       if (record.class === CLASS.ANY && !inUse) fail(RCODE.NXDOMAIN, 'the name is not in use');
@@ -50,10 +52,7 @@ export function checkPrerequisites(records: readonly ResourceRecord[], zone: Nam
 }
 
 function sameValues(type: number, records: readonly ResourceRecord[], there: readonly Uint8Array[]): boolean {
-  const found = (rdata: Uint8Array) => records.some((record) => equalRdata(type, record.rdata, rdata));
-  return (
-    there.length > 0 &&
-    there.every(found) &&
-    records.every((record) => there.some((rdata) => equalRdata(type, record.rdata, rdata)))
-  );
+  const named = new Set(records.map(({ rdata }) => rdataKey(type, rdata)));
+  const found = new Set(there.map((rdata) => rdataKey(type, rdata)));
+  return named.size === found.size && [...named].every((rdata) => found.has(rdata));
 }

@@ -1,7 +1,7 @@
 /** Prescan of an UPDATE's records (RFC 2136 §3.4.1) and the policy's word on each (§3.3): one bad record refuses them all. */
 import type { ZoneView } from './overlay.ts';
 import type { Grant, Requester, UpdatePolicy } from './policy.ts';
-import { leadsTo, rdataTarget } from './target.ts';
+import { leadsTo, TargetCounts } from './target.ts';
 import { Refusal, recordText } from './update-refusal.ts';
 import type { ResourceRecord } from './wire/message.ts';
 import { isSubdomainKey, type NameKey, nameKey } from './wire/name.ts';
@@ -38,6 +38,7 @@ export function checkPolicy(
   policy: UpdatePolicy,
   view: ZoneView,
 ): (Grant | undefined)[] {
+  const there = new TargetCounts(view);
   return records.map((record) => {
     const owner = nameKey(record.name);
     // Deleting a name deletes what it has: each type must be granted.
@@ -45,7 +46,7 @@ export function checkPolicy(
     const address = addedAddress(record);
     let grant: Grant | undefined;
     for (const type of types) {
-      grant = policy.grant(who, owner, type, (target) => leadsTo(target, record, type, view), address);
+      grant = policy.grant(who, owner, type, (target) => leadsTo(target, record, type, there), address);
       if (grant !== undefined) continue;
       const what = `${recordText(record)}${type === record.type ? '' : ` (has ${typeToText(type)})`}`;
       throw new Refusal(RCODE.REFUSED, `${what}: ${policy.explain(who, owner, type, address)}`);
@@ -66,6 +67,7 @@ export function checkLimits(
   before: ZoneView,
   after: ZoneView,
 ): void {
+  const [old, now] = [new TargetCounts(before), new TargetCounts(after)];
   for (const [i, record] of records.entries()) {
     const grant = grants[i];
     if (record.class !== CLASS.IN || grant === undefined || grant.maxOfType + grant.maxRecords === 0) continue;
@@ -75,14 +77,13 @@ export function checkLimits(
       throw new Refusal(RCODE.REFUSED, `${recordText(record)}: ${grant.text} allows ${max} ${what}, not ${there}`);
     };
     const { target } = grant;
-    const counts = (type: number, rdata: Uint8Array) => target === undefined || rdataTarget(type, rdata) === target;
-    const count = (view: ZoneView, type: number) =>
-      view.rrset(owner, type)?.rrset.rdata.filter((rdata) => counts(type, rdata)).length ?? 0;
+    const count = (counts: TargetCounts, type: number) =>
+      target === undefined ? counts.all(owner, type) : counts.leading(owner, type, target);
     const sum = (view: ZoneView) => view.rrsets(owner).reduce((all, { rrset }) => all + rrset.rdata.length, 0);
     const { maxOfType, maxRecords } = grant;
     if (maxOfType > 0) {
-      const there = count(after, record.type);
-      if (there > count(before, record.type)) refuse(maxOfType, there, `${typeToText(record.type)} records a name`);
+      const there = count(now, record.type);
+      if (there > count(old, record.type)) refuse(maxOfType, there, `${typeToText(record.type)} records a name`);
     }
     if (maxRecords > 0) {
       const there = sum(after);

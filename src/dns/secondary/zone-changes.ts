@@ -1,9 +1,8 @@
 /** From what a transfer brought to the changes of the zone we have. */
 import { Overlay, type RRsetChange, sameRRset, type ZoneView } from '../overlay.ts';
-import type { OwnedRRset, RRset } from '../snapshot.ts';
+import type { OwnedRRset } from '../snapshot.ts';
 import type { ResourceRecord } from '../wire/message.ts';
 import { isSubdomainKey, type NameKey, nameKey } from '../wire/name.ts';
-import { equalRdata } from '../wire/rdata.ts';
 import { TYPE } from '../wire/types.ts';
 import type { Zone } from '../zone.ts';
 import type { DifferenceStep } from './transfer-reader.ts';
@@ -48,31 +47,23 @@ export function applyDifferences(
   for (const { deleted, newSoa, added } of steps) {
     for (const record of deleted) if (!remove(overlay, record)) return undefined;
     for (const record of added) if (!add(zone, overlay, record)) return undefined;
-    put(overlay, newSoa!, [newSoa!.rdata]);
+    const { name, type, ttl, rdata } = newSoa!;
+    overlay.set(name, type, { type, ttl, rdata: [rdata] });
   }
   return overlay.changes();
 }
 
-function remove(overlay: Overlay, record: ResourceRecord): boolean {
-  const set = overlay.rrset(nameKey(record.name), record.type);
-  if (set === undefined || record.type === TYPE.SOA) return false;
-  const left = set.rrset.rdata.filter((rdata) => !equalRdata(record.type, rdata, record.rdata));
-  if (left.length !== set.rrset.rdata.length - 1) return false;
-  overlay.set(set.owner, record.type, left.length === 0 ? undefined : { ...set.rrset, rdata: left });
-  return true;
+function remove(overlay: Overlay, { name, type, rdata }: ResourceRecord): boolean {
+  if (type === TYPE.SOA || !overlay.has(nameKey(name), type)) return false;
+  return overlay.edit(name, type).delete(rdata);
 }
 
-function add(zone: NameKey, overlay: Overlay, record: ResourceRecord): boolean {
-  const key = nameKey(record.name);
-  if (!isSubdomainKey(key, zone) || record.type === TYPE.SOA) return false;
-  const rdata = overlay.rrset(key, record.type)?.rrset.rdata ?? [];
-  if (rdata.some((one) => equalRdata(record.type, one, record.rdata))) return false;
-  put(overlay, record, [...rdata, record.rdata]);
+function add(zone: NameKey, overlay: Overlay, { name, type, ttl, rdata }: ResourceRecord): boolean {
+  if (!isSubdomainKey(nameKey(name), zone) || type === TYPE.SOA) return false;
+  const set = overlay.edit(name, type);
+  if (set.has(rdata)) return false;
+  set.add(rdata, ttl);
   return true;
-}
-
-function put(overlay: Overlay, { name, type, ttl }: ResourceRecord, rdata: RRset['rdata']): void {
-  overlay.set(name, type, { type, ttl, rdata });
 }
 
 function nextTurn(): Promise<void> {

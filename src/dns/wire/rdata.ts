@@ -1,6 +1,6 @@
 /** Rdata of any type: validity, text both ways, comparison. Types we do not know are octets (RFC 3597). */
 import { ValueError } from '../../core/errors.ts';
-import { copyBytes, equalBytes } from './bytes.ts';
+import { bytesKey, copyBytes, equalBytes } from './bytes.ts';
 import { RdataReader, type Token, tokenize } from './master-text.ts';
 import type { Name } from './name.ts';
 import { hexFromText, type RRType } from './rr/field.ts';
@@ -47,6 +47,11 @@ export function equalRdata(type: number, a: Uint8Array, b: Uint8Array): boolean 
   if (a.length !== b.length) return false;
   if (equalBytes(a, b)) return true;
   return rrTypeOf(type)?.canonicalNames === true && equalBytes(canonicalRdata(type, a), canonicalRdata(type, b));
+}
+
+/** A map key for a record's data: equal where `equalRdata` says so. */
+export function rdataKey(type: number, rdata: Uint8Array): string {
+  return bytesKey(canonicalRdata(type, rdata));
 }
 
 /**
