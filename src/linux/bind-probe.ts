@@ -1,10 +1,10 @@
 /**
- * Whether a port is free (bind(2), socket(7)).
+ * Whether a port is free, and whether an address is this host's (bind(2), socket(7)).
  *
  * Data threads share their ports with SO_REUSEPORT, and the kernel lets any process of the same user in with them: a second
  * daemon would silently get half of the traffic. A socket without that option is refused as soon as anyone listens.
  */
-import type { InetEndpoint } from '../core/address.ts';
+import type { Address, InetEndpoint } from '../core/address.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -52,4 +52,14 @@ export function probeBind({ address, port }: InetEndpoint, transport: 'tcp' | 'u
   } finally {
     closeFd(fd);
   }
+}
+
+/** Whether this host has the IPv6 address on that interface now, as the kernel sees it (past duplicate address detection). */
+export function hasAddress(address: Address, ifindex: number): boolean {
+  const fd = orErrno(socketCall(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (fd < 0) return false;
+  const name = encodeSockaddr({ ...address, zone: String(ifindex) }, 0);
+  const result = orErrno(bindCall(fd, name, name.length));
+  closeFd(fd);
+  return result === 0;
 }

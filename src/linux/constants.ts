@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_PACKET = 17;
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
@@ -30,6 +31,7 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 
 export const EAGAIN = constants.errno.EAGAIN;
+export const EINVAL = constants.errno.EINVAL;
 export const EACCES = constants.errno.EACCES;
 export const EADDRINUSE = constants.errno.EADDRINUSE;
 export const EINTR = constants.errno.EINTR;

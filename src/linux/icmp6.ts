@@ -3,7 +3,8 @@
  *
  * The kernel fills in and verifies the checksum (RFC 3542 §3.1). Everything is sent with hop limit 255, which receivers
  * demand, from the source and interface that the caller names, and in one piece: what is larger than the interface's MTU is
- * refused, for receivers drop fragments (RFC 6980 §5).
+ * refused, for receivers drop fragments (RFC 6980 §5). A multicast that the kernel has no neighbour entry for leaves as a frame of
+ * our own (`PacketSocket`).
  *
  *   icmp6_filter   u32[8], bit n set = type n is blocked
  *   ipv6_mreq      16 group · u32 interface index
@@ -12,9 +13,20 @@
  *   cmsghdr        u64 length (with this header) · u32 level · u32 type · value, padded to 8
  */
 import type { Address } from '../core/address.ts';
-import { AF_INET6, EAGAIN, IPPROTO_ICMPV6, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW } from './constants.ts';
+import { hasAddress } from './bind-probe.ts';
+import {
+  AF_INET6,
+  EAGAIN,
+  EINVAL,
+  IPPROTO_ICMPV6,
+  IPPROTO_IPV6,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+} from './constants.ts';
 import { check } from './errors.ts';
 import { addressOf, closeFd, errno, kernelBuffer, libcCall, orErrno, setSocketBytes, setSocketInt } from './libc.ts';
+import { PacketSocket } from './packet-socket.ts';
 import { Poll } from './poll.ts';
 import { SOCKADDR_IN6_BYTES } from './sockaddr.ts';
 
@@ -87,6 +99,8 @@ export interface Icmp6Sender {
    * @param foreign the source is no address of this host any more
    */
   send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign?: boolean): number;
+  /** Multicasts so far that the kernel had no room for in its neighbour table, and that left all the same. */
+  readonly pastNeighbours: number;
   close(): void;
 }
 
@@ -105,6 +119,8 @@ export class Icmp6Socket implements Icmp6Sender {
   /** What lies there. */
   #sent: Uint8Array | undefined;
   readonly #out = new Message(this.#sendData, CMSGHDR_BYTES + 24);
+  readonly #frames = new PacketSocket();
+  #pastNeighbours = 0;
   #closed = false;
 
   /**
@@ -143,12 +159,17 @@ export class Icmp6Socket implements Icmp6Sender {
     iov.words[8 / 4] = bytes.length;
     if (!foreign) {
       const result = orErrno(sendmsgCall(this.#fd, address, 0));
-      return this.#fd === NO_FD ? bytes.length : result;
+      if (this.#fd === NO_FD) return bytes.length;
+      return result === -EINVAL ? this.#frame(bytes, destination, ifindex, source, false) : result;
     }
     setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
     const result = orErrno(sendmsgCall(this.#fd, address, 0));
     setSocketInt(this.#fd, IPPROTO_IPV6, IPV6_FREEBIND, 0);
-    return result;
+    return result === -EINVAL ? this.#frame(bytes, destination, ifindex, source, true) : result;
+  }
+
+  get pastNeighbours(): number {
+    return this.#pastNeighbours;
   }
 
   /** In a rehearsal: all that comes after recvmsg(2) has read such a packet. */
@@ -169,7 +190,17 @@ export class Icmp6Socket implements Icmp6Sender {
     if (this.#closed) return;
     this.#closed = true;
     this.#poll?.close();
+    this.#frames.close();
     if (this.#fd !== NO_FD) closeFd(this.#fd);
+  }
+
+  /** After EINVAL: unless it was for the source, there is no room for the destination in the neighbour table. */
+  #frame(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign: boolean): number {
+    if (destination.bytes[0] !== 0xff || !(foreign || hasAddress(source, ifindex))) return -EINVAL;
+    const result = this.#frames.send(bytes, destination, ifindex, source);
+    if (result < 0) return -EINVAL;
+    this.#pastNeighbours++;
+    return result;
   }
 
   #read(): void {

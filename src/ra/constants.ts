@@ -25,6 +25,8 @@ export const interfaceRepliesPerSecond = 100;
 /** A multicast that could not be sent is tried again after this, doubled each time up to the second. */
 export const retryMinMs = 250;
 export const retryMaxMs = 16_000;
+/** A full neighbour table is told of this often at most. */
+export const neighbourWarningMs = 60_000;
 
 /** RFC 4862 §5.5.3(e): an advertisement cannot shorten a valid lifetime below two hours. */
 export const withdrawnValidSeconds = 7_200;

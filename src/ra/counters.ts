@@ -23,6 +23,7 @@ export const RaCounter = {
   contradictions: 7,
   invalidSolicitation: 8,
   invalidAdvertisement: 14,
+  pastNeighbours: 20,
 } as const;
 
 /** Reasons in the order of the counters that begin at `invalidSolicitation` and at `invalidAdvertisement`. */
@@ -56,6 +57,10 @@ export const raCounters: readonly MetricSpec[] = [
   },
   ...reasons.map((reason) => invalid('solicitation', reason)),
   ...reasons.map((reason) => invalid('advertisement', reason)),
+  {
+    name: 'v6edge_ra_neighbour_table_full_total',
+    help: "Multicasts that the kernel's neighbour table had no room for (net.ipv6.neigh.default.gc_thresh3), sent past it",
+  },
 ];
 
 /** Place of each gauge in the engine's window. */

@@ -59,6 +59,7 @@ export class RaInterface {
     sentMulticast: 0,
     sentUnicast: 0,
     sendFailures: 0,
+    pastNeighbours: 0,
     solicitations: 0,
     invalid: 0,
     rateLimited: 0,

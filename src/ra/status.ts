@@ -23,6 +23,8 @@ export interface RaInterfaceCounters {
   sentMulticast: number;
   sentUnicast: number;
   sendFailures: number;
+  /** Multicasts that the kernel's neighbour table had no room for, sent past it. */
+  pastNeighbours: number;
   solicitations: number;
   invalid: number;
   rateLimited: number;

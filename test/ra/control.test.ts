@@ -275,6 +275,6 @@ t.test('metric names', (t) => {
     t.match(name, /^v6edge_ra_[a-z_]+_total$/);
     t.ok(help.length > 10);
   }
-  t.equal(raCounters.length, RaCounter.invalidAdvertisement + 6);
+  t.equal(raCounters.length, RaCounter.pastNeighbours + 1);
   t.end();
 });

@@ -122,6 +122,33 @@ t.test('a failed send is tried again, heals, is counted and told once', async (t
   t.equal(harness.counters.get(RaCounter.sendFailures), failures + 2, 'the next trouble is met as quickly');
 });
 
+t.test('a full neighbour table: all are told past it, and the log says so once a minute', async (t) => {
+  const harness = await Harness.advertising(raConfig({ maxDelayMs: 0, interval: { minMs: 3_000, maxMs: 4_000 } }));
+  harness.clock.advance(100_000);
+  harness.take();
+  harness.socket.tableIsFull = true;
+  const warnings = () => harness.log.lines.filter((line) => /neighbour table is full/.test(line.message)).length;
+  harness.clock.advance(59_000);
+  const { length } = harness.take();
+  t.ok(length >= 14, 'as often as ever');
+  t.equal(harness.counters.get(RaCounter.pastNeighbours), length);
+  t.equal(harness.control.status()[0]!.counters.pastNeighbours, length);
+  t.equal(harness.counters.get(RaCounter.sendFailures), 0);
+  t.equal(warnings(), 1);
+  harness.clock.advance(10_000);
+  t.equal(warnings(), 2);
+  harness.take();
+  harness.solicit('fe80::77');
+  t.strictSame(harness.take(), [], 'no room for a single node');
+  harness.clock.advance(3_000);
+  t.equal(harness.take()[0]!.to, 'ff02::1', 'which is told with all others');
+  harness.socket.tableIsFull = false;
+  const past = harness.counters.get(RaCounter.pastNeighbours);
+  harness.clock.advance(120_000);
+  t.equal(harness.counters.get(RaCounter.pastNeighbours), past);
+  t.equal(warnings(), 2);
+});
+
 t.test('a reply that cannot be sent: all are told as soon as that is possible', async (t) => {
   const harness = await Harness.advertising(raConfig({ maxDelayMs: 0 }));
   harness.clock.advance(100_000);

@@ -146,9 +146,12 @@ export class FakeSocket implements Icmp6Sender {
   readonly groups = new Set<string>();
   /** Errno that the next sends fail with; 0 = none. */
   failWith = 0;
+  /** The kernel's neighbour table: multicasts go past it, others fail. */
+  tableIsFull = false;
   /** The same of joins. */
   joinFailsWith = 0;
   closed = false;
+  pastNeighbours = 0;
   readonly #clock: FakeClock;
 
   constructor(clock: FakeClock) {
@@ -165,6 +168,8 @@ export class FakeSocket implements Icmp6Sender {
   }
   send(bytes: Uint8Array, destination: Address, ifindex: number, source: Address, foreign = false): number {
     if (this.failWith !== 0) return -this.failWith;
+    if (this.tableIsFull && destination.bytes[0] !== 0xff) return -EINVAL;
+    if (this.tableIsFull) this.pastNeighbours++;
     this.sent.push({
       at: this.#clock.now(),
       to: formatAddress(destination),
