@@ -45,6 +45,7 @@ export type Until = 'told' | 'taken';
 
 interface Waiter {
   readonly until: Until;
+  readonly durable: (() => void) | undefined;
   resolve(): void;
   reject(error: unknown): void;
 }
@@ -57,8 +58,12 @@ class Group {
 export interface CommitQueueOptions {
   readonly store: Pick<ZoneStore, 'commit'>;
   readonly clock: Clock;
-  /** Hands a delta to the data threads; resolves when they have it. */
-  readonly publish: (delta: ZoneDelta) => void | Promise<void>;
+  /** Hands a delta to the data threads. */
+  readonly publish: (delta: ZoneDelta) => void;
+  /** Resolves when they have taken in all that was published. */
+  readonly taken: () => Promise<unknown>;
+  /** Told of so many deltas that are going to be published in this turn, before anybody else is told. */
+  readonly announce: (deltas: number) => void;
   /** Told of every group: an error, or nothing. */
   readonly onCommit: (error: unknown) => void;
 }
@@ -82,9 +87,14 @@ export class CommitQueue {
 
   /**
    * Submits one transaction; resolves when it is on disk and the data threads were told, or have it.
+   * @param durable called as soon as it is on disk and announced; whoever is told then and asks next finds it
    * @throws {StoreError}
    */
-  submit(transactions: readonly ZoneTransaction[], until: Until = 'taken'): Promise<void> {
+  submit(
+    transactions: readonly ZoneTransaction[],
+    until: Until = 'taken',
+    durable: (() => void) | undefined = undefined,
+  ): Promise<void> {
     for (const { zone, changes, seed, leases, refreshed } of transactions) {
       let pending = this.#collecting.zones.get(zone.key);
       if (pending === undefined) {
@@ -97,7 +107,7 @@ export class CommitQueue {
       pending.refreshed = refreshed ?? pending.refreshed;
     }
     this.#running ??= this.#run();
-    return wait(this.#collecting, until);
+    return wait(this.#collecting, until, durable);
   }
 
   /**
@@ -150,33 +160,40 @@ export class CommitQueue {
       });
     }
     await this.#options.store.commit(commits);
-    const published: (void | Promise<void>)[] = [];
-    for (const { pending, changes } of commits) {
-      const { zone } = pending;
-      zone.apply(changes);
-      this.#collecting.zones.get(zone.key)?.overlay.rebase(zone);
-      const plain = changes.map(({ owner, type, rrset }) => ({ owner, type, rrset }));
-      if (plain.length > 0) published.push(this.#options.publish({ name: zone.name, changes: plain }));
+    const { publish, announce } = this.#options;
+    // From here on, nothing else of this thread runs before all is published.
+    announce(commits.filter(({ changes }) => changes.length > 0).length);
+    try {
+      for (const { durable } of group.waiters) durable?.();
+      for (const { pending, changes } of commits) {
+        const { zone } = pending;
+        zone.apply(changes);
+        this.#collecting.zones.get(zone.key)?.overlay.rebase(zone);
+        const plain = changes.map(({ owner, type, rrset }) => ({ owner, type, rrset }));
+        if (plain.length > 0) publish({ name: zone.name, changes: plain });
+      }
+    } finally {
+      announce(0);
     }
     this.#writing = undefined;
     this.#options.onCommit(undefined);
     for (const waiter of group.waiters) if (waiter.until === 'told') waiter.resolve();
     // The next group is written while data threads take this one in.
     const patient = group.waiters.filter(({ until }) => until === 'taken');
-    if (patient.length > 0) void this.#release(patient, published);
+    if (patient.length > 0) void this.#release(patient);
   }
 
-  async #release(waiters: readonly Waiter[], published: readonly (void | Promise<void>)[]): Promise<void> {
+  async #release(waiters: readonly Waiter[]): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = this.#options.clock.after(PUBLISH_WAIT_MS, resolve);
-    await Promise.race([Promise.allSettled(published), late]);
+    await Promise.race([Promise.allSettled([this.#options.taken()]), late]);
     timer.cancel();
     for (const waiter of waiters) waiter.resolve();
   }
 }
 
-function wait(group: Group, until: Until): Promise<void> {
+function wait(group: Group, until: Until, durable?: () => void): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  group.waiters.push({ until, resolve, reject });
+  group.waiters.push({ until, durable, resolve, reject });
   return promise;
 }

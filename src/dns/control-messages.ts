@@ -1,7 +1,7 @@
 /** Messages that data threads hand over: the signature first, then by opcode to who answers them. */
 import { formatEndpoint } from '../core/address.ts';
 import { WireError } from '../core/errors.ts';
-import type { DnsControlContext } from './control.ts';
+import type { DnsControlContext } from './control-context.ts';
 import { tsigCounter, updateCounter } from './control-counters.ts';
 import type { ControlQueries } from './control-queries.ts';
 import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
@@ -76,11 +76,19 @@ export class ControlMessages {
             // It throws again below, to whoever handed the message over.
           }
         };
-        const context = { log, writer: this.#host.writer(), saw, expect };
+        // By a way of its own the reply leaves before anything else is done about the update.
+        let left = false;
+        const durable = (): void => {
+          if (ahead === undefined || request.way === undefined || send === undefined) return;
+          left = true;
+          void send([ahead]);
+        };
+        const context = { log, writer: this.#host.writer(), saw, expect, durable };
         const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
         answered = true;
         counters?.add(updateCounter(rcode));
         if (rcode === RCODE.NOERROR && outcome.kind === 'verified') keys.noteUpdate(outcome.key.name, clock.wall());
+        if (left) return [];
         if (rcode === RCODE.NOERROR && ahead !== undefined) return [ahead];
         return [sign(replyTo(message, parsed, rcode, options))];
       }

@@ -31,6 +31,8 @@ export interface UpdateContext {
   readonly saw: ((sighting: UpdateSighting) => void) | undefined;
   /** Told what is going to be answered if all goes well, once the disk has been given its work. */
   readonly expect?: (answer: UpdateAnswer) => void;
+  /** Told that it can be answered so; what else is to be done about the update comes after. */
+  readonly durable?: () => void;
 }
 
 /** Carries out an update; resolves when it is durable, or refused. @param served the zone it names, if it is ours */
@@ -39,7 +41,7 @@ export async function answerUpdate(
   request: HandoffRequest,
   outcome: TsigOutcome,
   served: Served | undefined,
-  { log: parent, writer, saw, expect }: UpdateContext,
+  { log: parent, writer, saw, expect, durable }: UpdateContext,
 ): Promise<UpdateAnswer> {
   const section = checkZoneSection(message);
   if (section !== RCODE.NOERROR) return { rcode: section, options: [] };
@@ -80,10 +82,11 @@ export async function answerUpdate(
   };
   try {
     // The reply goes to a data thread behind what that was told.
-    const durable = writer.commit(served, result.changes, result.added, { by: key.name, client }, 'told');
+    const author = { by: key.name, client };
+    const committed = writer.commit(served, result.changes, result.added, author, 'told', durable);
     // The first write of a group begins in an immediate, too, and that one was asked for before.
     setImmediate(() => expect?.(answer));
-    await durable;
+    await committed;
   } catch (error) {
     return refuse(RCODE.SERVFAIL, errorMessage(error));
   }

@@ -7,12 +7,10 @@
  * and in answers.
  */
 import { formatEndpoint } from '../core/address.ts';
-import type { Clock } from '../core/clock.ts';
-import type { CounterStripe } from '../core/counters.ts';
 import { ValueError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import type { Random } from '../core/random.ts';
 import type { DnsConfig, ZoneConfig } from './config.ts';
+import type { DnsControlContext } from './control-context.ts';
 import { ControlMessages } from './control-messages.ts';
 import { ControlQueries } from './control-queries.ts';
 import { type DynamicKey, Keys } from './dynamic-keys.ts';
@@ -21,40 +19,18 @@ import { Notifier } from './notify.ts';
 import { MIN_PACKED } from './packed-nodes.ts';
 import { Secondaries } from './secondary/secondaries.ts';
 import type { Contact, SecondaryZone } from './secondary/secondary-zone.ts';
-import { type AskPrimary, primaryAsker } from './secondary/transfer-client.ts';
+import { primaryAsker } from './secondary/transfer-client.ts';
 import { type Served, statusOf, type ZoneStatus } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies, ZoneData } from './snapshot.ts';
 import { type ZoneCommit, ZoneStore } from './store.ts';
 import { type Name, type NameKey, nameFromText, nameKey, nameToText } from './wire/name.ts';
 import { unavailableZone, Zone, ZoneTable } from './zone.ts';
 import { ZoneEdits } from './zone-edits.ts';
-import type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
 import { ZonePacking } from './zone-packing.ts';
 import { readSeedFile, seedText, startZone, type ZoneFiles } from './zone-seed.ts';
 import { ZoneWriter } from './zone-writer.ts';
 
 export type { UpdateSighting, ZoneEvent, ZonePublication } from './zone-events.ts';
-
-/** What the control part needs from above. */
-export interface DnsControlContext {
-  readonly clock: Clock;
-  /** Draws the ids of messages that we send first. */
-  readonly random: Random;
-  readonly log: Logger;
-  /** Window for `controlCounters`. */
-  readonly counters?: CounterStripe;
-  readonly stateDir: string;
-  /**
-   * Tells the data threads, before it returns; may return a promise that resolves when they have it. The reply to an update
-   * does not wait for that: whoever brings it to a data thread sees to it that no other one answers from before.
-   */
-  readonly publish: (publication: ZonePublication) => void | Promise<void>;
-  readonly emit: (event: ZoneEvent) => void;
-  /** Told of each update, and of each signature that is refused. */
-  readonly saw?: (sighting: UpdateSighting) => void;
-  /** How primaries of secondary zones are asked; tests have another. */
-  readonly askPrimary?: AskPrimary;
-}
 
 /** The control part of DNS; one for the process. */
 export class DnsControl {
@@ -218,8 +194,11 @@ export class DnsControl {
     this.#applyPolicies();
     this.#zones = new ZoneTable([...served.values()].map(({ zone }) => zone));
     this.#queries.apply({ served, zones: this.#zones, store: this.#store!, recursion: config.forward !== undefined });
-    for (const { zone } of gone) await this.#context.publish({ kind: 'zone-removed', name: zone.name });
-    for (const zone of fresh) await this.#context.publish({ kind: 'zone', data: zone.toShared() });
+    for (const { zone } of gone) this.#context.publish({ kind: 'zone-removed', name: zone.name });
+    for (const zone of fresh) {
+      this.#context.publish({ kind: 'zone', data: zone.toShared() });
+      await this.#context.taken?.();
+    }
     await this.#writer!.apply({ served, zones: this.#zones }, before, fresh);
     for (const zone of untold) this.#notify(zone);
     for (const step of follow) step();
@@ -240,7 +219,7 @@ export class DnsControl {
 
   /** A zone was packed: the data threads leave their own copies of what changed. */
   #share(zone: Zone): void {
-    if (this.#served.get(zone.key)?.zone === zone) void this.#context.publish({ kind: 'zone', data: zone.toShared() });
+    if (this.#served.get(zone.key)?.zone === zone) this.#context.publish({ kind: 'zone', data: zone.toShared() });
   }
 
   /** Every zone whole, as data threads have them: for one that starts later. */
@@ -351,7 +330,8 @@ export class DnsControl {
     if (served.zone === zone) return;
     served.zone = zone;
     this.#zones.set(zone);
-    await this.#context.publish({ kind: 'zone', data: zone.toShared() });
+    this.#context.publish({ kind: 'zone', data: zone.toShared() });
+    await this.#context.taken?.();
     if (data !== undefined) return;
     this.#context.emit({ type: 'zone-expired', zone: nameToText(name), serial: member.data?.serial ?? 0 });
   }
@@ -361,7 +341,7 @@ export class DnsControl {
     const served = this.#served.get(nameKey(name));
     if (served?.secondary !== member || served.zone.unavailable) return;
     served.zone.expires(expiresAt);
-    void this.#context.publish({ kind: 'zone-expiry', name, expiresAt });
+    this.#context.publish({ kind: 'zone-expiry', name, expiresAt });
   }
 
   /** A secondary zone has new content: its own secondaries are told. */

@@ -1,10 +1,11 @@
 /** The DNS server of a data thread: listeners, zones, cache and forwarder, put together by the settings it is given. */
-import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
-import type { Clock, Timer } from '../core/clock.ts';
+import type { InetEndpoint } from '../core/address.ts';
+import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
-import { assert, errorMessage } from '../core/errors.ts';
+import { assert } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
+import type { Lender } from '../linux/lent-fd.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import { type CacheStatus, WireCache } from './cache.ts';
 import { ClientFilter } from './client-filter.ts';
@@ -20,23 +21,22 @@ import { Identity } from './identity.ts';
 import { KeptSockets } from './kept-sockets.ts';
 import { ipv4onlyZones, localZones } from './local-zones.ts';
 import { OwnCookies } from './own-cookies.ts';
+import { PlainListeners } from './plain-listeners.ts';
 import { QueryLog } from './query-log.ts';
 import { RebindGuard } from './rebind.ts';
 import { Responder } from './responder.ts';
-import type { ResponderContext } from './responder-context.ts';
+import type { CommitWatch, ResponderContext } from './responder-context.ts';
 import { OTHER_ZONES } from './slot-counters.ts';
 import type { DnsSettings, Handoff, ZoneData, ZoneDelta } from './snapshot.ts';
 import type { DnsSocketKeeper, KeptTransport } from './socket-keeper.ts';
-import { TcpServer, TcpShared } from './tcp-server.ts';
+import { TcpShared } from './tcp-server.ts';
 import { TlsListeners } from './tls-listeners.ts';
-import { type ServerContext, UdpServer } from './udp-server.ts';
+import type { ServerContext } from './udp-server.ts';
 import { lowerName, type NameKey, nameFromText, nameKey } from './wire/name.ts';
 import { Zone, ZoneTable } from './zone.ts';
 
 /** Memory for answers from our zones where nothing is forwarded. */
 const ZONE_CACHE_BYTES = 4 * 1024 * 1024;
-const FIRST_RETRY_MS = 1000;
-const MAX_RETRY_MS = 30_000;
 
 /** What the engine needs from its thread. */
 export interface DnsEngineContext {
@@ -47,6 +47,10 @@ export interface DnsEngineContext {
   /** A window of `dnsCounterCount` counters and `dnsGauges`. */
   readonly counters: CounterStripe;
   readonly handoff: Handoff;
+  /** As in `ServerContext`. */
+  readonly lender?: Lender;
+  /** As in `ResponderContext`. */
+  readonly commits?: CommitWatch;
   /** Unless given, sockets end with the process. */
   readonly keepers?: Readonly<Record<KeptTransport, DnsSocketKeeper>>;
 }
@@ -61,15 +65,6 @@ export interface ListenStatus {
   readonly error: string | undefined;
 }
 
-interface Listener {
-  readonly endpoint: InetEndpoint;
-  readonly transport: 'udp' | 'tcp';
-  server: UdpServer | TcpServer | undefined;
-  error: string | undefined;
-  retry: Timer | undefined;
-  retryMs: number;
-}
-
 export class DnsEngine {
   readonly #context: DnsEngineContext;
   readonly #zones = new ZoneTable();
@@ -78,7 +73,7 @@ export class DnsEngine {
   readonly #responder: Responder;
   readonly #shared: ResponderContext;
   readonly #server: ServerContext;
-  readonly #listeners = new Map<string, Listener>();
+  readonly #plain: PlainListeners;
   readonly #tcp = new TcpShared();
   readonly #tls: TlsListeners;
   readonly #dns64: Dns64;
@@ -104,6 +99,7 @@ export class DnsEngine {
       log,
       counters,
       handoff,
+      commits: context.commits,
       filter: this.#filter,
       zones: this.#zones,
       givenZone: (key) => (this.#given.has(key) ? this.#zones.get(key) : undefined),
@@ -130,8 +126,16 @@ export class DnsEngine {
         this.#applyLocalZones(this.#forward);
       },
     });
-    this.#server = { reactor, clock, counters, filter: this.#filter, responder: this.#responder };
+    this.#server = {
+      reactor,
+      clock,
+      counters,
+      filter: this.#filter,
+      responder: this.#responder,
+      lender: context.lender,
+    };
     this.#sockets = new KeptSockets(context.keepers);
+    this.#plain = new PlainListeners(this.#server, this.#tcp, this.#sockets, log);
     this.#tls = new TlsListeners(this.#server, this.#tcp, this.#sockets, log);
   }
 
@@ -161,7 +165,7 @@ export class DnsEngine {
       this.#dns64.apply(settings.dns64, settings.forward !== undefined);
     }
     this.#applyLocalZones(settings.forward);
-    this.#applyListeners(settings.listen);
+    this.#plain.apply(settings.listen);
     this.#tls.apply(settings.tls);
   }
 
@@ -233,13 +237,7 @@ export class DnsEngine {
 
   /** Where it listens, and where it cannot. */
   get listening(): readonly ListenStatus[] {
-    const plain = [...this.#listeners.values()].map(({ endpoint, transport, server, error }) => ({
-      endpoint,
-      transport,
-      bound: server?.endpoint,
-      error,
-    }));
-    return [...plain, ...this.#tls.listening];
+    return [...this.#plain.listening, ...this.#tls.listening];
   }
 
   /**
@@ -248,14 +246,7 @@ export class DnsEngine {
    */
   async stop(graceMs: number, handOver = false): Promise<void> {
     this.#sockets.handOver = handOver;
-    for (const { server, retry, endpoint, transport } of this.#listeners.values()) {
-      retry?.cancel();
-      if (server instanceof UdpServer) server.quiesce();
-      else if (server !== undefined) {
-        this.#sockets.drop(transport, endpoint);
-        server.close();
-      }
-    }
+    this.#plain.quiesce();
     this.#tls.quiesce();
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = this.#context.clock.after(graceMs, resolve);
@@ -271,8 +262,7 @@ export class DnsEngine {
     this.#closed = true;
     this.#dns64.stop();
     this.#responder.close();
-    for (const listener of this.#listeners.values()) this.#closeListener(listener);
-    this.#listeners.clear();
+    this.#plain.close();
     this.#sockets.close();
     this.#tls.close();
     for (const connection of [...this.#tcp.connections]) connection.close();
@@ -333,68 +323,5 @@ export class DnsEngine {
     this.#local = new Map(data.map((each) => [nameKey(each.name), new Zone(each)]));
     for (const [key, zone] of this.#local) if (!this.#given.has(key)) this.#zones.set(zone);
     this.#newVersion();
-  }
-
-  #applyListeners(endpoints: readonly InetEndpoint[]): void {
-    const wanted = new Map<string, Listener>();
-    for (const endpoint of endpoints) {
-      for (const transport of ['udp', 'tcp'] as const) {
-        const listener = { endpoint, transport, server: undefined, error: undefined, retry: undefined };
-        wanted.set(`${transport} ${formatEndpoint(endpoint)}`, { ...listener, retryMs: FIRST_RETRY_MS });
-      }
-    }
-    for (const [key, listener] of this.#listeners) {
-      if (wanted.has(key)) continue;
-      this.#closeListener(listener);
-      this.#listeners.delete(key);
-    }
-    for (const [key, listener] of wanted) {
-      if (this.#listeners.has(key)) continue;
-      this.#listeners.set(key, listener);
-      this.#open(listener);
-    }
-  }
-
-  #open(listener: Listener): void {
-    const { endpoint, transport } = listener;
-    const { log, clock } = this.#context;
-    try {
-      listener.server = this.#openServer(transport, endpoint);
-      listener.error = undefined;
-      log.info({ endpoint: formatEndpoint(listener.server.endpoint), transport }, 'DNS listens');
-    } catch (error) {
-      const message = errorMessage(error);
-      if (message !== listener.error) {
-        log.error({ endpoint: formatEndpoint(endpoint), transport, error: message }, 'DNS cannot listen; trying again');
-      }
-      listener.error = message;
-      listener.retry = clock.after(listener.retryMs, () => this.#open(listener));
-      listener.retryMs = Math.min(2 * listener.retryMs, MAX_RETRY_MS);
-    }
-  }
-
-  #openServer(transport: KeptTransport, endpoint: InetEndpoint): UdpServer | TcpServer {
-    const adopted = this.#sockets.take(transport, endpoint);
-    const server =
-      transport === 'udp'
-        ? new UdpServer(this.#server, endpoint, adopted)
-        : new TcpServer(this.#server, this.#tcp, this.#portAsUdp(endpoint), adopted);
-    if (adopted === undefined) this.#sockets.keep(transport, endpoint, server.fd);
-    return server;
-  }
-
-  /** For port 0 (tests): TCP takes the port that UDP was given. */
-  #portAsUdp(endpoint: InetEndpoint): InetEndpoint {
-    if (endpoint.port !== 0) return endpoint;
-    const udp = this.#listeners.get(`udp ${formatEndpoint(endpoint)}`)?.server;
-    return udp === undefined ? endpoint : { ...endpoint, port: udp.endpoint.port };
-  }
-
-  #closeListener(listener: Listener): void {
-    listener.retry?.cancel();
-    const { server, endpoint, transport } = listener;
-    if (server !== undefined) this.#sockets.drop(transport, endpoint);
-    server?.close();
-    listener.server = undefined;
   }
 }

@@ -43,13 +43,14 @@ export class Handoffs {
     this.#outstanding.add();
     const sink = origin.hold();
     const message = Uint8Array.from(view.message());
-    const request = { message, client: origin.client(), local: origin.local(), transport: origin.transport };
+    const { way } = sink;
+    const request = { message, client: origin.client(), local: origin.local(), transport: origin.transport, way };
     const partly: SendReplies = (replies) => {
       if (this.#closed) return Promise.resolve(false);
       this.#send(sink, replies);
       return sink.drained();
     };
-    void handoff(request, partly).then(
+    void handoff(request, partly, (rcode) => this.#answered(rcode)).then(
       (replies) => this.#handedBack(sink, replies),
       (error: unknown) => {
         log.error({ error: errorMessage(error) }, 'the control thread could not answer');
@@ -70,12 +71,16 @@ export class Handoffs {
     this.#outstanding.settle(sink);
   }
 
-  #send(sink: ReplySink, replies: readonly Uint8Array[]): void {
+  #answered(rcode: number): void {
     const { counters } = this.#context;
+    counters.add(COUNT.HANDOFF_ANSWERED);
+    counters.add(responseCounter(rcode));
+  }
+
+  #send(sink: ReplySink, replies: readonly Uint8Array[]): void {
     for (const reply of replies) {
       if (reply.length < HEADER_LENGTH || reply.length > MAX_MESSAGE) continue;
-      counters.add(COUNT.HANDOFF_ANSWERED);
-      counters.add(responseCounter(reply[3]! & 15));
+      this.#answered(reply[3]! & 15);
       this.#scratch.set(reply);
       sink.send(this.#scratch, 0, reply.length);
     }

@@ -1,5 +1,6 @@
 /** Who asks, and how an answer gets back to him, whatever the transport. */
 import type { InetEndpoint } from '../core/address.ts';
+import type { ReplyWay } from './snapshot.ts';
 
 /** Where a message came from; its fields hold while it is being answered. */
 export interface Origin {
@@ -12,6 +13,8 @@ export interface Origin {
 
 /** The way back to a client. */
 export interface ReplySink {
+  /** How another thread can send a datagram there. */
+  readonly way?: ReplyWay | undefined;
   /** Sends the `length` bytes at `start` of `bytes`. */
   send(bytes: Buffer, start: number, length: number): void;
   /** Resolves when there is room for more, with false when the client is gone. */

@@ -15,12 +15,20 @@ import type { Handoff } from './snapshot.ts';
 import type { NameKey } from './wire/name.ts';
 import type { Zone, ZoneTable } from './zone.ts';
 
+/** Whether somebody was told of a change that this thread has not taken in. */
+export interface CommitWatch {
+  readonly isBehind: boolean;
+  catchUp(): void;
+}
+
 /** What the responder needs from its thread; `cookies`, `ownCookies`, `cache` and `forwarder` may be replaced. */
 export interface ResponderContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly counters: CounterStripe;
   readonly handoff: Handoff;
+  /** Asked before each answer; unless given, zones are always as new as what anybody may know. */
+  readonly commits?: CommitWatch | undefined;
   readonly filter: ClientFilter;
   readonly zones: ZoneTable;
   /** The zone of this name, if we were given it. */

@@ -81,7 +81,7 @@ export class Responder {
     at: number,
     nowMs: number,
   ): number {
-    const { counters, cache, filter, queryLog } = this.#context;
+    const { counters, cache, filter, queryLog, commits } = this.#context;
     const verdict = view.read(start, length);
     if (view.wantsNsid) view.nsid = allowed ? this.#context.identity.nsid : NO_NSID;
     if (filter.limitsClients && !filter.admits(nowMs)) return this.#tooMuch(view, verdict, origin, out, at);
@@ -92,6 +92,8 @@ export class Responder {
     let written: number;
     let bucket = ERRORS;
     if (plain) {
+      // What is handed over, the control thread answers, which is never behind.
+      if (commits?.isBehind === true) commits.catchUp();
       counters.add(questionCounter(type));
       const now = Math.floor(nowMs / 1000);
       if (view.wantsExpire && type === TYPE.SOA) view.expire = this.#expireOf(view);

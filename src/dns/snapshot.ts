@@ -1,5 +1,7 @@
 /** What the control thread tells data threads about DNS: plain data, passed by structured clone. */
 import type { Cidr, InetEndpoint } from '../core/address.ts';
+import type { Loan } from '../linux/lent-fd.ts';
+import type { ReturnPath } from '../linux/udp-batch.ts';
 import type { DnsConfig } from './config.ts';
 import type { PackedData } from './packed-nodes.ts';
 
@@ -64,10 +66,25 @@ export interface HandoffRequest {
   readonly client: InetEndpoint;
   readonly local: InetEndpoint;
   readonly transport: 'udp' | 'tcp';
+  /** How another thread can send a reply by itself. */
+  readonly way?: ReplyWay | undefined;
+}
+
+/** A data thread's socket, and where a datagram from it goes to reach the client. */
+export interface ReplyWay {
+  readonly loan: Loan;
+  readonly path: ReturnPath;
 }
 
 /** Sends replies that are not the last; resolves when the client has room for more, with false when it is gone. */
 export type SendReplies = (replies: readonly Uint8Array[]) => Promise<boolean>;
 
-/** The last replies, in order; what is long goes by `send` before them. None at all = drop. */
-export type Handoff = (request: HandoffRequest, send: SendReplies) => Promise<readonly Uint8Array[]>;
+/**
+ * The last replies, in order; what is long goes by `send` before them. None at all = drop. `left` is told the response code
+ * of each that was sent by the request's `way`.
+ */
+export type Handoff = (
+  request: HandoffRequest,
+  send: SendReplies,
+  left: (rcode: number) => void,
+) => Promise<readonly Uint8Array[]>;

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import { observe } from '../core/histogram.ts';
 import { EINTR } from '../linux/constants.ts';
+import type { Lender, Loan } from '../linux/lent-fd.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../linux/reactor.ts';
 import { UdpSocket } from '../linux/udp.ts';
 import { type ReturnPath, UdpBatch } from '../linux/udp-batch.ts';
@@ -13,6 +14,7 @@ import type { Origin, ReplySink } from './origin.ts';
 import { QueryView } from './query-view.ts';
 import type { Responder } from './responder.ts';
 import { LOCAL_WAIT } from './slot-counters.ts';
+import type { ReplyWay } from './snapshot.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 
 const BATCH = 64;
@@ -38,6 +40,8 @@ export interface ServerContext {
   readonly counters: CounterStripe;
   readonly filter: ClientFilter;
   readonly responder: Responder;
+  /** Unless given, no other thread sends on our sockets. */
+  readonly lender?: Lender | undefined;
 }
 
 export class UdpServer implements EventHandler, Origin {
@@ -47,6 +51,8 @@ export class UdpServer implements EventHandler, Origin {
   readonly #socket: UdpSocket;
   readonly #batch = new UdpBatch({ count: BATCH, receiveBytes: MAX_QUERY, sendBytes: MAX_UDP_SIZE });
   readonly #view = new QueryView(this.#batch.bytes);
+  /** For who answers a message by himself that we hand over. */
+  readonly #loan: Loan | undefined;
   #current = 0;
   #open = true;
   /** The most queries that came at once since the last event. */
@@ -64,6 +70,7 @@ export class UdpServer implements EventHandler, Origin {
         ? UdpSocket.listen(address, port, { receiveBufferBytes: RECEIVE_BUFFER_BYTES })
         : UdpSocket.adopt(adopted, address);
     this.endpoint = this.#socket.local;
+    this.#loan = context.lender?.lend(this.#socket.fd);
     context.reactor.add(this.#socket.fd, EPOLLIN, this);
   }
 
@@ -80,7 +87,7 @@ export class UdpServer implements EventHandler, Origin {
 
   /** The way back to the client whose query is being answered. */
   hold(): ReplySink {
-    return new UdpReply(this, this.#batch.returnPath(this.#current));
+    return new UdpReply(this, this.#batch.returnPath(this.#current), this.#loan);
   }
 
   client(): InetEndpoint {
@@ -117,6 +124,7 @@ export class UdpServer implements EventHandler, Origin {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    if (this.#loan !== undefined) this.#context.lender?.end(this.#loan);
     this.#context.reactor.forget(this.#socket.fd);
     this.#socket.close();
   }
@@ -179,10 +187,12 @@ export class UdpServer implements EventHandler, Origin {
 class UdpReply implements ReplySink {
   readonly #server: UdpServer;
   readonly #path: ReturnPath;
+  readonly way: ReplyWay | undefined;
 
-  constructor(server: UdpServer, path: ReturnPath) {
+  constructor(server: UdpServer, path: ReturnPath, loan: Loan | undefined) {
     this.#server = server;
     this.#path = path;
+    this.way = loan === undefined ? undefined : { loan, path };
   }
 
   send(bytes: Buffer, start: number, length: number): void {

@@ -6,14 +6,13 @@
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
-import { CommitQueue, type Until, type ZoneTransaction } from './commit-queue.ts';
+import { CommitQueue, type CommitQueueOptions, type Until, type ZoneTransaction } from './commit-queue.ts';
 import { STORE_COMMITS, STORE_FAILURES } from './control-counters.ts';
 import type { LeasedRecord } from './lease-grant.ts';
 import { type ExpiredSet, type Lease, LeaseTable } from './leases.ts';
 import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
 import { applyPtrChanges, existingPtrs, isReverseZone, type PtrChange, ptrChanges, ptrsByZone } from './reverse.ts';
 import type { Served } from './served-zone.ts';
-import type { ZoneDelta } from './snapshot.ts';
 import { soaSerial } from './soa.ts';
 import type { ZoneStore } from './store.ts';
 import { finishChanges } from './update.ts';
@@ -36,8 +35,9 @@ export interface ZoneWriterContext {
   /** Window for `controlCounters`. */
   readonly counters?: CounterStripe;
   readonly emit: (event: ZoneUpdated) => void;
-  /** Hands a delta to the data threads; resolves when they have it. */
-  readonly publish: (delta: ZoneDelta) => void | Promise<void>;
+  readonly publish: CommitQueueOptions['publish'];
+  readonly taken?: CommitQueueOptions['taken'];
+  readonly announce?: CommitQueueOptions['announce'];
   /** Told of each zone that changed, for its secondaries. */
   readonly changed: (zone: Zone) => void;
   /** Resolves when no configuration is being taken over; undefined when none is. */
@@ -66,6 +66,8 @@ export class ZoneWriter {
       store,
       clock: context.clock,
       publish: context.publish,
+      taken: context.taken ?? (() => Promise.resolve()),
+      announce: context.announce ?? (() => undefined),
       onCommit: (error) => this.#committed(error),
     });
     this.#leases = new LeaseTable({ clock: context.clock, expire: (zone, sets) => this.#expire(zone, sets) });
@@ -128,7 +130,7 @@ export class ZoneWriter {
   /**
    * Submits changes of a zone with what follows from them, and tells of them when they are durable.
    * @param added records that are put in place, and for how long
-   * @param until as in `CommitQueue`
+   * @param until as in `CommitQueue`, and `durable`; which is not called where nothing changes
    * @throws {StoreError} and nothing has changed
    */
   async commit(
@@ -137,6 +139,7 @@ export class ZoneWriter {
     added: readonly LeasedRecord[],
     author: Author,
     until?: Until,
+    durable?: () => void,
   ): Promise<void> {
     const transactions = [this.#withLeases({ zone, changes }, added)];
     if (config.reverse) transactions.push(...this.#reverse(ptrChanges(changes)));
@@ -145,7 +148,7 @@ export class ZoneWriter {
       await this.#queue.settled(until);
       return;
     }
-    await this.#queue.submit(transactions, until);
+    await this.#queue.submit(transactions, until, durable);
     for (const one of transactions) if (one.changes.length > 0) this.#tell(one, author);
   }
 

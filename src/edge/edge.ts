@@ -152,8 +152,10 @@ export class Edge {
       stateDir: config.stateDir,
       publish: (publication) => {
         this.discovery.zoneChanged(publication, this.stories.published(publication));
-        return this.threads.publish(publication);
+        this.threads.publish(publication);
       },
+      taken: () => this.threads.taken(),
+      announce: (publications) => this.threads.announce(publications),
       emit: (event) => this.stories.zoneEvent(zoneEvent(event)),
       saw: (sighting) => this.nodes.updated(sighting),
     });

@@ -19,6 +19,11 @@ export interface ThreadStart {
   readonly counters: SharedArrayBuffer;
   /** What the proxy knows of each client. */
   readonly sources: SharedArrayBuffer;
+  /** How far zones were changed, and how many changes are in the state that the thread begins with. */
+  readonly commits: SharedArrayBuffer;
+  readonly commit: number;
+  /** For the sockets that the thread lends to the control thread. */
+  readonly loans: SharedArrayBuffer;
   readonly log: LogConfig;
   /** Listening sockets that are the thread's from now on. */
   readonly sockets: readonly PassedSocket[];
@@ -58,16 +63,24 @@ export interface ThreadSessions {
   readonly sessions: readonly SessionInfo[];
 }
 
-/** Control thread to data thread. */
-export type Down =
-  /** In this order: a message wakes the thread, and to wake it costs more than what it does. */
-  | { readonly kind: 'several'; readonly messages: readonly Down[] }
+/** Control thread to data thread: one message, or several in this order, for each wakes the thread, which costs more than what it does. */
+export type Down = OneDown | { readonly kind: 'several'; readonly messages: readonly OneDown[] };
+
+export type OneDown =
   | { readonly kind: 'proxy'; readonly snapshot: ProxySnapshot }
   | { readonly kind: 'dns'; readonly settings: DnsSettings }
-  | { readonly kind: 'publish'; readonly publication: ZonePublication; readonly ticket: number }
-  /** Those that are not `last` are answered with `handoff-more`. */
-  | { readonly kind: 'replies'; readonly id: number; readonly messages: readonly Uint8Array[]; readonly last: boolean }
-  | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' | 'clients' }
+  /** `commit`: as counted for all threads. */
+  | { readonly kind: 'publish'; readonly publication: ZonePublication; readonly commit: number }
+  /** Those that are not `last` are answered with `handoff-more`. `left`: response codes of those that were sent already. */
+  | {
+      readonly kind: 'replies';
+      readonly id: number;
+      readonly messages: readonly Uint8Array[];
+      readonly last: boolean;
+      readonly left?: readonly number[];
+    }
+  /** `taken`: answered when all before it was taken in. */
+  | { readonly kind: 'ask'; readonly ticket: number; readonly question: 'report' | 'clients' | 'taken' }
   | ({ readonly kind: 'sessions'; readonly ticket: number } & SessionQuery)
   | { readonly kind: 'close-session'; readonly ticket: number; readonly id: string }
   /** Those of one member. */

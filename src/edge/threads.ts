@@ -14,13 +14,16 @@ import type { Logger } from '../core/logger.ts';
 import { cryptoRandom } from '../core/random.ts';
 import type { ClientSighting } from '../dns/client-ledger.ts';
 import type { ZonePublication } from '../dns/control.ts';
-import type { Handoff, SendReplies } from '../dns/snapshot.ts';
+import type { Handoff, HandoffRequest, SendReplies } from '../dns/snapshot.ts';
+import { Borrower, newLoans } from '../linux/lent-fd.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import { listSources, newSourceTable, releaseSources, type SourceStatus } from '../proxy/sources.ts';
+import { CommitCount } from './commit-count.ts';
+import { DirectReply } from './direct-reply.ts';
 import { buffersOf, type Mailbox, post } from './mailbox.ts';
 import {
-  type Down,
   failedExit,
+  type OneDown,
   type SessionQuery,
   type ThreadReport,
   type ThreadSessions,
@@ -34,8 +37,6 @@ const steadyMs = 10_000;
 const longestPauseMs = 5_000;
 /** How long a thread may take to answer; one that is late is left out of the answer, not waited for. */
 const answerMs = 1_000;
-/** A reply waits no longer than this for the other threads to have taken in what changed before it. */
-const publishedMs = 250;
 /** A thread that owes an answer for so long hangs; its share of the traffic waits with it. */
 const silentMs = 5_000;
 /** How long a thread may take to close what is left when the grace time is over. */
@@ -54,6 +55,8 @@ interface Pending {
 interface DataThread extends Mailbox {
   readonly index: number;
   readonly startedAt: number;
+  /** Sockets that it lends. */
+  readonly borrower: Borrower;
   ready: boolean;
   /** When the oldest question was asked that has no answer yet. */
   askedAt: number | undefined;
@@ -74,7 +77,7 @@ export interface DataThreadsContext {
   readonly counters: CounterTable;
   readonly logSettings: ThreadStart['log'];
   /** The whole present state, for a thread that starts. */
-  readonly initial: () => readonly (Extract<Down, { kind: 'proxy' | 'dns' }> | ZonePublication)[];
+  readonly initial: () => readonly (Extract<OneDown, { kind: 'proxy' | 'dns' }> | ZonePublication)[];
   readonly handoff: Handoff;
   /** Listening sockets for a thread that starts. */
   readonly sockets: (thread: number) => readonly PassedSocket[];
@@ -88,8 +91,8 @@ export class DataThreads {
   readonly #sources: SharedArrayBuffer;
   readonly #threads = new Map<number, DataThread>();
   readonly #pending = new Map<number, Pending>();
-  /** Changes of zones that not every thread has taken in yet. */
-  readonly #publishing = new Map<Promise<unknown>, number>();
+  readonly #commits: CommitCount;
+  readonly #directReply = new DirectReply();
   readonly #restarts = new Map<number, { pauseMs: number; count: number; timer?: Timer }>();
   /** Set until every thread has served for the first time. */
   #starting: { resolve(): void; reject(error: unknown): void } | undefined;
@@ -100,6 +103,7 @@ export class DataThreads {
   constructor(context: DataThreadsContext) {
     this.#context = context;
     this.#sources = newSourceTable(context.counters.layout.threads, cryptoRandom);
+    this.#commits = new CommitCount(context.counters.layout.threads);
   }
 
   /** How often a thread was started again. */
@@ -137,17 +141,24 @@ export class DataThreads {
   }
 
   /** Tells every thread. */
-  broadcast(message: Exclude<Down, { ticket: number }>): void {
+  broadcast(message: Exclude<OneDown, { ticket: number }>): void {
     for (const thread of this.#threads.values()) post(thread, message);
   }
 
-  /** Tells every thread of a change of zones; resolves when all have taken it in, or after `answerMs`. */
-  async publish(publication: ZonePublication): Promise<void> {
-    const ticket = this.#tickets;
-    const taken = this.#ask((ticket) => ({ kind: 'publish', publication, ticket }));
-    this.#publishing.set(taken, ticket);
-    await taken;
-    this.#publishing.delete(taken);
+  /** Tells every thread of a change of zones, which is in the answers to all queries that come after this turn. */
+  publish(publication: ZonePublication): void {
+    const commit = this.#commits.publish();
+    for (const thread of this.#threads.values()) post(thread, { kind: 'publish', publication, commit });
+  }
+
+  /** So many changes are published in this turn: who is told of them before finds them in answers to queries. */
+  announce(publications: number): void {
+    this.#commits.announce(publications);
+  }
+
+  /** Resolves when every thread has taken in what was published, or after `answerMs`. */
+  async taken(): Promise<void> {
+    await this.#ask((ticket) => ({ kind: 'ask', ticket, question: 'taken' }));
   }
 
   /** What every thread says of itself. */
@@ -226,11 +237,15 @@ export class DataThreads {
 
   #spawn(index: number): void {
     const { clock, counters, log, logSettings } = this.#context;
+    const loans = newLoans();
     const start: ThreadStart = {
       thread: index,
       threads: counters.layout.threads,
       counters: counters.buffer,
       sources: this.#sources,
+      commits: this.#commits.buffer,
+      commit: this.#commits.published,
+      loans,
       log: logSettings,
       sockets: this.#context.sockets(index),
     };
@@ -241,22 +256,22 @@ export class DataThreads {
       index,
       worker,
       startedAt: clock.now(),
+      borrower: new Borrower(loans),
       ready: false,
       askedAt: clock.now(),
       streams: new Map(),
       outbox: [],
       passed: [],
+      sending: () => this.#commits.announce(),
+      sent: () => this.#commits.sent(index),
     };
     this.#threads.set(index, thread);
     worker.on('message', (message: Up) => this.#onMessage(thread, message));
     worker.on('error', (error) => log.error({ thread: index, err: error }, 'data thread failed'));
     worker.on('exit', (code) => this.#onExit(thread, code));
     for (const state of this.#context.initial()) {
-      const ticket = this.#tickets++;
-      post(
-        thread,
-        state.kind === 'proxy' || state.kind === 'dns' ? state : { kind: 'publish', publication: state, ticket },
-      );
+      const isZone = state.kind !== 'proxy' && state.kind !== 'dns';
+      post(thread, isZone ? { kind: 'publish', publication: state, commit: start.commit } : state);
     }
     post(thread, { kind: 'ask', ticket: -1, question: 'report' });
   }
@@ -287,10 +302,16 @@ export class DataThreads {
   }
 
   async #answerHandoff(thread: DataThread, { id, request }: Extract<Up, { kind: 'handoff' }>): Promise<void> {
+    const left: number[] = [];
     const reply = (messages: readonly Uint8Array[], last: boolean) =>
-      post(thread, { kind: 'replies', id, messages, last }, buffersOf(messages));
+      post(thread, { kind: 'replies', id, messages, last, left: left.splice(0) }, buffersOf(messages));
     const send: SendReplies = (messages) => {
       if (this.#threads.get(thread.index) !== thread) return Promise.resolve(false);
+      const [first, ...others] = messages;
+      if (first !== undefined && others.length === 0 && this.#sendsByItself(thread, request, first)) {
+        left.push(first[3]! & 15);
+        return Promise.resolve(true);
+      }
       return new Promise((resolve) => {
         thread.streams.set(id, resolve);
         reply(messages, false);
@@ -298,30 +319,19 @@ export class DataThreads {
     };
     let messages: readonly Uint8Array[] = [];
     try {
-      messages = await this.#context.handoff(request, send);
+      messages = await this.#context.handoff(request, send, () => undefined);
     } catch (error) {
       this.#context.log.error({ err: error }, 'a handed-over DNS message failed');
     }
-    await this.#othersHave(thread);
     reply(messages, true);
   }
 
-  /**
-   * Waits until every other thread has taken in the zones as they are now. Who has the reply may ask any of them next; the
-   * thread itself takes what it is sent in order.
-   */
-  #othersHave(thread: DataThread): Promise<unknown> | undefined {
-    const open = [...this.#publishing].filter(([, ticket]) =>
-      [...(this.#pending.get(ticket)?.waiting ?? [])].some((one) => one !== thread),
-    );
-    if (open.length === 0) return undefined;
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = this.#context.clock.after(publishedMs, resolve);
-    return Promise.race([Promise.all(open.map(([taken]) => taken)), late]).finally(() => timer.cancel());
+  #sendsByItself(thread: DataThread, { way }: HandoffRequest, reply: Uint8Array): boolean {
+    return way !== undefined && this.#directReply.send(thread.borrower, way, reply);
   }
 
   #ask(
-    message: (ticket: number) => Down,
+    message: (ticket: number) => OneDown,
     threads = [...this.#threads.values()],
     limitMs = answerMs,
   ): Promise<unknown[]> {

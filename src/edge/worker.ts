@@ -2,7 +2,7 @@
  * A data thread: one reactor, the proxy's and the DNS server's data paths on it. Whatever throws here ends the thread: its
  * sockets are closed first, so that nothing in the kernel outlives it, and the control thread starts another.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { formatEndpoint, parseInetEndpoint } from '../core/address.ts';
 import { systemClock } from '../core/clock.ts';
 import { CounterTable } from '../core/counters.ts';
@@ -10,15 +10,18 @@ import { assert } from '../core/errors.ts';
 import { cryptoRandom, SeededRandom } from '../core/random.ts';
 import { DnsEngine } from '../dns/engine.ts';
 import type { HandoffRequest, SendReplies } from '../dns/snapshot.ts';
+import { Lender } from '../linux/lent-fd.ts';
 import { Notifier } from '../linux/notify.ts';
 import { Reactor } from '../linux/reactor.ts';
 import { ProxyEngine } from '../proxy/engine.ts';
+import { CommitWatch } from './commit-count.ts';
 import { counterLayout, dnsWindow, proxyWindow } from './counter-layout.ts';
 import { type LogSink, openLog } from './log.ts';
 import {
   type BindReport,
   type Down,
   failedExit,
+  type OneDown,
   type SessionQuery,
   type ThreadReport,
   type ThreadSessions,
@@ -34,19 +37,32 @@ const maxHandoffs = 1_000;
 /** How long queries that are with upstreams may take when another daemon follows and sessions have ended. */
 const lastQueriesMs = 500;
 
+/** What is done with the replies to a message that the control thread has. */
+interface HandedOver {
+  readonly send: SendReplies;
+  readonly left: (rcode: number) => void;
+  resolve(replies: readonly Uint8Array[]): void;
+}
+
 class DataThread {
   readonly #reactor = new Reactor();
   readonly #proxy: ProxyEngine;
   readonly #dns: DnsEngine;
   readonly #thread: number;
   readonly #notifier = new Notifier();
-  readonly #handoffs = new Map<number, { resolve(replies: readonly Uint8Array[]): void; send: SendReplies }>();
+  readonly #port: MessagePort;
+  readonly #commits: CommitWatch;
+  /** Messages that came and were not seen to yet. */
+  readonly #inbox: OneDown[] = [];
+  readonly #handoffs = new Map<number, HandedOver>();
   #handoffId = 0;
   #ready = false;
   #failed = false;
 
-  constructor(start: ThreadStart, { log, drain }: LogSink) {
+  constructor(port: MessagePort, start: ThreadStart, { log, drain }: LogSink) {
+    this.#port = port;
     this.#thread = start.thread;
+    this.#commits = new CommitWatch(start.commits, start.thread, start.commit, () => this.#takeZones());
     const stripe = new CounterTable(counterLayout(start.threads), start.counters).stripe(start.thread);
     const clock = systemClock;
     this.#proxy = new ProxyEngine({
@@ -65,7 +81,9 @@ class DataThread {
       random: cryptoRandom,
       log: log.child({ module: 'dns' }),
       counters: dnsWindow(stripe),
-      handoff: (request, send) => this.#handOver(request, send),
+      handoff: (request, send, left) => this.#handOver(request, send, left),
+      lender: new Lender(start.loans),
+      commits: this.#commits,
       keepers: {
         udp: socketKeeper(this.#notifier, start.thread, 'udp'),
         tcp: socketKeeper(this.#notifier, start.thread),
@@ -107,11 +125,42 @@ class DataThread {
   }
 
   onMessage(message: Down): void {
-    if (this.#failed) return;
+    this.#keep(message);
+    this.#work();
+  }
+
+  #keep(message: Down): void {
+    if (message.kind === 'several') this.#inbox.push(...message.messages);
+    else this.#inbox.push(message);
+  }
+
+  #work(): void {
+    for (let message = this.#inbox.shift(); message !== undefined; message = this.#inbox.shift()) {
+      if (!this.#failed) this.#handle(message);
+    }
+  }
+
+  /**
+   * Takes in what was sent of zones, whatever stands before it, in the middle of answering a query; all else has its turn after
+   * that, for it may close what is being answered on.
+   */
+  #takeZones(): void {
+    const quiet = this.#inbox.length === 0;
+    for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port)) {
+      this.#keep(got.message as Down);
+    }
+    const others: OneDown[] = [];
+    for (const message of this.#inbox.splice(0)) {
+      if (message.kind === 'publish') this.#handle(message);
+      else others.push(message);
+    }
+    this.#inbox.push(...others);
+    // The port has no event for what was taken out of it.
+    if (quiet && others.length > 0) setImmediate(() => this.#work());
+  }
+
+  #handle(message: OneDown): void {
     switch (message.kind) {
-      case 'several':
-        for (const one of message.messages) this.onMessage(one);
-        return;
       case 'proxy':
         this.#proxy.apply(message.snapshot);
         return;
@@ -120,9 +169,7 @@ class DataThread {
         return;
       case 'publish':
         this.#publish(message.publication);
-        // Behind the reply that came with it, which a promise still has to bring to its socket: to tell the control thread
-        // wakes it.
-        setImmediate(() => this.#send({ kind: 'done', ticket: message.ticket }));
+        this.#commits.took(message.commit);
         return;
       case 'replies':
         this.#takeReplies(message);
@@ -130,7 +177,8 @@ class DataThread {
       case 'ask':
         if (message.question === 'clients') {
           this.#send({ kind: 'done', ticket: message.ticket, value: this.#dns.clients() });
-        } else this.#answer(message.ticket);
+        } else if (message.question === 'taken') this.#send({ kind: 'done', ticket: message.ticket });
+        else this.#answer(message.ticket);
         return;
       case 'sessions':
         this.#send({ kind: 'done', ticket: message.ticket, value: this.#sessions(message) });
@@ -204,17 +252,18 @@ class DataThread {
     };
   }
 
-  #handOver(request: HandoffRequest, send: SendReplies): Promise<readonly Uint8Array[]> {
+  #handOver(request: HandoffRequest, send: SendReplies, left: HandedOver['left']): Promise<readonly Uint8Array[]> {
     if (this.#handoffs.size >= maxHandoffs) return Promise.resolve([]);
     const id = this.#handoffId++;
     return new Promise((resolve) => {
-      this.#handoffs.set(id, { resolve, send });
+      this.#handoffs.set(id, { resolve, send, left });
       this.#send({ kind: 'handoff', id, request });
     });
   }
 
-  #takeReplies({ id, messages, last }: Extract<Down, { kind: 'replies' }>): void {
+  #takeReplies({ id, messages, last, left }: Extract<Down, { kind: 'replies' }>): void {
     const handoff = this.#handoffs.get(id);
+    for (const rcode of left ?? []) handoff?.left(rcode);
     if (last) {
       this.#handoffs.delete(id);
       handoff?.resolve(messages);
@@ -230,15 +279,15 @@ class DataThread {
     if (handOver) await sessions;
     await Promise.all([sessions, this.#dns.stop(handOver ? lastQueriesMs : graceMs, handOver)]);
     this.close();
-    parentPort?.close();
+    this.#port.close();
   }
 
   #send(message: Up): void {
-    parentPort?.postMessage(message);
+    this.#port.postMessage(message);
   }
 }
 
 assert(parentPort !== null, 'a data thread is started by the control thread');
 const start = workerData as ThreadStart;
-const thread = new DataThread(start, await openLog(start.log, { fields: { thread: start.thread } }));
+const thread = new DataThread(parentPort, start, await openLog(start.log, { fields: { thread: start.thread } }));
 parentPort.on('message', (message: Down) => thread.onMessage(message));

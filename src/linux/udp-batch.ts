@@ -241,7 +241,7 @@ export class UdpBatch {
    * Sends all that is queued. One that the kernel refuses (no route, a filter) is passed over; when the send queue is
    * full the rest is dropped, as a network would. Returns how many were sent; `unsent` counts the others.
    */
-  flush(socket: UdpSocket): number {
+  flush(socket: Pick<UdpSocket, 'fd'>): number {
     const queued = this.#queued;
     let sent = 0;
     let at = 0;

@@ -44,7 +44,7 @@ class SlowStore {
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-function setup(publish: (delta: ZoneDelta) => void | Promise<void> = () => {}) {
+function setup(taken: () => Promise<void> = () => Promise.resolve()) {
   const store = new SlowStore();
   const clock = new FakeClock();
   const outcomes: unknown[] = [];
@@ -52,10 +52,9 @@ function setup(publish: (delta: ZoneDelta) => void | Promise<void> = () => {}) {
   const queue = new CommitQueue({
     store,
     clock,
-    publish(delta) {
-      published.push(delta);
-      return publish(delta);
-    },
+    publish: (delta) => void published.push(delta),
+    taken,
+    announce: () => undefined,
     onCommit: (error) => outcomes.push(error),
   });
   return { store, clock, outcomes, published, queue };

@@ -36,7 +36,8 @@ const files: WalFiles = {
 };
 
 /** The way of a message through the control thread, with a store whose log is on that disk. */
-async function start(t: Test): Promise<{ messages: ControlMessages; zone: Zone }> {
+async function start(t: Test): Promise<{ messages: ControlMessages; zone: Zone; order: string[] }> {
+  const order: string[] = [];
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-update-reply-'));
   const store = await ZoneStore.open(dir, { files });
   const context = {
@@ -44,8 +45,9 @@ async function start(t: Test): Promise<{ messages: ControlMessages; zone: Zone }
     random: new SeededRandom(1),
     log: nullLogger,
     stateDir: dir,
-    publish: () => undefined,
-    emit: () => undefined,
+    publish: () => void order.push('publish'),
+    announce: (count: number) => void order.push(`announce ${count}`),
+    emit: () => void order.push('event'),
   };
   const writer = new ZoneWriter({ ...context, changed: () => undefined, gate: () => undefined }, store);
   t.teardown(async () => {
@@ -70,7 +72,7 @@ async function start(t: Test): Promise<{ messages: ControlMessages; zone: Zone }
     writer: () => writer,
     gate: () => undefined,
   });
-  return { messages, zone };
+  return { messages, zone, order };
 }
 
 const client = parseInetEndpoint('[::1]:5353');
@@ -92,6 +94,19 @@ function update(t: Test, messages: ControlMessages, n: number) {
       return parsed.rcode;
     });
   return { rcode, answered: () => answered };
+}
+
+/** One update that comes with a way back of its own, and the replies that are left to be sent in the end. */
+function updateByWay(t: Test, messages: ControlMessages, n: number, order: string[]) {
+  const request = signRequest(encodeMessage(updateMessage(n, 'cluster.test', [], [text(n)])), testKey, systemClock);
+  const way = { loan: { fd: -1, place: 0, word: 0 }, path: { name: new Uint8Array(0), control: new Uint8Array(0) } };
+  const send = ([reply, ...more]: readonly Uint8Array[]) => {
+    t.same(more, [], 'one reply');
+    t.ok(verifyReply(reply!, testKey, locateTsig(request)!.record.mac), `reply ${n} is signed`);
+    order.push(`reply ${parseMessage(reply!).id}`);
+    return Promise.resolve(true);
+  };
+  return { replies: messages.answer({ message: request, client, local: client, transport: 'udp', way }, send) };
 }
 
 /** A disk whose writes wait for `end`. */
@@ -151,4 +166,37 @@ t.test('a disk that fails at once', async (t) => {
 t.test('what changes nothing is answered at once', async (t) => {
   const { messages } = await start(t);
   for (const _ of [1, 2]) t.equal(await update(t, messages, 1).rcode, RCODE.NOERROR);
+});
+
+t.test('by a way of its own it leaves once, when it is on disk, before it is told of', async (t) => {
+  const { messages, order } = await start(t);
+  t.equal(await update(t, messages, 1).rcode, RCODE.NOERROR);
+  const { begun, end } = holdDisk();
+  order.length = 0;
+  const several = [2, 3].map((n) => updateByWay(t, messages, n, order));
+  await begun;
+  await someTurns();
+  t.strictSame(order, [], 'nothing while the disk writes');
+  end();
+  for (const { replies } of several) t.strictSame(await replies, [], 'none is left to be sent');
+  t.strictSame(order, ['announce 1', 'reply 2', 'reply 3', 'publish', 'announce 0', 'event', 'event']);
+});
+
+t.test('by a way of its own, when the disk fails, SERVFAIL is left to be sent', async (t) => {
+  const { messages, order } = await start(t);
+  t.equal(await update(t, messages, 1).rcode, RCODE.NOERROR);
+  disk = () => Promise.reject(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }));
+  order.length = 0;
+  const [reply] = await updateByWay(t, messages, 2, order).replies;
+  t.equal(parseMessage(reply!).rcode, RCODE.SERVFAIL);
+  t.strictSame(order, []);
+});
+
+t.test('by a way of its own, what is refused or changes nothing is left to be sent', async (t) => {
+  const { messages, order } = await start(t);
+  t.equal(await update(t, messages, 1).rcode, RCODE.NOERROR);
+  order.length = 0;
+  const [same] = await updateByWay(t, messages, 1, order).replies;
+  t.equal(parseMessage(same!).rcode, RCODE.NOERROR);
+  t.strictSame(order, []);
 });

@@ -17,7 +17,6 @@ const take = (message: Down) => {
       return;
     case 'publish':
       known++;
-      send({ kind: 'done', ticket: message.ticket });
       return;
     case 'ask':
       if (serving && thread === 0 && mood === 'mute') return;
