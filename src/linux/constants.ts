@@ -31,6 +31,7 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 
 export const EAGAIN = constants.errno.EAGAIN;
+export const EIO = constants.errno.EIO;
 export const EINVAL = constants.errno.EINVAL;
 export const EACCES = constants.errno.EACCES;
 export const EADDRINUSE = constants.errno.EADDRINUSE;
