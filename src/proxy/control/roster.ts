@@ -136,7 +136,9 @@ export class Roster {
     }
     const slot = this.#slots.take();
     if (old !== undefined) this.drop(pool, old);
-    this.#taken.forget(name, config.name);
+    const configured = pool.config.members.find((each) => each.name === config.name);
+    // With another address it stands in for that of the configuration, which stays out.
+    if (configured === undefined || sameServer(configured, config)) this.#taken.forget(name, config.name);
     return this.#add(pool, config, 'api', slot);
   }
 

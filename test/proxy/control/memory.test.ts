@@ -175,6 +175,53 @@ t.test('members added and removed by API stay so, over reload and restart', (t) 
   t.end();
 });
 
+t.test("an address of the operator's for a member of the configuration: removed and added under its name", (t) => {
+  const file = new File();
+  const settings = config([member('1'), member('2')]);
+  for (const busy of [[], [0]]) {
+    file.text = undefined;
+    const first = start(file, settings, [], busy);
+    clock.advance(10);
+    first.control.removeMember('web', '1');
+    first.control.addMember('web', member('1', { port: 81, weight: 3 }));
+    clock.advance(10);
+    const ports = ({ control }: typeof first) => control.pools()[0]!.members.map(({ name, port }) => [name, port]);
+    t.strictSame(first.control.apply(settings), { added: [], removed: [], overridden: [] });
+    t.strictSame(first.states(), { 1: 'up 3', 2: 'up 100' });
+    first.control.stop();
+
+    const second = start(file, settings);
+    t.strictSame(second.states(), { 2: 'up 100', 1: 'up 3' }, 'and over a restart');
+    t.strictSame(second.control.apply(config([member('1', { port: 82 })])), {
+      added: ['web/1'],
+      removed: ['web/2', 'web/1'],
+      overridden: ['web/1: removed at run time, is back', 'web/1: added at run time, is gone'],
+    });
+    t.strictSame(ports(second), [['1', 82]], 'the configuration says something new of it');
+    second.control.stop();
+  }
+  t.end();
+});
+
+t.test('taken out again after it was given another address, a member is out', (t) => {
+  const file = new File();
+  const settings = config([member('1'), member('2')]);
+  const { control, states } = start(file, settings);
+  clock.advance(10);
+  control.removeMember('web', '1');
+  control.addMember('web', member('1', { port: 81 }));
+  control.removeMember('web', '1');
+  control.apply(settings);
+  t.strictSame(states(), { 2: 'up 100' });
+  control.addMember('web', member('1'));
+  control.apply(settings);
+  clock.advance(10);
+  t.strictSame(states(), { 1: 'up 100', 2: 'up 100' }, 'with the address that the configuration has it is back');
+  t.equal(control.pools()[0]!.members[0]!.origin, 'config');
+  control.stop();
+  t.end();
+});
+
 t.test('a member that drains because it was removed goes on to do so over a reload', (t) => {
   const settings = config([member('1'), member('2')]);
   const { control, states } = start(new File(), settings, [], [0]);
