@@ -27,6 +27,7 @@ import {
   proxyCounterSpecs,
   proxyGaugeSpecs,
 } from '../proxy/counters.ts';
+import { takesSessions } from '../proxy/snapshot.ts';
 import { raCounters, raGauges } from '../ra/counters.ts';
 import { dnsCounterBase, dnsGaugeBase } from './counter-layout.ts';
 import type { Edge } from './edge.ts';
@@ -63,9 +64,19 @@ export function edgeMetrics(edge: Edge): Metrics {
       (edge.proxySnapshot?.pools ?? []).flatMap((pool) =>
         pool.members.map((member) => ({
           labels: { pool: pool.name, member: member.name },
-          value: member.state === 'up' ? 1 : 0,
+          value: takesSessions(member) ? 1 : 0,
         })),
       ),
+    'gauge',
+  );
+  metrics.addSamples(
+    { name: 'v6edge_proxy_pool_members_up', help: 'Members of the pool that take new sessions.' },
+    ['pool'],
+    () =>
+      (edge.proxySnapshot?.pools ?? []).map(({ name, members }) => ({
+        labels: { pool: name },
+        value: members.filter(takesSessions).length,
+      })),
     'gauge',
   );
   metrics.addTable(dnsCounters, (index) => counters.counter(dnsCounterBase + index), 'counter');

@@ -8,7 +8,7 @@ import { encodeSockaddr } from '../linux/sockaddr.ts';
 import { Memory } from '../linux/tcp.ts';
 import { balances, type Candidate, hashBytes } from './balance.ts';
 import { memberCounterBase, memberGaugeBase } from './counters.ts';
-import type { MemberSnapshot, MemberState, PoolSnapshot } from './snapshot.ts';
+import { type MemberSnapshot, type MemberState, type PoolSnapshot, takesSessions } from './snapshot.ts';
 import { spanBytes } from './span.ts';
 import type { AddressSpan } from './wire/header.ts';
 
@@ -84,7 +84,7 @@ export class Member implements Candidate {
   }
 
   get eligible(): boolean {
-    return this.state === 'up' && this.weight > 0;
+    return takesSessions(this);
   }
 
   /** Sessions over all threads, connects under way included. */

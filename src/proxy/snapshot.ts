@@ -11,7 +11,7 @@ import type {
   ProxyV2Tlv,
 } from './config.ts';
 
-/** up and down are the health check's words; drain and maint the operator's. Only `up` gets new sessions. */
+/** up and down are the health check's words; drain and maint the operator's. Only `up` gets new sessions, unless it has weight 0. */
 export type MemberState = 'up' | 'down' | 'drain' | 'maint';
 
 export interface MemberSnapshot {
@@ -26,6 +26,11 @@ export interface MemberSnapshot {
   /** 0 = no backup; members of the lowest tier serve of which any is up. */
   readonly tier: number;
   readonly state: MemberState;
+}
+
+/** Whether new sessions go to the member, places left or not. */
+export function takesSessions({ state, weight }: Pick<MemberSnapshot, 'state' | 'weight'>): boolean {
+  return state === 'up' && weight > 0;
 }
 
 export interface PoolSnapshot {

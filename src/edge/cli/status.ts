@@ -1,13 +1,6 @@
 /** `v6edge status`: all three roles on one screen, and before anything else whether something is wrong. */
-import type {
-  DnsReport,
-  ListenerReport,
-  MemberReport,
-  PoolReport,
-  RaReport,
-  StatusReport,
-  ZoneReport,
-} from '../admin/source.ts';
+import { takesSessions } from '../../proxy/snapshot.ts';
+import type { DnsReport, ListenerReport, PoolReport, RaReport, StatusReport, ZoneReport } from '../admin/source.ts';
 import { type ApiTarget, callApi, getJson } from './client.ts';
 import { formatAge, formatBytes, type Paint } from './table.ts';
 
@@ -77,9 +70,14 @@ function troublesOf({ pools, dns, ra, status }: Overview): string[] {
   for (const { name, state } of status.threads) {
     if (state === 'silent' || state === 'restarting') troubles.push(`thread ${name} is ${state}`);
   }
-  for (const { name, members } of pools) {
-    if (members.length > 0 && !members.some(takesSessions)) troubles.push(`pool ${name}: no member is up`);
-    else
+  for (const { name, members, discovery } of pools) {
+    if (members.length === 0) {
+      const none = discovery === undefined ? 'it has no members' : `${discovery.name} names no members yet`;
+      troubles.push(`pool ${name}: ${discovery?.error ?? none}`);
+    } else if (!members.some(({ state }) => state === 'up')) troubles.push(`pool ${name}: no member is up`);
+    else if (!members.some(takesSessions)) {
+      troubles.push(`pool ${name}: no member takes sessions: every one that is up has weight 0`);
+    } else
       for (const each of members)
         if (each.state === 'down') troubles.push(`${name}/${each.name} is down: ${each.reason}`);
   }
@@ -99,10 +97,6 @@ function troublesOf({ pools, dns, ra, status }: Overview): string[] {
   return troubles;
 }
 
-function takesSessions({ state }: MemberReport): boolean {
-  return state === 'up';
-}
-
 function proxyLines({ status, pools }: Overview, paint: Paint): string[] {
   const { sessionsNow = 0, sessions = 0, bytesIn = 0, bytesOut = 0 } = status.totals;
   const listeners = listening(status.listeners, 'proxy');
@@ -110,7 +104,9 @@ function proxyLines({ status, pools }: Overview, paint: Paint): string[] {
   const poolLine = ({ name, members }: PoolReport) => {
     const up = members.filter(takesSessions).length;
     const colour = up === members.length ? 'green' : up === 0 ? 'red' : 'yellow';
-    const others = members.filter((each) => !takesSessions(each)).map((each) => `${each.name} ${each.state}`);
+    const others = members
+      .filter((each) => !takesSessions(each))
+      .map((each) => `${each.name} ${each.state === 'up' ? 'weight 0' : each.state}`);
     const active = members.reduce((sum, each) => sum + each.active, 0);
     const share = members.length === 0 ? paint('red', 'no members') : paint(colour, `${up} of ${members.length} up`);
     return `${name}: ${share}, ${count(active, 'session')}${others.length > 0 ? ` (${few(others)})` : ''}`;

@@ -4,6 +4,7 @@ import { errorMessage } from '../../core/errors.ts';
 import { isClockSynchronised } from '../../linux/clock-state.ts';
 import { fileLimit } from '../../linux/limits.ts';
 import { kernelSysctl } from '../../linux/sysctl.ts';
+import { takesSessions } from '../../proxy/snapshot.ts';
 import type { AdminSource } from '../admin/source.ts';
 import type { Edge } from '../edge.ts';
 import { possibleSessions } from '../file-limit.ts';
@@ -112,16 +113,20 @@ function upstreamFindings(source: AdminSource, { config }: Evidence): Finding[] 
 
 function poolFindings({ pools }: Evidence): Finding[] {
   return pools.flatMap(({ name, members, discovery }): Finding[] => {
-    if (members.some(({ state }) => state === 'up')) return [];
+    if (members.some(takesSessions)) return [];
     const why =
       members.length > 0
-        ? members.map((each) => `${each.name} ${each.state}: ${each.reason}`).join('; ')
+        ? members.map(outText).join('; ')
         : discovery === undefined
           ? 'it has none'
           : (discovery.error ?? `${discovery.name} names none yet`);
-    const text = `no member of pool ${name} is up: ${why}`;
+    const text = `no member of pool ${name} takes sessions: ${why}`;
     return [{ id: 'pool-empty', severity: 'error', subject: name, text, run: [`v6edge pools ${name}`], where: 'edge' }];
   });
+}
+
+function outText({ name, state, reason }: Evidence['pools'][number]['members'][number]): string {
+  return state === 'up' ? `${name} has weight 0` : `${name} ${state}: ${reason}`;
 }
 
 function interfaceFindings({ ra }: Evidence): Finding[] {

@@ -1,5 +1,6 @@
 /** What is wrong with one node, from what is known of it. Each rule says why it is believed, and what mends it. */
 import { formatAddress } from '../../core/address.ts';
+import { takesSessions } from '../../proxy/snapshot.ts';
 import type { RaInterfaceConfig } from '../../ra/config.ts';
 import { type Evidence, interfaceOfPrefix, isAdvertised, type NodeEvidence } from './evidence.ts';
 import type { Updates } from './ledger.ts';
@@ -287,7 +288,12 @@ function memberFindings(
       const run = [`ss -lntp 'sport = :${member.port}'   # does the service listen, and on ${member.address}?`];
       return [{ id: 'check-failing', severity: 'error', subject, text, run, where: 'node' }];
     }
-    if (member.state === 'up') return [];
+    if (takesSessions(member)) return [];
+    if (member.state === 'up') {
+      const text = `in ${pool} it has weight 0 and takes no new sessions`;
+      const run = [`v6edge member ${pool} ${member.name} --weight ${member.configuredWeight || 100}`];
+      return [{ id: 'member-out', severity: 'note', subject, text, run, where: 'edge' }];
+    }
     const text = `in ${pool} it is in ${member.state} and takes no new sessions (since ${ago(now, member.since)}): ${member.reason}`;
     const run = member.leaving ? [] : [`v6edge member ${pool} ${member.name} --state ready`];
     return [{ id: 'member-out', severity: 'note', subject, text, run, where: 'edge' }];

@@ -1,7 +1,7 @@
 /** A pool in the control thread, and what is told of it. */
 import type { Pace } from '../check/pace.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
-import type { PoolSnapshot } from '../snapshot.ts';
+import { type PoolSnapshot, takesSessions } from '../snapshot.ts';
 import type { Member } from './member.ts';
 import { sameServer } from './member-config.ts';
 import type { PoolStatus } from './status.ts';
@@ -27,7 +27,7 @@ export function poolStatus({ config, members }: Pool): PoolStatus {
     balance: config.balance,
     proxyProtocol: config.proxyProtocol,
     check: config.check.type,
-    up: list.filter((member) => member.state === 'up').length,
+    up: list.filter(takesSessions).length,
     members: list,
   };
 }

@@ -106,7 +106,7 @@ function showHealth(status, notReady) {
 function showTiles(status, history, dns, pools) {
   const last = (/** @type {string} */ figure) => history.series[figure]?.at(-1) ?? 0;
   const members = pools.flatMap((pool) => pool.members);
-  const up = members.filter(({ state }) => state === 'up').length;
+  const up = pools.reduce((sum, pool) => sum + pool.up, 0);
   const hits = last('answersCache') + last('answersStale');
   const healthy = dns.upstreams.filter((/** @type {any} */ one) => one.healthy).length;
   /** @type {[string, string, string?][]} */
