@@ -1,5 +1,5 @@
 /**
- * DNS over TLS on one address (RFC 7858): framing, limits and manners as over TCP (tcp-server.ts), by Node's own TLS; answers
+ * DNS over TLS on one address (RFC 7858): framing, limits and manners as over TCP (tcp-connection.ts), by Node's own TLS; answers
  * are padded. Each data thread has a socket of its own; clients outside `allow` are let go before the handshake.
  */
 import type { Server, Socket } from 'node:net';
@@ -8,13 +8,14 @@ import { type InetEndpoint, parseAddress } from '../core/address.ts';
 import type { Timer } from '../core/clock.ts';
 import { observe } from '../core/histogram.ts';
 import { closeFd } from '../linux/libc.ts';
-import { listenTcp } from '../linux/tcp.ts';
+import { listenTcp, setUnsentLimit } from '../linux/tcp.ts';
 import type { DnsTlsConfig } from './config.ts';
 import { COUNT, GAUGE } from './counters.ts';
 import type { Origin, ReplySink } from './origin.ts';
 import { Padding } from './padding.ts';
 import { LOCAL_WAIT } from './slot-counters.ts';
-import { IDLE_MS, KEEPALIVE_SECONDS, MAX_PENDING, MAX_PER_CLIENT, MAX_UNSENT, type TcpShared } from './tcp-server.ts';
+import { IDLE_MS, KERNEL_UNSENT, MAX_PENDING, MAX_UNSENT, TAKE_MS } from './tcp-connection.ts';
+import { KEEPALIVE_SECONDS, MAX_PER_CLIENT, type TcpShared } from './tcp-server.ts';
 import type { ServerContext } from './udp-server.ts';
 
 const BACKLOG = 256;
@@ -50,6 +51,7 @@ export class TlsServer {
     this.#shared = shared;
     // Bound here and not by Node: Node tells nobody the descriptor of what it listens on.
     this.fd = adopted ?? listenTcp(endpoint, { backlog: BACKLOG, keepaliveSeconds: KEEPALIVE_SECONDS });
+    setUnsentLimit(this.fd, KERNEL_UNSENT);
     try {
       this.#server = createServer({
         cert: config.certificate,
@@ -213,12 +215,19 @@ class TlsConnection implements Origin, ReplySink {
 
   send(bytes: Buffer, start: number, length: number): void {
     if (!this.#open) return;
+    this.#write(bytes, start, length);
+    // It took all of it at once.
+    if (!this.#socket.writableNeedDrain) this.#touch();
+  }
+
+  #write(bytes: Buffer, start: number, length: number): void {
     const extra = this.#padding.extra(bytes.subarray(start, start + length));
     const frame = Buffer.alloc(LENGTH_BYTES + length + extra);
     frame.writeUInt16BE(length + extra, 0);
     bytes.copy(frame, LENGTH_BYTES, start, start + length);
     if (extra > 0) this.#padding.write(frame.subarray(LENGTH_BYTES), extra);
-    this.#socket.write(frame);
+    const caughtUp = !this.#socket.writableNeedDrain;
+    if (!this.#socket.write(frame) && caughtUp) this.#touch();
   }
 
   async drained(): Promise<boolean> {
@@ -287,20 +296,21 @@ class TlsConnection implements Origin, ReplySink {
   #message(message: Buffer): void {
     const { responder, filter, clock, counters } = this.#context;
     const { view, out, outWords } = this.#shared;
-    this.#touch();
+    // Who has answers to take does not stay by asking for more.
+    if (!this.#socket.writableNeedDrain) this.#touch();
     counters.add(COUNT.TLS);
     view.bytes.set(message, 0);
     const now = clock.now();
     const allowed = filter.allows(this.#clientWords, 0, this.#client.address.family);
     const length = responder.respond(view, 0, message.length, allowed, this, out.bytes, outWords, 4, now);
     if (length === 0) return;
-    this.send(out.bytes, 4, length);
+    this.#write(out.bytes, 4, length);
     observe(counters, LOCAL_WAIT, clock.now() - now);
   }
 
   #touch(): void {
     this.#idle?.cancel();
-    this.#idle = this.#context.clock.after(IDLE_MS, () => {
+    this.#idle = this.#context.clock.after(this.#socket.writableNeedDrain ? TAKE_MS : IDLE_MS, () => {
       this.#context.counters.add(COUNT.TCP_TIMEOUT);
       this.close();
     });

@@ -11,6 +11,7 @@ import { formatEndpoint, type InetEndpoint, parseAddress } from '../../src/core/
 import { FakeClock } from '../../src/core/clock.ts';
 import { COUNT, GAUGE } from '../../src/dns/counters.ts';
 import { KeptSockets } from '../../src/dns/kept-sockets.ts';
+import { TAKE_MS } from '../../src/dns/tcp-connection.ts';
 import { TcpShared } from '../../src/dns/tcp-server.ts';
 import { TlsListeners } from '../../src/dns/tls-listeners.ts';
 import type { ServerContext } from '../../src/dns/udp-server.ts';
@@ -169,6 +170,65 @@ t.test('who is silent is let go, who sends no TLS too, who is not allowed at onc
   t.equal(bench.counters.get(COUNT.NOT_ALLOWED), 1, 'before any handshake');
   t.equal(bench.counters.gauge(GAUGE.TCP_CONNECTIONS), 0);
 });
+
+t.test(
+  'who takes no answers is let go whatever it asks meanwhile, who is faster than they are made is not',
+  async (t) => {
+    const clock = new FakeClock();
+    const piece = new Uint8Array(60_000);
+    piece.set([0x12, 0x34, 0x80]);
+    let made = 0;
+    let over = false;
+    let pause: Promise<void> | undefined;
+    const server = await start(t, {
+      clock,
+      handoff: async (_, send) => {
+        do {
+          made++;
+          await pause;
+        } while (await send([piece]));
+        over = true;
+        return [];
+      },
+    });
+    const { bench } = server;
+    const slow = (await connect(t, server)).socket;
+    slow.pause();
+    slow.write(frame(query('own.test', { type: TYPE.AXFR })));
+    for (let before = -1; before !== made; ) {
+      before = made;
+      for (let i = 0; i < 300; i++) await nextTurn();
+    }
+    t.ok(made * piece.length < 2 * 1024 * 1024, `${made} pieces made ahead`);
+    for (let ms = 5000; ms < TAKE_MS; ms += 5000) {
+      const asked = bench.counters.get(COUNT.TLS);
+      clock.advance(5000);
+      slow.write(frame(query('a.own.test')));
+      await until(() => bench.counters.get(COUNT.TLS) > asked);
+    }
+    t.equal(over, false, 'not yet');
+    clock.advance(5000);
+    await until(() => over);
+    t.equal(bench.counters.get(COUNT.TCP_TIMEOUT), 1);
+
+    over = false;
+    made = 0;
+    const { socket: fast, next } = await connect(t, server);
+    let go = () => {};
+    pause = new Promise((resolve) => (go = resolve));
+    fast.write(frame(query('own.test', { type: TYPE.AXFR })));
+    for (let i = 1; i <= 5; i++) {
+      await until(() => made === i);
+      clock.advance(6000);
+      const resume = go;
+      pause = new Promise((resolve) => (go = resolve));
+      resume();
+      await next();
+    }
+    t.equal(over, false);
+    t.equal(bench.counters.get(COUNT.TCP_TIMEOUT), 1);
+  },
+);
 
 t.test('another certificate serves the next connection; gone from the configuration, gone', async (t) => {
   const server = await start(t);

@@ -61,6 +61,31 @@ t.test('listenTcp says what it cannot do', async (t) => {
   taken.close();
 });
 
+t.test('a limit of what cannot be sent yet: little is taken of a peer that reads nothing', async (t) => {
+  const taken: number[] = [];
+  for (const limit of [undefined, 32 * 1024]) {
+    const listening = tcp.listenTcp(parseInetEndpoint('127.0.0.1:0'), options);
+    t.teardown(() => closeFd(listening));
+    if (limit !== undefined) tcp.setUnsentLimit(listening, limit);
+    const client = net.connect(boundPort(listening), '127.0.0.1').pause();
+    t.teardown(() => void client.destroy());
+    await once(client, 'connect');
+    const fd = tcp.acceptTcp(listening, new tcp.SockaddrSlot());
+    t.teardown(() => closeFd(fd));
+    const data = tcp.Memory.lasting(8192);
+    let sum = 0;
+    for (let quiet = 0; quiet < 100; ) {
+      const sent = tcp.send(fd, data.address, data.bytes.length);
+      if (sent > 0) [sum, quiet] = [sum + sent, 0];
+      else quiet++;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    taken.push(tcp.unacknowledged(fd));
+  }
+  t.ok(taken[0]! > 512 * 1024, `without: ${taken[0]} octets lie in the kernel`);
+  t.ok(taken[1]! < 256 * 1024, `accepted sockets inherit it: ${taken[1]}`);
+});
+
 t.test('accepts with the address of the peer and inherited options', async (t) => {
   for (const { host, family } of [
     { host: '127.0.0.1', family: 4 },
