@@ -48,6 +48,7 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
     .recommendCommands()
     .strictCommands()
     .strict()
+    .check(checkNumbers)
     .help()
     .alias('help', 'h')
     .version(false)
@@ -58,6 +59,13 @@ function commands(parser: Argv, context: CliContext, exit: (code: number) => voi
     .fail((message, error) => {
       throw error ?? new UsageError(plainly(message));
     });
+}
+
+/** yargs makes NaN of what is no number. @throws {UsageError} */
+function checkNumbers(args: Record<string, unknown>): true {
+  const wrong = Object.keys(args).find((key) => Number.isNaN(args[key]));
+  if (wrong === undefined) return true;
+  throw new UsageError(`--${wrong.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}: a number is wanted`);
 }
 
 /** What yargs says of wrong usage, in our words. */

@@ -65,6 +65,11 @@ t.test('wrong usage: exit code 2, a reason and a pointer', async (t) => {
     [['member', 'p', 'm', '--remove', '--state', 'drain'], /give --remove or --state, not both/],
     [['member', 'p', 'm', '--state', 'drain', '--force'], /--force is for --remove\nSee: v6edge member --help/],
     [['member', 'p', 'm', '--state', 'on'], /Invalid values/],
+    [['member', 'p', 'm', '--weight', '50%'], /^v6edge: --weight: a number is wanted\nSee: v6edge member --help\n$/],
+    [['member', 'p', 'm', '--weight', '300'], /^v6edge: --weight 300: whole numbers from 0 to 256 are allowed\n/],
+    [['member', 'p', 'm', '--weight', '0.5'], /--weight 0\.5: whole numbers from 0 to 256/],
+    [['member', 'p', 'm', '--add', '[::1]:80', '--max-connections', 'all'], /--max-connections: a number is wanted/],
+    [['sessions', '--limit', 'all'], /--limit: a number is wanted\nSee: v6edge sessions --help/],
     [['key'], /^v6edge key\n.*v6edge key new <name> .*as in: v6edge key new NAME\n$/s],
     [['query', 'a..b'], /empty label/],
     [['query', 'a.test', 'AAAAA'], /no DNS record type/],
@@ -127,6 +132,11 @@ t.test('a daemon that says no', async (t) => {
     code: 1,
     err: 'v6edge: nothing changed\na.yaml:1:1: x\n',
   });
+  const twice = '{"detail":"ttl: too short; role: wanted","errors":["ttl: too short","role: wanted"]}';
+  t.match(await cli('reload', '--api', await problem(400, twice)), {
+    code: 1,
+    err: 'v6edge: ttl: too short\nrole: wanted\n',
+  });
   t.match(await cli('status', '--api', await problem(502, '<html>')), { code: 1, err: 'v6edge: status 502\n' });
   t.match(await cli('status', '--api', await problem(200, '<html>')), { code: 1, err: /no JSON; is this v6edge\?/ });
 });
@@ -164,7 +174,7 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     '/v1/pools/workers': { name: 'workers', members: [member] },
     '/v1/pools/a%2Fb/members/w1': { ...member, admin: 'drain' },
     '/v1/pools/a%2Fb/members/w1?force=true': { pool: 'a/b', member: 'w1', removed: true },
-    '/v1/pools/a%2Fb/members': { ...member, name: 'w3', state: 'down', weight: 50 },
+    '/v1/pools/a%2Fb/members': { ...member, name: 'w3', state: 'down', health: 'unknown', weight: 50 },
     '/v1/zones': [{ name: 'a.test', serial: 12, records: 3, lastUpdate: undefined, role: 'primary' }],
     '/v1/zones/a.test/notify': { zone: 'a.test', notified: ['[::1]:53', '[::2]:53'] },
     '/v1/dns/cache/flush': { flushed: 'b.test' },
@@ -234,7 +244,10 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
   );
   t.equal(seen.at(-1), 'PATCH /v1/pools/a%2Fb/members/w1 - application/json {"state":"drain","weight":5}');
   const added = ['--add', '[fd00::23]:80', '--weight', '50', '--backup', '--max-connections', '7'];
-  t.equal(await see('member', 'a/b', 'w3', ...added), 'a/b/w3: ordered ready, is down, weight 50\n');
+  t.equal(
+    await see('member', 'a/b', 'w3', ...added),
+    'a/b/w3: ordered ready, is down until its first check, weight 50\n',
+  );
   t.equal(
     seen.at(-1),
     'POST /v1/pools/a%2Fb/members - application/json {"name":"w3","address":"fd00::23","port":80,"weight":50,"backup":true,"maxConnections":7}',

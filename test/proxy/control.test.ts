@@ -270,6 +270,19 @@ t.test('adding and removing: sessions end first, unless forced', (t) => {
   t.end();
 });
 
+t.test('a member that drains already, and is removed then, says so', (t) => {
+  const { control, clock, states } = setUp({ memberSlots: { capacity: 10, busy: () => true } });
+  control.start(config([pool('web', [member('a'), member('b')])]));
+  clock.advance(10);
+  control.setMember('web', 'a', { state: 'drain' });
+  t.match(control.pools()[0]!.members[0], { leaving: false, reason: 'set to drain by the operator' });
+  control.removeMember('web', 'a');
+  t.match(control.pools()[0]!.members[0], { leaving: true, state: 'drain', reason: 'is being removed' });
+  t.strictSame(states(), { a: 'drain', b: 'up' });
+  control.stop();
+  t.end();
+});
+
 t.test('members that discovery finds and loses', (t) => {
   const busy = new Set<number>();
   const { control, clock, states, members } = setUp({ memberSlots: { capacity: 10, busy: (slot) => busy.has(slot) } });

@@ -72,7 +72,7 @@ export const poolRoutes: readonly Route[] = [
       const order = { ...(state !== undefined && { state }), ...(weight !== undefined && { weight }) };
       const member = found(
         asProblem(() => source.setMember(params.pool!, params.member!, order)),
-        noMember(params),
+        noMember(source, params),
       );
       return { etag: memberTag(member), body: member };
     },
@@ -148,8 +148,9 @@ export const poolRoutes: readonly Route[] = [
 
 type MemberParams = Readonly<Record<string, string>>;
 
-function noMember({ pool, member }: MemberParams): string {
-  return `there is no member "${member}" in a pool "${pool}"`;
+function noMember(source: AdminSource, { pool, member }: MemberParams): string {
+  const isPool = source.pools().some(({ name }) => name === pool);
+  return isPool ? `there is no member "${member}" in pool "${pool}"` : `there is no pool "${pool}"`;
 }
 
 function findMember(source: AdminSource, { pool, member }: MemberParams): MemberReport | undefined {
@@ -160,7 +161,7 @@ function findMember(source: AdminSource, { pool, member }: MemberParams): Member
 }
 
 function theMember(source: AdminSource, params: MemberParams): MemberReport {
-  return found(findMember(source, params), noMember(params));
+  return found(findMember(source, params), noMember(source, params));
 }
 
 /** Of what operators and configuration say of a member. */

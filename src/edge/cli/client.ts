@@ -118,8 +118,9 @@ function explainProblem(status: number, body: string): string {
   const hint = status === 401 ? ' (give the token with --token-file)' : '';
   try {
     const problem = JSON.parse(body) as { title?: string; detail?: string; errors?: string[] };
-    const lines = [problem.detail ?? problem.title ?? `status ${status}`, ...(problem.errors ?? [])];
-    return lines.join('\n') + hint;
+    const { detail = problem.title ?? `status ${status}`, errors = [] } = problem;
+    // Where the detail is nothing but the errors, they are said once.
+    return (detail === errors.join('; ') ? errors : [detail, ...errors]).join('\n') + hint;
   } catch {
     return `status ${status}${hint}`;
   }

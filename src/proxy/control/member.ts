@@ -184,6 +184,16 @@ export class Member {
     this.#context.changed();
   }
 
+  /** It takes no new sessions, and goes when the last has ended. */
+  leave(): void {
+    this.leaving = true;
+    const reason = 'is being removed';
+    this.order('drain', undefined, reason);
+    // It may have drained already, by the operator's word.
+    this.#orderReason = reason;
+    if (this.#announced === 'drain') this.#reason = reason;
+  }
+
   /** A connect of live traffic failed: the check is asked at once. */
   connectFailed(code: string): void {
     if (this.#health.status !== 'up' || this.#schedule === undefined) return;

@@ -187,8 +187,7 @@ export class Roster {
       this.drop(pool, member);
       return;
     }
-    member.leaving = true;
-    member.order('drain', undefined, 'is being removed');
+    member.leave();
     this.#leaveTimer ??= this.#context.members.clock.after(leavePollMs, () => this.#dropIdle());
   }
 

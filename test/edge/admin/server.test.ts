@@ -285,7 +285,14 @@ t.test('errors are problem details', async (t) => {
       '/v1/pools/workers/members/x',
       { method: 'PATCH', headers: json, body: '{"weight":1}' },
       404,
-      /no member "x"/,
+      /no member "x" in pool "workers"/,
+    ],
+    [
+      'a member of no such pool',
+      '/v1/pools/others/members/x',
+      { method: 'PATCH', headers: json, body: '{"weight":1}' },
+      404,
+      /^there is no pool "others"$/,
     ],
   ];
   for (const [name, path, options, status, detail] of cases) {

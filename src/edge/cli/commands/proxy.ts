@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import { formatAddress, type InetEndpoint, parseInetEndpoint } from '../../../core/address.ts';
 import { errorMessage } from '../../../core/errors.ts';
+import { maxWeight } from '../../../proxy/control/member-config.ts';
 import type { AdminState } from '../../../proxy/control.ts';
 import type { MemberReport, PoolReport, SessionReport, SourceReport, StatusReport } from '../../admin/source.ts';
 import { type ApiArguments, apiOptions, type CliContext, show, target, UsageError } from './shared.ts';
@@ -127,7 +128,12 @@ async function orderMember(args: MemberArguments, context: CliContext): Promise<
   const { pool, name, state, weight } = args;
   const members = `/v1/pools/${encodeURIComponent(pool)}/members`;
   const path = `${members}/${encodeURIComponent(name)}`;
-  const words = (m: MemberReport) => `${pool}/${m.name}: ordered ${m.admin}, is ${m.state}, weight ${m.weight}\n`;
+  if (weight !== undefined && !(Number.isInteger(weight) && weight >= 0 && weight <= maxWeight)) {
+    throw new UsageError(`--weight ${weight}: whole numbers from 0 to ${maxWeight} are allowed`);
+  }
+  const stateText = (m: MemberReport) =>
+    m.state === 'down' && m.health === 'unknown' ? 'is down until its first check' : `is ${m.state}`;
+  const words = (m: MemberReport) => `${pool}/${m.name}: ordered ${m.admin}, ${stateText(m)}, weight ${m.weight}\n`;
   if (args.add !== undefined) {
     await show(args, context, members, words, { method: 'POST', body: newMember(args, args.add) });
     return;
