@@ -5,7 +5,7 @@ import { COUNT, responseCounter } from './counters.ts';
 import type { Origin, Outstanding, ReplySink } from './origin.ts';
 import { HEADER_LENGTH, type QueryView } from './query-view.ts';
 import type { ResponderContext } from './responder-context.ts';
-import type { SendReplies } from './snapshot.ts';
+import type { HandoffRequest, SendReplies } from './snapshot.ts';
 
 /** Messages at the control thread at a time. */
 const MAX_HANDOFFS = 1024;
@@ -42,9 +42,14 @@ export class Handoffs {
     this.#count++;
     this.#outstanding.add();
     const sink = origin.hold();
-    const message = Uint8Array.from(view.message());
-    const { way } = sink;
-    const request = { message, client: origin.client(), local: origin.local(), transport: origin.transport, way };
+    const { transport } = origin;
+    const request = inOnePiece({
+      message: view.message(),
+      client: origin.client(),
+      local: origin.local(),
+      transport,
+      way: sink.way,
+    });
     const partly: SendReplies = (replies) => {
       if (this.#closed) return Promise.resolve(false);
       this.#send(sink, replies);
@@ -85,4 +90,24 @@ export class Handoffs {
       sink.send(this.#scratch, 0, reply.length);
     }
   }
+}
+
+/** A request whose octets are all in one memory of their own: memory is what makes a message to another thread dear. */
+function inOnePiece({ message, client, local, transport, way }: HandoffRequest): HandoffRequest {
+  const parts = [message, client.address.bytes, local.address.bytes];
+  if (way !== undefined) parts.push(way.path.name, way.path.control);
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  const [own, from, to, name, control] = parts.map((part) => {
+    all.set(part, at);
+    at += part.length;
+    return all.subarray(at - part.length, at);
+  });
+  return {
+    message: own!,
+    client: { ...client, address: { ...client.address, bytes: from! } },
+    local: { ...local, address: { ...local.address, bytes: to! } },
+    transport,
+    way: way === undefined ? undefined : { loan: way.loan, path: { name: name!, control: control! } },
+  };
 }

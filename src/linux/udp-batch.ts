@@ -186,8 +186,8 @@ export class UdpBatch {
     const control = this.#receiveControls + i * CONTROL_BYTES;
     this.#unpin(control, this.#words[(header + 40) >> 2]!);
     return {
-      name: Uint8Array.from(this.bytes.subarray(name, name + this.#words[(header + 8) >> 2]!)),
-      control: Uint8Array.from(this.bytes.subarray(control, control + this.#words[(header + 40) >> 2]!)),
+      name: new Uint8Array(this.bytes.subarray(name, name + this.#words[(header + 8) >> 2]!)),
+      control: new Uint8Array(this.bytes.subarray(control, control + this.#words[(header + 40) >> 2]!)),
     };
   }
 
