@@ -1,4 +1,5 @@
 /** Which counters of the running daemon stand under which metric. */
+
 import { controlCounters } from '../dns/control-counters.ts';
 import { dnsCounters, dnsGauges } from '../dns/counters.ts';
 import type { SecondaryStatus } from '../dns/secondary/secondary-zone.ts';
@@ -15,6 +16,7 @@ import {
   zoneCounterBase,
   zoneCounterSpecs,
 } from '../dns/slot-counters.ts';
+import type { MemberStatus } from '../proxy/control.ts';
 import {
   listenerCounterBase,
   listenerCounterSpecs,
@@ -67,6 +69,39 @@ export function edgeMetrics(edge: Edge): Metrics {
           value: takesSessions(member) ? 1 : 0,
         })),
       ),
+    'gauge',
+  );
+  const member = (name: string, help: string, value: (status: MemberStatus) => number, type: 'counter' | 'gauge') =>
+    metrics.addSamples(
+      { name: `v6edge_proxy_member_${name}`, help },
+      ['pool', 'member'],
+      () =>
+        edge.proxy
+          .pools()
+          .flatMap((pool) =>
+            pool.members.map((status) => ({ labels: { pool: pool.name, member: status.name }, value: value(status) })),
+          ),
+      type,
+    );
+  member('check_failures_total', 'Checks that failed.', ({ checks }) => checks.failed, 'counter');
+  member('downs_total', 'Times the member went down.', ({ checks }) => checks.wentDown, 'counter');
+  member('down_seconds_total', 'Time that the member was down.', ({ checks }) => checks.downMs / 1000, 'counter');
+  member(
+    'check_seconds',
+    'How long the last check took; 0 before the first.',
+    ({ lastCheck }) => (lastCheck?.durationMs ?? 0) / 1000,
+    'gauge',
+  );
+  member(
+    'weight',
+    'What the member counts for now: by the operator, and while it starts slowly.',
+    ({ weight }) => weight,
+    'gauge',
+  );
+  member(
+    'max_connections',
+    'Sessions at once that the member gets now; 0 = no limit.',
+    ({ maxConnections }) => maxConnections,
     'gauge',
   );
   metrics.addSamples(

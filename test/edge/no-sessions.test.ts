@@ -36,6 +36,17 @@ t.test('every member has weight 0, or there is none', async (t) => {
   };
 
   t.strictSame([await up(), await gauges(), await fetched()], [2, [1, 1, 2, 0], 'served']);
+  const metrics = await home.metrics();
+  for (const [name, value] of [
+    ['check_failures_total', 0],
+    ['downs_total', 0],
+    ['down_seconds_total', 0],
+    ['check_seconds', 0],
+    ['weight', 100],
+    ['max_connections', 0],
+  ] as const) {
+    t.equal(metrics.get(`v6edge_proxy_member_${name}{pool="web",member="m1"}`), value, name);
+  }
   t.match((await cli('member', 'web', 'm1', '--weight', '0')).stdout, /weight 0\n/);
   t.strictSame([await up(), await gauges(), await fetched()], [1, [0, 1, 1, 0], 'served']);
   t.match((await cli('status')).stdout, /web: 1 of 2 up, 0 sessions \(m1 weight 0\)\n/);

@@ -112,6 +112,11 @@ const member = object({
   inStateMs: z.number(),
   reason: z.string(),
   lastCheck: lastCheck.optional(),
+  checks: object({
+    failed: count.describe('checks that failed'),
+    wentDown: count.describe('times it went down'),
+    downMs: count.describe('milliseconds that it was down altogether'),
+  }).describe('sums since the member is here'),
   warning: z.string().optional().describe('what is wrong with its settings, whatever its state'),
   active: z.number(),
   totals: figures,

@@ -12,6 +12,7 @@ import { CheckSchedule } from '../check/schedule.ts';
 import { type Health, nextHealth, unknownHealth } from '../check/state.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import type { MemberSnapshot, MemberState } from '../snapshot.ts';
+import { CheckFigures } from './check-figures.ts';
 import type { SavedMember } from './memory.ts';
 import { shortageWords } from './shortage.ts';
 import type { AdminState, LastCheck, MemberEvent, MemberStatus, MemberWarning } from './status.ts';
@@ -62,6 +63,7 @@ export class Member {
   #since: number;
   #reason = 'not checked yet';
   #orderReason = '';
+  readonly #figures = new CheckFigures();
   #rampStart: number | undefined;
   #rampTimer: Timer | undefined;
 
@@ -120,6 +122,7 @@ export class Member {
     this.#recalled = up && admin !== 'maint';
     if (this.#recalled) this.#health = { status: 'up', streak: 0 };
     this.#announced = this.state;
+    this.#figures.onState(this.#announced, this.#announced, this.#context.clock.now());
   }
 
   /** Starts the checks; without any the member is up from now on. */
@@ -259,6 +262,7 @@ export class Member {
       inStateMs: Math.max(0, this.#context.clock.wall() - this.#since),
       reason: this.#reason,
       lastCheck: this.#lastCheck,
+      checks: this.#figures.totals(this.#context.clock.now()),
       warning: this.#warning ?? (this.#context.clock.now() - this.#shortAt < shortageMs ? this.#shortage : undefined),
     };
   }
@@ -288,6 +292,7 @@ export class Member {
       this.#context.log.debug(this.#fields({ code: result.code, reason: result.reason }), 'check says nothing');
       return;
     }
+    this.#figures.onResult(result.ok);
     if (result.refusesHeader) this.#warn(result.reason);
     else if (result.ok && this.#target().proxyProtocol !== 'none') this.#warn(undefined);
     this.#health = nextHealth(this.#health, result.ok, check);
@@ -320,6 +325,7 @@ export class Member {
     const from = this.#announced;
     if (to === from || (to === 'down' && this.#health.status === 'unknown')) return;
     this.#announced = to;
+    this.#figures.onState(from, to, this.#context.clock.now());
     this.#since = this.#context.clock.wall();
     this.#reason = reason;
     this.#ramp(to === 'up' && from !== 'unknown' && from !== 'drain');

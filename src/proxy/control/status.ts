@@ -3,6 +3,7 @@ import type { CheckResult } from '../check/result.ts';
 import type { HealthStatus } from '../check/state.ts';
 import type { BalanceAlgorithm, CheckType, ProxyProtocol } from '../config.ts';
 import type { MemberSnapshot, MemberState } from '../snapshot.ts';
+import type { CheckTotals } from './check-figures.ts';
 import type { MemberOrigin } from './member.ts';
 
 /** The operator's word on a member, in HAProxy's terms (`set server … state`). */
@@ -26,6 +27,8 @@ export interface MemberStatus extends MemberSnapshot {
   /** Why the member is in its state, in plain words. */
   readonly reason: string;
   readonly lastCheck: LastCheck | undefined;
+  /** Sums since the member is here, as it was before a restart left out. */
+  readonly checks: CheckTotals;
   /** What is wrong with the member's settings, or kept sessions from it lately, whatever its state; undefined: nothing that is known. */
   readonly warning: string | undefined;
 }

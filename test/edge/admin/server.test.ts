@@ -36,6 +36,7 @@ const member: MemberReport = {
   inStateMs: 2,
   reason: 'check passed',
   lastCheck: undefined,
+  checks: { failed: 0, wentDown: 0, downMs: 0 },
   warning: undefined,
   tcp: { samples: 0, rttMs: undefined, segments: 0, retransmits: 0, lost: 0 },
   active: 1,

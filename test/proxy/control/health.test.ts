@@ -32,6 +32,36 @@ t.test('fall failures take a member down, rise successes bring it back; each tol
   t.end();
 });
 
+t.test('failed checks, times down and the time of it are counted', (t) => {
+  const { control, clock, healthy } = setUp();
+  healthy.set('fd00::2', false);
+  control.start(config([pool('web', [member('a'), member('b', { address: 'fd00::2' })])]));
+  clock.advance(100);
+  const checks = (at: number) => control.pools()[0]!.members[at]!.checks;
+  t.strictSame(checks(0), { failed: 0, wentDown: 0, downMs: 0 });
+  t.match(checks(1), { failed: 1, wentDown: 0 }, 'it never was up');
+  healthy.set('fd00::1', false);
+  clock.advance(3 * 2200 + 20);
+  t.match(checks(0), { failed: 3, wentDown: 1 });
+  const before = checks(0).downMs;
+  clock.advance(30_000);
+  t.equal(checks(0).downMs, before + 30_000, 'the time it is down now counts');
+  t.ok(checks(0).failed > 10, 'as do failures meanwhile');
+  healthy.set('fd00::1', true);
+  clock.advance(3 * 2200 + 20);
+  const { downMs, failed } = checks(0);
+  t.ok(downMs > 30_000 && downMs < 45_000, `${downMs}`);
+  healthy.set('fd00::1', true);
+  clock.advance(20_000);
+  t.strictSame(checks(0), { failed, wentDown: 1, downMs }, 'no more of either');
+  control.setMember('web', 'b', { state: 'maint' });
+  const inMaintenance = checks(1).downMs;
+  clock.advance(20_000);
+  t.equal(checks(1).downMs, inMaintenance, 'maintenance is not counted');
+  control.stop();
+  t.end();
+});
+
 t.test('why a member is down follows its checks', (t) => {
   let reason = 'connection refused';
   let inconclusive = false;
