@@ -66,6 +66,12 @@ export class Attempts {
     return attempt;
   }
 
+  /** Takes in what has come for a flight while this thread was busy. Returns whether the attempt still waits. */
+  look(flight: Flight, attempt: Attempt): boolean {
+    for (const { socket } of [...flight.attempts]) socket?.look?.();
+    return attempt.socket !== undefined;
+  }
+
   /** Stops listening for an attempt; it still counts as a try. */
   drop(attempt: Attempt): void {
     if (!this.#flightOf.delete(attempt)) return;

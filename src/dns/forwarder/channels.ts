@@ -1,6 +1,7 @@
 /** The upstreams and the ways to them: which serve a name, and which of them is asked next. */
 import type { Timer } from '../../core/clock.ts';
 import type { ForwardConfig, UpstreamConfig } from '../config.ts';
+import { upstreamCounterBase } from '../slot-counters.ts';
 import { type NameKey, nameFromText, nameKey, nameKeyAt } from '../wire/name.ts';
 import { TYPE } from '../wire/types.ts';
 import type { Exchange } from './exchange.ts';
@@ -56,6 +57,14 @@ export class Channels {
   /** All of them, each once. */
   all(): Channel[] {
     return [...this.#byName.values()];
+  }
+
+  /** Gives each upstream its counters. @param slots by name */
+  assign(slots: Readonly<Record<string, number>>): void {
+    for (const { upstream } of this.#byName.values()) {
+      const slot = slots[upstream.name];
+      upstream.counters = slot === undefined ? undefined : upstreamCounterBase(slot);
+    }
   }
 
   of(upstream: Upstream): Channel | undefined {

@@ -5,6 +5,13 @@ import type { Upstream } from './upstream.ts';
 /** What a query can do without: the cookie, or EDNS altogether. */
 export type Unneeded = 'cookie' | 'edns';
 
+/** What a query left by, and its reply comes by. */
+export interface AttemptSocket {
+  forget(attempt: Attempt): void;
+  /** Takes in what has come and waits to be read; only where that can be done at once. */
+  look?(): void;
+}
+
 /** One query sent to one upstream. */
 export interface Attempt {
   readonly upstream: Upstream;
@@ -25,7 +32,7 @@ export interface Attempt {
   unsent: boolean;
   id: number;
   /** What it left by. */
-  socket: { forget(attempt: Attempt): void } | undefined;
+  socket: AttemptSocket | undefined;
 }
 
 /**

@@ -13,7 +13,7 @@ import type { ForwardConfig } from '../config.ts';
 import { COUNT, GAUGE } from '../counters.ts';
 import { EDE } from '../extended-error.ts';
 import { HEADER_LENGTH } from '../query-view.ts';
-import { UPSTREAM, upstreamCounterBase } from '../slot-counters.ts';
+import { UPSTREAM } from '../slot-counters.ts';
 import { FLAG, RCODE } from '../wire/types.ts';
 import { type ForwardAnswer, readAnswer } from './answer.ts';
 import { Attempts, type QueryForm } from './attempts.ts';
@@ -75,7 +75,7 @@ export class Forwarder implements AttemptHandler {
     this.#attempts = new Attempts(context, this.#channels);
     this.#probes = new Probes(clock, random, this.#channels, (channel) => this.#probe(channel));
     this.#channels.apply(config);
-    this.#assign(slots);
+    this.#channels.assign(slots);
   }
 
   /** Takes other settings: upstreams that stay are as they were, questions under way go on with those there are now. */
@@ -92,7 +92,7 @@ export class Forwarder implements AttemptHandler {
       }
       this.#closeChannel(gone);
     }
-    this.#assign(slots);
+    this.#channels.assign(slots);
   }
 
   get status(): UpstreamStatus[] {
@@ -232,13 +232,6 @@ export class Forwarder implements AttemptHandler {
     for (const channel of this.#channels.all()) this.#closeChannel(channel);
   }
 
-  #assign(slots: Readonly<Record<string, number>>): void {
-    for (const { upstream } of this.#channels.all()) {
-      const slot = slots[upstream.name];
-      upstream.counters = slot === undefined ? undefined : upstreamCounterBase(slot);
-    }
-  }
-
   #closeChannel({ probe, udp, stream }: Channel): void {
     probe?.cancel();
     udp.close();
@@ -289,11 +282,13 @@ export class Forwarder implements AttemptHandler {
 
   #timedOut(flight: Flight, attempt: Attempt): void {
     const { clock, counters } = this.#context;
-    const { upstream } = attempt;
-    if (!attempt.unsent) {
+    const { upstream, unsent, sentAt } = attempt;
+    if (!unsent) {
+      // A timer that comes late says nothing of the upstream.
+      if (!this.#attempts.look(flight, attempt)) return;
       counters.add(COUNT.UPSTREAM_TIMEOUT);
       this.#attempts.note(upstream, UPSTREAM.TIMEOUT);
-      if (upstream.timedOut()) this.#wentDown(upstream, 'no answers');
+      if (upstream.timedOut(sentAt, clock.now())) this.#wentDown(upstream, 'no answers');
     }
     if (flight.probes !== undefined) {
       this.#end(flight);

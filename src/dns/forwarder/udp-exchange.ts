@@ -10,7 +10,14 @@ import { errnoName, isShortage } from '../../linux/errors.ts';
 import { EPOLLIN, type EventHandler, type Reactor } from '../../linux/reactor.ts';
 import { UdpSocket } from '../../linux/udp.ts';
 import type { UdpBatch } from '../../linux/udp-batch.ts';
-import { type Attempt, type AttemptHandler, type Departure, matchesQuestion, repeatsCase } from './exchange.ts';
+import {
+  type Attempt,
+  type AttemptHandler,
+  type AttemptSocket,
+  type Departure,
+  matchesQuestion,
+  repeatsCase,
+} from './exchange.ts';
 import type { Upstream } from './upstream.ts';
 
 const POOL_SOCKETS = 8;
@@ -76,7 +83,7 @@ export class UdpExchange {
 }
 
 /** One connected socket and what waits for a reply on it. */
-class SourceSocket implements EventHandler {
+class SourceSocket implements EventHandler, AttemptSocket {
   readonly #context: UdpExchangeContext;
   readonly #upstream: Upstream;
   readonly #socket: UdpSocket;
@@ -128,6 +135,10 @@ class SourceSocket implements EventHandler {
   retire(): void {
     this.#retired = true;
     if (this.#pending.size === 0) this.close();
+  }
+
+  look(): void {
+    this.onEvents();
   }
 
   onEvents(): void {

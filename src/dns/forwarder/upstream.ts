@@ -2,8 +2,9 @@
 import { formatEndpoint } from '../../core/address.ts';
 import type { UpstreamConfig } from '../config.ts';
 
-/** Timeouts in a row after which an upstream is down. */
+/** Timeouts in a row after which an upstream is down, if it was silent for so long: many queries may wait at one moment. */
 const FAILURES_TO_DOWN = 3;
+const SILENT_TO_DOWN_MS = 800;
 const FIRST_PROBE_MS = 250;
 const MAX_PROBE_MS = 5000;
 /** Weight of the newest round trip in the smoothed one (RFC 6298 §2 uses the same). */
@@ -67,6 +68,8 @@ export class Upstream {
   #caseLost = 0;
   #rtt: number | undefined;
   #inRow = 0;
+  /** When the first of them was sent. */
+  #silentSince = 0;
   #probeDelay = FIRST_PROBE_MS;
 
   constructor(config: UpstreamConfig) {
@@ -106,11 +109,13 @@ export class Upstream {
     return risen;
   }
 
-  /** Notes that no answer came in time. Returns whether that made it down. */
-  timedOut(): boolean {
+  /** Notes that no answer came in time to what was sent at `sentAt`. Returns whether that made it down. */
+  timedOut(sentAt: number, now: number): boolean {
     this.timeouts++;
+    if (this.#inRow === 0) this.#silentSince = sentAt;
     if (this.#rtt !== undefined) this.#rtt = Math.min(this.#rtt * 1.5 + 10, 2000);
-    return ++this.#inRow >= FAILURES_TO_DOWN && this.#down('no answers');
+    if (++this.#inRow < FAILURES_TO_DOWN || now - this.#silentSince < SILENT_TO_DOWN_MS) return false;
+    return this.#down('no answers');
   }
 
   /** Notes that nobody listens there, or that the connection broke. Returns whether that made it down. */

@@ -33,10 +33,14 @@ t.test('probes: further apart each time, five seconds at most, by chance too', a
 
 t.test('down after three silences in a row, at once when nobody listens, up with an answer', async (t) => {
   const upstream = make();
-  t.strictSame([upstream.timedOut(), upstream.timedOut()], [false, false]);
+  const timeouts = (...at: number[]) => at.map((now) => upstream.timedOut(now - 150, now));
+  t.strictSame(timeouts(150, 950), [false, false]);
   upstream.answered(5);
-  t.strictSame([upstream.timedOut(), upstream.timedOut(), upstream.timedOut()], [false, false, true]);
+  t.strictSame(timeouts(1150, 1450, 1800), [false, false, true]);
   t.match(upstream.status, { state: 'down', reason: 'no answers', timeouts: 5 });
+  upstream.answered(5);
+  t.strictSame(timeouts(2150, 2150, 2150, 2150, 2799), [false, false, false, false, false], 'many at one moment');
+  t.strictSame(timeouts(2800), [true], '800 ms after the first was sent');
   t.equal(upstream.answered(5), true);
   t.match(upstream.status, { state: 'up', reason: undefined });
   t.equal(upstream.failed('connection refused', true), true);
