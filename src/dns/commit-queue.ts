@@ -17,6 +17,9 @@ import type { Zone } from './zone.ts';
 /** A reply waits no longer than this for data threads to have taken the change in. */
 const PUBLISH_WAIT_MS = 250;
 
+/** Data threads that are asked something wait for what is announced: the control thread does not announce more than takes it a moment. */
+const MAX_ANNOUNCED_CHANGES = 100;
+
 /** Changes of one zone in one transaction. */
 export interface ZoneTransaction {
   readonly zone: Zone;
@@ -87,7 +90,7 @@ export class CommitQueue {
 
   /**
    * Submits one transaction; resolves when it is on disk and the data threads were told, or have it.
-   * @param durable called as soon as it is on disk and announced; whoever is told then and asks next finds it
+   * @param durable called as soon as it is on disk and announced, unless it is large; whoever is told then and asks next finds it
    * @throws {StoreError}
    */
   submit(
@@ -161,10 +164,11 @@ export class CommitQueue {
     }
     await this.#options.store.commit(commits);
     const { publish, announce } = this.#options;
+    const early = commits.reduce((sum, { changes }) => sum + changes.length, 0) <= MAX_ANNOUNCED_CHANGES;
     // From here on, nothing else of this thread runs before all is published.
-    announce(commits.filter(({ changes }) => changes.length > 0).length);
+    if (early) announce(commits.filter(({ changes }) => changes.length > 0).length);
     try {
-      for (const { durable } of group.waiters) durable?.();
+      if (early) for (const { durable } of group.waiters) durable?.();
       for (const { pending, changes } of commits) {
         const { zone } = pending;
         zone.apply(changes);
@@ -173,7 +177,7 @@ export class CommitQueue {
         if (plain.length > 0) publish({ name: zone.name, changes: plain });
       }
     } finally {
-      announce(0);
+      if (early) announce(0);
     }
     this.#writing = undefined;
     this.#options.onCommit(undefined);

@@ -49,15 +49,16 @@ function setup(taken: () => Promise<void> = () => Promise.resolve()) {
   const clock = new FakeClock();
   const outcomes: unknown[] = [];
   const published: ZoneDelta[] = [];
+  const announced: number[] = [];
   const queue = new CommitQueue({
     store,
     clock,
     publish: (delta) => void published.push(delta),
     taken,
-    announce: () => undefined,
+    announce: (deltas) => void announced.push(deltas),
     onCommit: (error) => outcomes.push(error),
   });
-  return { store, clock, outcomes, published, queue };
+  return { store, clock, outcomes, published, announced, queue };
 }
 
 /** A TXT record put at a name, worked out on what the queue shows. */
@@ -235,6 +236,40 @@ t.test('a write that fails takes with it what was worked out on top of it, and n
   await queue.idle();
   t.equal(again.state, 'done', 'the next one finds a queue that works');
   t.equal(zone.serial, 2);
+});
+
+t.test('what is on disk is announced, told of, and then published; what is large is published first', async (t) => {
+  const { store, queue, published, announced } = setup();
+  const zones = [newZone(), newZone('other')];
+  const told: string[] = [];
+  const tell = (who: string) => () => told.push(`${who}: ${announced.at(-1)} announced, ${published.length} published`);
+  const transactions = zones.map((zone, i) => put(queue, zone, `a.${['test', 'other'][i]}`));
+  const first = queue.submit(transactions, 'told', tell('first'));
+  const second = queue.submit([put(queue, zones[0]!, 'b.test')], 'told', tell('second'));
+  await store.end();
+  await Promise.all([first, second]);
+  t.strictSame(told, ['first: 2 announced, 0 published', 'second: 2 announced, 0 published']);
+  t.equal(published.length, 2);
+  t.strictSame(announced.splice(0), [2, 0]);
+
+  const [zone] = zones;
+  const overlay = new Overlay(queue.view(zone!));
+  const text = { type: TYPE.TXT, ttl: 60, rdata: [Uint8Array.of(1, 1)] };
+  for (let i = 0; i < 100; i++) overlay.set(nameFromText(`n${i}.test`), TYPE.TXT, text);
+  const changes = finishChanges(zone!.key, queue.view(zone!), overlay);
+  const large = queue.submit([{ zone: zone!, changes }], 'told', tell('large'));
+  await store.end();
+  await large;
+  t.equal(told.length, 2, 'who sends it is told in the end');
+  t.strictSame(announced, []);
+  t.equal(published.length, 3);
+});
+
+t.test('a write that fails is neither announced nor told of', async (t) => {
+  const { store, queue, announced } = setup();
+  const failed = queue.submit([put(queue, newZone(), 'a.test')], 'told', () => t.fail('told'));
+  await Promise.all([t.rejects(failed, /no space/), store.end(new Error('no space left on device'))]);
+  t.strictSame(announced, []);
 });
 
 t.test('answers wait for the data threads, but not for long', async (t) => {
