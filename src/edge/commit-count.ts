@@ -79,7 +79,7 @@ export class CommitWatch {
 
   /** Whether there may be somebody who knows more than this thread. */
   get isBehind(): boolean {
-    return Atomics.load(this.#words, told) !== this.#taken && this.#missing > 0;
+    return this.#missing > 0;
   }
 
   /** Takes in all that anybody may have been told of. */

@@ -19,7 +19,6 @@ import { StateFile } from '../core/state-file.ts';
 import type { DnsConfig } from '../dns/config.ts';
 import { DnsControl } from '../dns/control.ts';
 import { controlCounters } from '../dns/control-counters.ts';
-import type { Handoff } from '../dns/snapshot.ts';
 import type { ZoneFiles } from '../dns/zone-seed.ts';
 import { Icmp6Socket } from '../linux/icmp6.ts';
 import { NetworkMonitor } from '../linux/netlink.ts';
@@ -207,14 +206,13 @@ export class Edge {
       dnsConfig: () => this.#config.dns,
       events: this.events,
     }));
-    const handoff: Handoff = (request, send) => this.dns.handle(request, send);
     this.threads = new DataThreads({
       clock: this.clock,
       log: log.child({ module: 'threads' }),
       counters: this.counters,
       logSettings: config.log,
       initial: () => this.#initial(),
-      handoff,
+      handoff: (request, send) => this.dns.handle(request, send),
       sockets: (thread) => sockets.forThread(thread, { threads: this.threadCount, config: this.#config }),
       onProxyEvent: (event) => this.#onProxyEvent(event),
     });

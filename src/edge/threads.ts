@@ -78,7 +78,7 @@ export interface DataThreadsContext {
   readonly logSettings: ThreadStart['log'];
   /** The whole present state, for a thread that starts. */
   readonly initial: () => readonly (Extract<OneDown, { kind: 'proxy' | 'dns' }> | ZonePublication)[];
-  readonly handoff: Handoff;
+  readonly handoff: (request: HandoffRequest, send: SendReplies) => ReturnType<Handoff>;
   /** Listening sockets for a thread that starts. */
   readonly sockets: (thread: number) => readonly PassedSocket[];
   readonly onProxyEvent: (event: ProxyEvent) => void;
@@ -319,7 +319,7 @@ export class DataThreads {
     };
     let messages: readonly Uint8Array[] = [];
     try {
-      messages = await this.#context.handoff(request, send, () => undefined);
+      messages = await this.#context.handoff(request, send);
     } catch (error) {
       this.#context.log.error({ err: error }, 'a handed-over DNS message failed');
     }
