@@ -11,8 +11,8 @@ import { eventually, inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
 import { attacksFrom, type Victim } from './attacks.ts';
 
 const attackMs = Number(process.env.V6EDGE_FLOOD_MS ?? 1_500);
-/** V8 lets its heap grow to some 100 MiB more while it has this much to throw away, and gives them back in the next quiet minute. */
-const mostMiB = 384;
+/** V8 lets its heap grow while it has this much to throw away, by some 100 MiB, and gives them back in the next quiet minute. */
+const mostMiB = 256;
 /** By this much at most in the second half of an attack that goes on for long enough to tell. */
 const growthMiB = 16;
 const longMs = 10_000;
