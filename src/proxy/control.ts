@@ -120,7 +120,7 @@ export class ProxyControl {
 
   /** Pools and members as they are now. */
   pools(): PoolStatus[] {
-    return [...this.#roster.pools].map(poolStatus);
+    return [...this.#roster.pools].map((pool) => poolStatus(pool, this.#roster.removed(pool)));
   }
 
   /**

@@ -168,10 +168,14 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
     '/readyz': { status: 'ready', notes: [] },
     '/v1/dns': { upstreams: [], cache: {}, totals: {} },
     '/v1/pools': [
-      { name: 'workers', members: [member, { ...member, name: 'w2', state: 'down', reason: 'connect: refused' }] },
-      { name: 'none', members: [] },
+      {
+        name: 'workers',
+        members: [member, { ...member, name: 'w2', state: 'down', reason: 'connect: refused' }],
+        removed: [{ name: 'w9', address: 'fd00::29', port: 80 }],
+      },
+      { name: 'none', members: [], removed: [] },
     ],
-    '/v1/pools/workers': { name: 'workers', members: [member] },
+    '/v1/pools/workers': { name: 'workers', members: [member], removed: [] },
     '/v1/pools/a%2Fb/members/w1': { ...member, admin: 'drain' },
     '/v1/pools/a%2Fb/members/w1?force=true': { pool: 'a/b', member: 'w1', removed: true },
     '/v1/pools/a%2Fb/members': { ...member, name: 'w3', state: 'down', health: 'unknown', weight: 50 },
@@ -234,6 +238,7 @@ t.test('what is asked of the daemon, and what people see', async (t) => {
       'workers  w1          [fd00::21]:80  up     1h 2m     100       3  check passed',
       '         w2          [fd00::21]:80  down   1h 2m     100       3  connect: refused',
       'none     no members',
+      "workers/w9 of the configuration was removed at run time; to have it back: v6edge member workers w9 --add '[fd00::29]:80'",
       '',
     ].join('\n'),
   );

@@ -143,6 +143,9 @@ const pool = object({
   check: z.string(),
   up: count,
   members: z.array(member),
+  removed: z
+    .array(object({ name: z.string(), address: z.string(), port: count }))
+    .describe('members of the configuration that were taken out by this API'),
   discovery: discovery.optional(),
 });
 

@@ -29,6 +29,7 @@ export function showPools(pools: readonly PoolReport[], paint: Paint): string {
       ? [[pool.name, paint('dim', 'no members'), '', '', '', '', '', '']]
       : pool.members.map((each, i) => memberRow(i === 0 ? pool.name : '', each, paint)),
   );
+  const removed = pools.flatMap((pool) => pool.removed.map((each) => removedText(pool.name, each)));
   const columns = [
     { title: 'POOL' },
     { title: 'MEMBER' },
@@ -39,7 +40,12 @@ export function showPools(pools: readonly PoolReport[], paint: Paint): string {
     { title: 'ACTIVE', right: true },
     { title: 'WHY' },
   ];
-  return formatTable(columns, rows, paint);
+  return formatTable(columns, rows, paint) + removed.join('');
+}
+
+function removedText(pool: string, { name, address, port }: PoolReport['removed'][number]): string {
+  const endpoint = formatEndpoint({ kind: 'inet', address: parseAddress(address), port });
+  return `${pool}/${name} of the configuration was removed at run time; to have it back: v6edge member ${pool} ${name} --add '${endpoint}'\n`;
 }
 
 function memberRow(pool: string, member: MemberReport, paint: Paint): string[] {

@@ -3,7 +3,7 @@ import type { Pace } from '../check/pace.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import { type PoolSnapshot, takesSessions } from '../snapshot.ts';
 import type { Member } from './member.ts';
-import { sameServer } from './member-config.ts';
+import { type Server, sameServer } from './member-config.ts';
 import type { PoolStatus } from './status.ts';
 
 export interface Pool {
@@ -19,8 +19,8 @@ export function poolSnapshot({ config, members }: Pool): PoolSnapshot {
   return { ...settings, members: list, pending: [...members.values()].some((member) => member.pending) };
 }
 
-/** For the admin API. */
-export function poolStatus({ config, members }: Pool): PoolStatus {
+/** For the admin API. @param removed those of the configuration that were taken out */
+export function poolStatus({ config, members }: Pool, removed: readonly Server[]): PoolStatus {
   const list = [...members.values()].map((member) => member.status());
   return {
     name: config.name,
@@ -29,6 +29,7 @@ export function poolStatus({ config, members }: Pool): PoolStatus {
     check: config.check.type,
     up: list.filter(takesSessions).length,
     members: list,
+    removed: removed.map(({ name, address, port }) => ({ name, address, port })),
   };
 }
 

@@ -93,13 +93,18 @@ export class Roster {
     this.#saved = new Map();
   }
 
+  /** Members of a pool's configuration that the operator's word took out. */
+  removed(pool: Pool): RemovedMember[] {
+    return this.#taken.of(pool.config);
+  }
+
   /** What is to be kept over a restart. */
   saved(): Saved {
     const removed: RemovedMember[] = [];
     const members: SavedMember[] = [];
     for (const pool of this.#pools.values()) {
       for (const member of pool.members.values()) if (!member.leaving) members.push(member.saved());
-      removed.push(...this.#taken.of(pool.config));
+      removed.push(...this.removed(pool));
     }
     return { members, removed };
   }

@@ -5,6 +5,7 @@ import type { BalanceAlgorithm, CheckType, ProxyProtocol } from '../config.ts';
 import type { MemberSnapshot, MemberState } from '../snapshot.ts';
 import type { CheckTotals } from './check-figures.ts';
 import type { MemberOrigin } from './member.ts';
+import type { Server } from './member-config.ts';
 
 /** The operator's word on a member, in HAProxy's terms (`set server … state`). */
 export type AdminState = 'ready' | 'drain' | 'maint';
@@ -41,6 +42,8 @@ export interface PoolStatus {
   /** Members that take new sessions. */
   readonly up: number;
   readonly members: readonly MemberStatus[];
+  /** Members of the configuration that the admin API took out, for good; one of the name at another address may stand in for it. */
+  readonly removed: readonly Server[];
 }
 
 /** A member changed its state; `unknown` before its first check has ended. */

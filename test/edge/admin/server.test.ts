@@ -48,6 +48,7 @@ const pool: PoolReport = {
   proxyProtocol: 'v2',
   check: 'tcp',
   up: 1,
+  removed: [],
   members: [member],
 };
 

@@ -213,11 +213,13 @@ t.test('taken out again after it was given another address, a member is out', (t
   control.removeMember('web', '1');
   control.apply(settings);
   t.strictSame(states(), { 2: 'up 100' });
+  t.strictSame(control.pools()[0]!.removed, [{ name: '1', address: 'fd00::1', port: 80 }], 'and is told of');
   control.addMember('web', member('1'));
   control.apply(settings);
   clock.advance(10);
   t.strictSame(states(), { 1: 'up 100', 2: 'up 100' }, 'with the address that the configuration has it is back');
   t.equal(control.pools()[0]!.members[0]!.origin, 'config');
+  t.strictSame(control.pools()[0]!.removed, []);
   control.stop();
   t.end();
 });
