@@ -165,6 +165,7 @@ export class Edge {
       publish: (snapshot) => this.#publishProxy(snapshot),
       keep: new StateFile(join(config.stateDir, 'proxy.json')),
       emit: (event) => this.stories.memberEvent(event),
+      poolChanged: (event) => this.events.emit(event),
       memberSlots: {
         capacity: memberSlots,
         busy: (slot) => this.counters.gauge(memberGaugeBase(slot)) > 0,

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../core/clock.ts';
 import type { ZoneEvent } from '../dns/control.ts';
-import type { MemberEvent, MemberRemoved, MemberWarning } from '../proxy/control.ts';
+import type { MemberEvent, MemberRemoved, MemberWarning, PoolEvent } from '../proxy/control.ts';
 import type { RaEvent } from '../ra/context.ts';
 import type { JoinEvent } from './join/events.ts';
 import type { DiscoveryEvent, StoryEvent } from './story-text.ts';
@@ -28,6 +28,7 @@ export type EdgeEvent =
   | MemberEvent
   | MemberWarning
   | MemberRemoved
+  | PoolEvent
   | DiscoveryEvent
   | StoryEvent
   | ZoneEdgeEvent
@@ -40,6 +41,7 @@ const kinds: Readonly<Record<EdgeEvent['kind'], true>> = {
   member: true,
   'member-warning': true,
   'member-removed': true,
+  pool: true,
   discovery: true,
   story: true,
   'zone-updated': true,

@@ -11,6 +11,7 @@ import type { MemberConfig, ProxyConfig } from './config.ts';
 import { checkMember, checkWeight } from './control/member-config.ts';
 import { type Keep, Memory } from './control/memory.ts';
 import { poolSnapshot, poolStatus } from './control/pool.ts';
+import { PoolWatch } from './control/pool-watch.ts';
 import { Roster } from './control/roster.ts';
 import { SlotAllocator, type SlotUse } from './control/slots.ts';
 import type {
@@ -19,6 +20,7 @@ import type {
   MemberRemoved,
   MemberStatus,
   MemberWarning,
+  PoolEvent,
   PoolStatus,
 } from './control/status.ts';
 import { listenerSlots, memberSlots } from './counters.ts';
@@ -31,6 +33,7 @@ export type {
   MemberRemoved,
   MemberStatus,
   MemberWarning,
+  PoolEvent,
   PoolStatus,
 } from './control/status.ts';
 
@@ -41,6 +44,8 @@ export interface ProxyControlContext {
   readonly log: Logger;
   readonly publish: (snapshot: ProxySnapshot) => void;
   readonly emit: (event: MemberEvent | MemberWarning | MemberRemoved) => void;
+  /** A pool has no member left that takes sessions, or has one again. */
+  readonly poolChanged?: (event: PoolEvent) => void;
   /** Use of the slots in the shared counters; without `busy` members to remove go at once, sessions or not. */
   readonly memberSlots?: SlotUse;
   readonly listenerSlots?: SlotUse;
@@ -63,6 +68,7 @@ export class ProxyControl {
   readonly #listenerSlots: SlotAllocator;
   readonly #listeners = new Map<string, number>();
   readonly #memory: Memory;
+  readonly #watch: PoolWatch | undefined;
   #config: ProxyConfig | undefined;
   #version = 0;
   #depth = 0;
@@ -72,6 +78,8 @@ export class ProxyControl {
     this.#context = context;
     this.#listenerSlots = new SlotAllocator('listener', context.listenerSlots ?? { capacity: listenerSlots });
     this.#memory = new Memory(context.keep, context, () => this.#roster.saved());
+    const { poolChanged } = context;
+    this.#watch = poolChanged && new PoolWatch(context, poolChanged);
     const changed = () =>
       this.#batch(() => {
         this.#dirty = true;
@@ -223,6 +231,7 @@ export class ProxyControl {
       if (this.#depth === 0 && this.#dirty) {
         this.#dirty = false;
         this.#context.publish(this.#snapshot());
+        this.#watch?.look(this.#roster.pools);
         this.#memory.touch();
       }
     }

@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
-import { exec } from '../lab/process.ts';
-import { DaemonHome, freePort } from './daemon-process.ts';
+import { exec, waitFor } from '../lab/process.ts';
+import { DaemonHome, freePort, logged } from './daemon-process.ts';
 
 t.test('every member has weight 0, or there is none', async (t) => {
   const server = createServer((socket) => socket.end('served')).listen(0);
@@ -23,7 +23,7 @@ t.test('every member has weight 0, or there is none', async (t) => {
         - { name: m1, address: 127.0.0.1, port: ${port} }
         - { name: m2, address: 127.0.0.2, port: ${port} }
     bare: {}`);
-  await home.start();
+  const daemon = await home.start();
   const cli = (...argv: string[]) =>
     exec(['bin/v6edge', ...argv, '--api', `unix:${home.socket}`], { env: { NODE_OPTIONS: '' } });
   const up = async () => (await home.json<{ up: number }>('/v1/pools/web')).up;
@@ -52,6 +52,11 @@ t.test('every member has weight 0, or there is none', async (t) => {
   t.match((await cli('status')).stdout, /web: 1 of 2 up, 0 sessions \(m1 weight 0\)\n/);
   await cli('member', 'web', 'm2', '--weight', '0');
   t.strictSame([await up(), await gauges(), await fetched()], [0, [0, 0, 0, 0], '']);
+  const empty = 'pool has no member that takes sessions: clients are turned away';
+  await waitFor('the line in the log', () => logged(daemon, /^pool /).length > 0);
+  t.match(logged(daemon, /^pool /), [
+    { level: 'error', pool: 'web', msg: empty, reason: 'm1 has weight 0; m2 has weight 0' },
+  ]);
   const status = (await cli('status')).stdout;
   t.match(status, /\n {2}pool web: no member takes sessions: every one that is up has weight 0\n/);
   t.match(status, /\n {2}pool bare: it has no members\n/);

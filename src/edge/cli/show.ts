@@ -29,7 +29,7 @@ export function showPools(pools: readonly PoolReport[], paint: Paint): string {
       ? [[pool.name, paint('dim', 'no members'), '', '', '', '', '', '']]
       : pool.members.map((each, i) => memberRow(i === 0 ? pool.name : '', each, paint)),
   );
-  const removed = pools.flatMap((pool) => pool.removed.map((each) => removedText(pool.name, each)));
+  const removed = pools.flatMap((pool) => (pool.removed ?? []).map((each) => removedText(pool.name, each)));
   const columns = [
     { title: 'POOL' },
     { title: 'MEMBER' },

@@ -58,6 +58,17 @@ export interface MemberEvent {
   readonly at: number;
 }
 
+/** A pool has no member left that takes sessions, or has one again. */
+export interface PoolEvent {
+  readonly kind: 'pool';
+  readonly pool: string;
+  readonly state: 'serving' | 'empty';
+  /** How its members are. */
+  readonly reason: string;
+  /** Wall-clock milliseconds. */
+  readonly at: number;
+}
+
 /** Something is wrong with a member's settings, or keeps sessions from it, in plain words. */
 export interface MemberWarning {
   readonly kind: 'member-warning';

@@ -57,7 +57,13 @@ function join(kind, data) {
 
 /** @param {any} data */
 function toneOf(data) {
-  if (data.to === 'down' || data.errors?.length > 0 || data.kind === 'zone-expired') return 'bad';
+  if (
+    data.to === 'down' ||
+    (data.kind === 'pool' && data.state === 'empty') ||
+    data.errors?.length > 0 ||
+    data.kind === 'zone-expired'
+  )
+    return 'bad';
   return data.to === 'up' ? 'good' : '';
 }
 
@@ -82,6 +88,10 @@ function inWords(kind, data) {
       return data.text;
     case 'discovery':
       return `pool ${data.pool}: ${[...data.added.map((/** @type {string} */ each) => `+${each}`), ...data.gone.map((/** @type {string} */ each) => `−${each}`)].join(' ')}`;
+    case 'pool':
+      return data.state === 'empty'
+        ? `pool ${data.pool} turns clients away: ${data.reason}`
+        : `pool ${data.pool} serves again: ${data.reason}`;
     case 'member-removed':
       return `${data.pool}/${data.member} is gone`;
     case 'ra-state':
