@@ -34,6 +34,8 @@ import {
   memberCounterSpecs,
   memberGaugeBase,
   memberSlots,
+  poolGaugeBase,
+  poolSlots,
 } from '../proxy/counters.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
@@ -175,6 +177,10 @@ export class Edge {
         capacity: listenerSlots,
         busy: (slot) => this.counters.gauge(listenerGaugeBase(slot)) > 0,
         clear: (slot) => this.counters.clear(listenerCounterBase(slot), listenerCounterSpecs.length),
+      },
+      poolSlots: {
+        capacity: poolSlots,
+        busy: (slot) => this.counters.gauge(poolGaugeBase(slot)) > 0,
       },
     });
     this.#raContext = {

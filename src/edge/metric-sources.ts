@@ -26,6 +26,8 @@ import {
   memberCounterSpecs,
   memberGaugeBase,
   memberGaugeSpecs,
+  poolGaugeBase,
+  poolGaugeSpecs,
   proxyCounterSpecs,
   proxyGaugeSpecs,
 } from '../proxy/counters.ts';
@@ -104,6 +106,7 @@ export function edgeMetrics(edge: Edge): Metrics {
     ({ maxConnections }) => maxConnections,
     'gauge',
   );
+  metrics.addSlots(poolGaugeSpecs, ['pool'], () => pools(edge, poolGaugeBase, 'gauge'), 'gauge');
   metrics.addSamples(
     { name: 'v6edge_proxy_pool_members_up', help: 'Members of the pool that take new sessions.' },
     ['pool'],
@@ -239,6 +242,13 @@ function read(edge: Edge, base: number, kind: 'counter' | 'gauge'): Slot['read']
 function listeners(edge: Edge, base: Base, kind: 'counter' | 'gauge'): Slot[] {
   return (edge.proxySnapshot?.listeners ?? []).map(({ name, slot }) => ({
     labels: { listener: name },
+    read: read(edge, base(slot), kind),
+  }));
+}
+
+function pools(edge: Edge, base: Base, kind: 'counter' | 'gauge'): Slot[] {
+  return (edge.proxySnapshot?.pools ?? []).map(({ name, slot }) => ({
+    labels: { pool: name },
     read: read(edge, base(slot), kind),
   }));
 }

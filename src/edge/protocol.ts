@@ -19,6 +19,8 @@ export interface ThreadStart {
   readonly counters: SharedArrayBuffer;
   /** What the proxy knows of each client. */
   readonly sources: SharedArrayBuffer;
+  /** Of the proxy's queues, as `newQueueTable` makes it. */
+  readonly queues: SharedArrayBuffer;
   /** How far zones were changed, and how many changes are in the state that the thread begins with. */
   readonly commits: SharedArrayBuffer;
   readonly commit: number;

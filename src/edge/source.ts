@@ -15,6 +15,7 @@ import {
   memberCounterBase,
   memberGaugeBase,
   ProxyGauge,
+  poolGaugeBase,
 } from '../proxy/counters.ts';
 import { ProxyError } from '../proxy/errors.ts';
 import type {
@@ -119,9 +120,10 @@ export class EdgeSource implements AdminSource {
     return this.#edge.proxy.pools().map((pool) => {
       const status = found.find((one) => one.pool === pool.name);
       const members = pool.members.map((one) => this.#member(one));
-      if (status === undefined) return { ...pool, members };
+      const queued = this.#edge.counters.gauge(poolGaugeBase(pool.slot));
+      if (status === undefined) return { ...pool, queued, members };
       const { pool: _, ...discovery } = status;
-      return { ...pool, members, discovery };
+      return { ...pool, queued, members, discovery };
     });
   }
 

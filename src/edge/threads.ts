@@ -17,6 +17,7 @@ import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff, HandoffRequest, SendReplies } from '../dns/snapshot.ts';
 import { Borrower, newLoans } from '../linux/lent-fd.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
+import { newQueueTable, releaseQueues } from '../proxy/queue.ts';
 import { listSources, newSourceTable, releaseSources, type SourceStatus } from '../proxy/sources.ts';
 import { CommitCount } from './commit-count.ts';
 import { DirectReply } from './direct-reply.ts';
@@ -89,6 +90,7 @@ export interface DataThreadsContext {
 export class DataThreads {
   readonly #context: DataThreadsContext;
   readonly #sources: SharedArrayBuffer;
+  readonly #queues: SharedArrayBuffer;
   readonly #threads = new Map<number, DataThread>();
   readonly #pending = new Map<number, Pending>();
   readonly #commits: CommitCount;
@@ -103,6 +105,7 @@ export class DataThreads {
   constructor(context: DataThreadsContext) {
     this.#context = context;
     this.#sources = newSourceTable(context.counters.layout.threads, cryptoRandom);
+    this.#queues = newQueueTable(context.counters.layout.threads);
     this.#commits = new CommitCount(context.counters.layout.threads);
   }
 
@@ -243,6 +246,7 @@ export class DataThreads {
       threads: counters.layout.threads,
       counters: counters.buffer,
       sources: this.#sources,
+      queues: this.#queues,
       commits: this.#commits.buffer,
       commit: this.#commits.published,
       loans,
@@ -366,6 +370,7 @@ export class DataThreads {
     this.#threads.delete(thread.index);
     this.#context.counters.release(thread.index);
     releaseSources(this.#sources, thread.index);
+    releaseQueues(this.#queues, thread.index);
     for (const ticket of [...this.#pending.keys()]) this.#settle(ticket, thread, undefined);
     for (const resolve of thread.streams.values()) resolve(false);
     if (this.#stopping) return;

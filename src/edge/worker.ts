@@ -72,6 +72,7 @@ class DataThread {
       log: log.child({ module: 'proxy' }),
       counters: proxyWindow(stripe),
       sources: { table: start.sources, thread: start.thread },
+      queues: { table: start.queues, thread: start.thread },
       report: (event) => this.#send({ kind: 'proxy-event', event }),
       keeper: socketKeeper(this.#notifier, start.thread),
     });

@@ -8,6 +8,7 @@ import { encodeSockaddr } from '../linux/sockaddr.ts';
 import { Memory } from '../linux/tcp.ts';
 import { balances, type Candidate, hashBytes } from './balance.ts';
 import { memberCounterBase, memberGaugeBase } from './counters.ts';
+import { PoolQueue, type Queues, type Waiting } from './queue.ts';
 import { type MemberSnapshot, type MemberState, type PoolSnapshot, takesSessions } from './snapshot.ts';
 import { spanBytes } from './span.ts';
 import type { AddressSpan } from './wire/header.ts';
@@ -108,12 +109,6 @@ export class Member implements Candidate {
 /** How long a member is passed over that leaves connects unanswered or refuses them; then one session tries it. */
 const silenceMs = 1000;
 
-/** A session that waits until a member has a place. */
-export interface Waiting {
-  /** A place may be there now. */
-  proceed(): void;
-}
-
 /** Why there is no member: every one is down, tried already, or at its limit. */
 export type NoMember = 'down' | 'tried' | 'full';
 
@@ -126,7 +121,7 @@ export class Backend {
   #turn = 0;
   /** Members that left a connect unanswered or refused it, and have not answered one since. */
   #silent: readonly Member[] = [];
-  readonly #waiting: Waiting[] = [];
+  readonly #queue: PoolQueue;
   /** Given back, and not offered to those who wait yet. */
   #places = 0;
   readonly #counters: CounterStripe;
@@ -134,11 +129,16 @@ export class Backend {
   readonly #now: () => number;
 
   /** @param now monotonic milliseconds */
-  constructor(snapshot: PoolSnapshot, counters: CounterStripe, random: Random, now: () => number) {
+  constructor(
+    snapshot: PoolSnapshot,
+    { counters, queues, random }: { counters: CounterStripe; queues: Queues; random: Random },
+    now: () => number,
+  ) {
     this.#now = now;
     this.name = snapshot.name;
     this.settings = snapshot;
     this.#counters = counters;
+    this.#queue = new PoolQueue(queues, snapshot.slot, counters);
     this.#random = random;
     this.apply(snapshot);
   }
@@ -168,8 +168,9 @@ export class Backend {
     return this.#tiers.length > 0;
   }
 
+  /** Sessions that wait, over all threads. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#queue.length;
   }
 
   /** A connect to the member has no answer, or is refused: for a while sessions go to others, if there are any. */
@@ -212,29 +213,26 @@ export class Backend {
     this.#places++;
     // Whoever fails at once gives the place back from within: the next one's turn comes then, not inside of its own.
     if (this.#places > 1) return;
-    for (; this.#places > 0; this.#places--) this.#waiting[0]?.proceed();
+    for (; this.#places > 0; this.#places--) this.#queue.offer();
   }
 
   /** Queues a session; false when the queue is full. */
   enqueue(session: Waiting): boolean {
-    if (this.#waiting.length >= this.settings.queue.length) return false;
-    this.#waiting.push(session);
-    return true;
+    return this.#queue.push(session, this.settings.queue.length);
   }
 
   dequeue(session: Waiting): void {
-    const at = this.#waiting.indexOf(session);
-    if (at >= 0) this.#waiting.splice(at, 1);
+    this.#queue.remove(session);
   }
 
-  /** Whether others wait before `session`. */
+  /** Whether others wait before `session`, at whatever thread. */
   mustQueue(session: Waiting): boolean {
-    return this.#waiting.length > 0 && this.#waiting[0] !== session;
+    return this.#queue.isBehind(session);
   }
 
   /** Lets all that wait try once more, in their order: after members came up or grew. */
   wake(): void {
-    for (const session of [...this.#waiting]) session.proceed();
+    this.#queue.wake();
   }
 
   #takeFrom(members: readonly Member[], client: AddressSpan, tried: readonly Member[]): Member | 'tried' | 'full' {

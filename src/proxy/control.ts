@@ -23,7 +23,7 @@ import type {
   PoolEvent,
   PoolStatus,
 } from './control/status.ts';
-import { listenerSlots, memberSlots } from './counters.ts';
+import { listenerSlots, memberSlots, poolSlots } from './counters.ts';
 import { ProxyError } from './errors.ts';
 import type { ProxySnapshot } from './snapshot.ts';
 
@@ -49,6 +49,7 @@ export interface ProxyControlContext {
   /** Use of the slots in the shared counters; without `busy` members to remove go at once, sessions or not. */
   readonly memberSlots?: SlotUse;
   readonly listenerSlots?: SlotUse;
+  readonly poolSlots?: SlotUse;
   /** Keeps states and changes by API over a restart; without it they last until the next reload. */
   readonly keep?: Keep;
   /** How checks are made; for tests. */
@@ -88,6 +89,7 @@ export class ProxyControl {
     this.#roster = new Roster({
       members: { clock, random, log, probe, emit, changed },
       slots: context.memberSlots ?? { capacity: memberSlots },
+      poolSlots: context.poolSlots ?? { capacity: poolSlots },
       changed,
       batch: (run) => this.#batch(run),
       removed: emit,

@@ -8,6 +8,8 @@ import type { MetricSpec } from '../core/counters.ts';
 export const listenerSlots = 256;
 /** Pool members, over all pools, that have counters of their own at one time. */
 export const memberSlots = 2048;
+/** Pools that have a queue at one time. */
+export const poolSlots = 256;
 
 /** Offsets in the global counter block. */
 export const ProxyCounter = { acceptErrors: 0, acceptPauses: 1, limitPauses: 2, listenerLimitPauses: 3 } as const;
@@ -138,14 +140,19 @@ export const memberGaugeSpecs: readonly MetricSpec[] = [
   { name: 'v6edge_proxy_member_sessions', help: 'Sessions of the member at this moment, connects under way included.' },
 ];
 
+export const poolGaugeSpecs: readonly MetricSpec[] = [
+  { name: 'v6edge_proxy_pool_queued', help: 'Sessions that wait for a place at a member, or for a member.' },
+];
+
 const listenersAt = proxyCounterSpecs.length;
 const membersAt = listenersAt + listenerSlots * listenerCounterSpecs.length;
 const gaugeListenersAt = proxyGaugeSpecs.length;
 const gaugeMembersAt = gaugeListenersAt + listenerSlots * listenerGaugeSpecs.length;
+const gaugePoolsAt = gaugeMembersAt + memberSlots * memberGaugeSpecs.length;
 
 /** Counters and gauges in the proxy's window. */
 export const proxyCounters: number = membersAt + memberSlots * memberCounterSpecs.length;
-export const proxyGauges: number = gaugeMembersAt + memberSlots * memberGaugeSpecs.length;
+export const proxyGauges: number = gaugePoolsAt + poolSlots * poolGaugeSpecs.length;
 
 /** Where a listener's counters begin; add a `ListenerCounter`. `CounterTable.clear(base, listenerCounterSpecs.length)` empties the slot. */
 export function listenerCounterBase(slot: number): number {
@@ -165,4 +172,9 @@ export function listenerGaugeBase(slot: number): number {
 /** A member's gauge of current sessions. */
 export function memberGaugeBase(slot: number): number {
   return gaugeMembersAt + slot * memberGaugeSpecs.length;
+}
+
+/** A pool's gauge of sessions that wait. */
+export function poolGaugeBase(slot: number): number {
+  return gaugePoolsAt + slot * poolGaugeSpecs.length;
 }

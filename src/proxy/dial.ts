@@ -10,9 +10,10 @@ import { errnoName, isConnectShortage, isShortage } from '../linux/errors.ts';
 import { closeFd } from '../linux/libc.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../linux/reactor.ts';
 import { connectTcp, openTcp, socketError } from '../linux/tcp.ts';
-import type { Backend, Member, Waiting } from './backend.ts';
+import type { Backend, Member } from './backend.ts';
 import { MemberCounter } from './counters.ts';
 import type { SessionHost, SessionState } from './host.ts';
+import type { Waiting } from './queue.ts';
 import type { Relay } from './relay.ts';
 import { SideAttempt } from './side-attempt.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
@@ -22,7 +23,7 @@ import type { AddressSpan } from './wire/header.ts';
 
 /** HAProxy's turn-around: how long to wait before a lone member that has just failed is tried again. */
 const turnaroundMs = 1000;
-/** A waiting session looks for a place this often: places that other threads give back are not announced. */
+/** A waiting session looks for a place this often, whatever it is told. */
 const queuePollMs = 100;
 /** A connect that takes longer than this has its client watched, so that one that gives up is noticed. */
 const patienceMs = 50;
@@ -203,7 +204,8 @@ export class Dial implements Waiting {
     const { host } = caller;
     this.#lastFailure = onTimeout;
     this.#late = true;
-    if (!this.#queued) {
+    const fresh = !this.#queued;
+    if (fresh) {
       const behind = backend.waiting;
       if (!backend.enqueue(this)) {
         caller.end(Ended.queueFull);
@@ -217,6 +219,8 @@ export class Dial implements Waiting {
       if (!caller.watchClient()) return;
     }
     host.wheel.set(caller, Math.min(this.#deadline, host.now() + queuePollMs));
+    // What another thread gave back before it could see this one was offered to nobody.
+    if (fresh && !backend.mustQueue(this)) this.run();
   }
 
   #connect(backend: Backend, member: Member): void {

@@ -16,6 +16,7 @@ import { MemberTcp, ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
 import type { Listener, ListenerOwner, ListenerStatus, ListeningSocket } from './listener.ts';
 import { ListenerSet, type SocketKeeper } from './listener-set.ts';
+import { newQueueTable, Queues } from './queue.ts';
 import { RefusalLog } from './refusals.ts';
 import { RelayIo } from './relay.ts';
 import { Session, type SettingsChange } from './session.ts';
@@ -44,6 +45,8 @@ export interface ProxyContext {
   readonly counters: CounterStripe;
   /** Of all threads, and which is this; an engine alone makes its own. */
   readonly sources?: { readonly table: SharedArrayBuffer; readonly thread: number };
+  /** As `sources`. */
+  readonly queues?: { readonly table: SharedArrayBuffer; readonly thread: number };
   readonly report: (event: ProxyEvent) => void;
   readonly keeper?: SocketKeeper;
 }
@@ -85,6 +88,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly #context: ProxyContext;
   readonly #listeners: ListenerSet;
   readonly #sources: Sources;
+  readonly #queues: Queues;
   readonly #refusals: RefusalLog;
   readonly #backends = new Map<string, Backend>();
   /** The proxy's, and those of pools. */
@@ -103,6 +107,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.wheel = new TimerWheel(context.clock);
     const { table, thread } = context.sources ?? { table: newSourceTable(1, context.random), thread: 0 };
     this.#sources = new Sources(table, thread);
+    const queues = context.queues ?? { table: newQueueTable(1), thread: 0 };
+    this.#queues = new Queues(queues.table, queues.thread);
     const { clock, log, keeper } = context;
     this.#refusals = new RefusalLog(clock, log);
     this.#listeners = new ListenerSet(
@@ -200,6 +206,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     this.#stopping = true;
     this.#listeners.close();
     for (const session of [...this.#sessions]) session.end(Ended.stopped);
+    this.#queues.close();
     this.#refusals.close();
     this.wheel.close();
     this.io.pipes.close();
@@ -231,8 +238,10 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     for (const name of this.#backends.keys()) if (!wanted.has(name)) this.#backends.delete(name);
     for (const pool of snapshot.pools) {
       const backend = this.#backends.get(pool.name);
-      if (backend === undefined) {
-        this.#backends.set(pool.name, new Backend(pool, this.counters, this.#context.random, () => this.now()));
+      if (backend?.settings.slot !== pool.slot) {
+        const { random } = this.#context;
+        const shared = { counters: this.counters, queues: this.#queues, random };
+        this.#backends.set(pool.name, new Backend(pool, shared, () => this.now()));
         continue;
       }
       const change = changeOf(backend.settings, pool);

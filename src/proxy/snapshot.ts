@@ -1,6 +1,6 @@
 /**
  * What the control thread tells data threads: plain data, passed by structured clone, replaced as a whole.
- * `slot` numbers index the shared counters (`proxy/counters.ts`) and stay with their listener or member for its life.
+ * `slot` numbers index the shared counters (`proxy/counters.ts`) and stay with their listener, pool or member for its life.
  */
 import type {
   BalanceAlgorithm,
@@ -35,6 +35,7 @@ export function takesSessions({ state, weight }: Pick<MemberSnapshot, 'state' | 
 
 export interface PoolSnapshot {
   readonly name: string;
+  readonly slot: number;
   readonly proxyProtocol: ProxyProtocol;
   readonly proxyV2Options: readonly ProxyV2Option[];
   readonly proxyV2Tlvs: readonly ProxyV2Tlv[];

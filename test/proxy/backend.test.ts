@@ -4,6 +4,7 @@ import { CounterStripe } from '../../src/core/counters.ts';
 import { SeededRandom } from '../../src/core/random.ts';
 import { Backend, type Member, type NoMember } from '../../src/proxy/backend.ts';
 import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
+import { newQueueTable, Queues } from '../../src/proxy/queue.ts';
 import type { MemberSnapshot, PoolSnapshot } from '../../src/proxy/snapshot.ts';
 import { spanOfAddress } from '../../src/proxy/span.ts';
 import { member, pool } from './harness.ts';
@@ -11,7 +12,9 @@ import { member, pool } from './harness.ts';
 const client = spanOfAddress(parseAddress('192.0.2.1'), 1234);
 
 function backend(members: MemberSnapshot[], more: Partial<PoolSnapshot> = {}): Backend {
-  return new Backend(pool(members, more), CounterStripe.alone(proxyCounters, proxyGauges), new SeededRandom(1), () => {
+  const counters = CounterStripe.alone(proxyCounters, proxyGauges);
+  const queues = new Queues(newQueueTable(1), 0);
+  return new Backend(pool(members, more), { counters, queues, random: new SeededRandom(1) }, () => {
     looks++;
     return now;
   });

@@ -21,7 +21,8 @@ t.test('slots do not overlap and end where the window ends', async (t) => {
   t.equal(counters.listenerCounterBase(listenerSlots), counters.memberCounterBase(0));
   t.equal(counters.memberCounterBase(memberSlots), counters.proxyCounters);
   t.equal(counters.listenerGaugeBase(listenerSlots), counters.memberGaugeBase(0));
-  t.equal(counters.memberGaugeBase(memberSlots), counters.proxyGauges);
+  t.equal(counters.memberGaugeBase(memberSlots), counters.poolGaugeBase(0));
+  t.equal(counters.poolGaugeBase(counters.poolSlots), counters.proxyGauges);
 });
 
 t.test('names are Prometheus names, and a name has one help text', async (t) => {

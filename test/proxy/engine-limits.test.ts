@@ -14,10 +14,12 @@ import {
   listenerCounterBase,
   ProxyCounter,
   ProxyGauge,
+  poolGaugeBase,
   proxyCounters,
   proxyGauges,
 } from '../../src/proxy/counters.ts';
 import { ProxyEngine } from '../../src/proxy/engine.ts';
+import { newQueueTable } from '../../src/proxy/queue.ts';
 import { waitFor } from '../lab/process.ts';
 import {
   ask,
@@ -99,6 +101,66 @@ t.test('leastconn and maxConnections are exact over threads', async (t) => {
   reactor.close();
   one.close();
   two.close();
+});
+
+t.test('the queue is one over threads: its length, and who is next', async (t) => {
+  const upstream = await new Upstream((socket) => socket.write('x')).listen();
+  const ports = [await freePort(), await freePort()];
+  const counters = new CounterTable({ threads: 2, counters: proxyCounters, gauges: proxyGauges });
+  const table = newQueueTable(2);
+  const reactor = new Reactor();
+  const engines = ports.map((port, thread) => {
+    const engine = new ProxyEngine({
+      reactor,
+      clock: systemClock,
+      random: new SeededRandom(thread),
+      log: nullLogger,
+      counters: counters.stripe(thread),
+      queues: { table, thread },
+      report: () => {},
+    });
+    const members = [member('m1', upstream.port, { maxConnections: 1 })];
+    const queue = { timeoutMs: 60_000, length: 6 };
+    engine.apply(snapshot([listener(`127.0.0.1:${port}`)], [pool(members, { queue })]));
+    return engine;
+  });
+  const queued = () => counters.gauge(poolGaugeBase(0));
+  const served: number[] = [];
+  const clients: net.Socket[] = [];
+  t.teardown(() => {
+    for (const client of clients) client.destroy();
+    for (const engine of engines) engine.close();
+    reactor.close();
+    upstream.close();
+  });
+  const come = (who: number) => {
+    const client = net.connect(ports[who % 2]!, '127.0.0.1').on('error', () => {});
+    client.once('data', () => served.push(who));
+    clients.push(client);
+    return client;
+  };
+  come(0);
+  await until(() => served.length === 1, 'the first one');
+  // 0 1 1 0 0 1 by thread.
+  for (const [at, who] of [1, 3, 2, 4, 5, 6].entries()) {
+    come(who);
+    await until(() => queued() === at + 1, `${who} waits`);
+  }
+  const late = come(7);
+  await new Promise((resolve) => late.once('close', resolve));
+  t.equal(queued(), 6, 'the seventh is turned away, at whatever thread');
+  // One that waits gives up: those behind it keep their order.
+  clients[3]!.resetAndDestroy();
+  await until(() => queued() === 5, 'one goes');
+  for (const count of [2, 3, 4, 5, 6]) {
+    upstream.sockets.at(-1)!.end();
+    await until(() => served.length === count, `served: ${served}`);
+  }
+  t.strictSame(served, [0, 1, 3, 4, 5, 6]);
+  t.equal(queued(), 0);
+  for (const client of clients) client.destroy();
+  for (const engine of engines) engine.close();
+  t.equal(counters.gauge(ProxyGauge.sessions), 0);
 });
 
 t.test('out of descriptors: accepting rests without a busy loop, and goes on', async (t) => {

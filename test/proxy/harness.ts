@@ -42,6 +42,7 @@ export function member(name: string, port: number, more: Partial<MemberSnapshot>
 export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnapshot> = {}): PoolSnapshot {
   return {
     name: 'pool',
+    slot: 0,
     proxyProtocol: 'none',
     proxyV2Options: [],
     proxyV2Tlvs: [],

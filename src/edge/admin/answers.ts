@@ -142,6 +142,7 @@ const pool = object({
   proxyProtocol: z.enum(['none', 'v1', 'v2']),
   check: z.string(),
   up: count,
+  queued: count.describe('sessions that wait for a place at a member, or for a member'),
   members: z.array(member),
   removed: z
     .array(object({ name: z.string(), address: z.string(), port: count }))

@@ -63,6 +63,8 @@ export interface MemberReport extends MemberStatus {
 }
 
 export interface PoolReport extends Omit<PoolStatus, 'members'> {
+  /** Sessions that wait for a place at a member, or for a member. */
+  readonly queued: number;
   readonly members: readonly MemberReport[];
   /** The name that members come from, and how looking it up goes; undefined: members are those of the configuration. */
   readonly discovery?: Omit<DiscoveryStatus, 'pool'> | undefined;

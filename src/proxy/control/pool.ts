@@ -7,23 +7,25 @@ import { type Server, sameServer } from './member-config.ts';
 import type { PoolStatus } from './status.ts';
 
 export interface Pool {
+  readonly slot: number;
   config: PoolConfig;
   members: Map<string, Member>;
   readonly pace: Pace;
 }
 
 /** For data threads. */
-export function poolSnapshot({ config, members }: Pool): PoolSnapshot {
+export function poolSnapshot({ slot, config, members }: Pool): PoolSnapshot {
   const { check: _check, discover: _discover, members: _members, ...settings } = config;
   const list = [...members.values()].map((member) => member.snapshot());
-  return { ...settings, members: list, pending: [...members.values()].some((member) => member.pending) };
+  return { ...settings, slot, members: list, pending: [...members.values()].some((member) => member.pending) };
 }
 
 /** For the admin API. @param removed those of the configuration that were taken out */
-export function poolStatus({ config, members }: Pool, removed: readonly Server[]): PoolStatus {
+export function poolStatus({ slot, config, members }: Pool, removed: readonly Server[]): PoolStatus {
   const list = [...members.values()].map((member) => member.status());
   return {
     name: config.name,
+    slot,
     balance: config.balance,
     proxyProtocol: config.proxyProtocol,
     check: config.check.type,

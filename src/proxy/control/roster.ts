@@ -28,6 +28,8 @@ export interface RosterChange {
 export interface RosterContext {
   readonly members: Omit<MemberContext, 'firstCheckMs'>;
   readonly slots: SlotUse;
+  /** Of pools. */
+  readonly poolSlots: SlotUse;
   /** Who is here has changed; several changes of one `batch` are published as one. */
   readonly changed: () => void;
   readonly batch: (run: () => void) => void;
@@ -39,6 +41,7 @@ export interface RosterContext {
 export class Roster {
   readonly #context: RosterContext;
   readonly #slots: SlotAllocator;
+  readonly #poolSlots: SlotAllocator;
   readonly #pools = new Map<string, Pool>();
   readonly #taken = new Taken();
   /** As an earlier process left them, by pool and name; empty once they are back. */
@@ -48,6 +51,7 @@ export class Roster {
   constructor(context: RosterContext) {
     this.#context = context;
     this.#slots = new SlotAllocator('member', context.slots);
+    this.#poolSlots = new SlotAllocator('pool', context.poolSlots);
   }
 
   get pools(): Iterable<Pool> {
@@ -117,6 +121,7 @@ export class Roster {
     this.#slots.require(
       pools.reduce((sum, { name, members }) => sum + newMembers(members, this.#pools.get(name)?.members), 0),
     );
+    this.#poolSlots.require(pools.filter(({ name }) => !this.#pools.has(name)).length);
   }
 
   /** Takes over the pools of a configuration. */
@@ -125,6 +130,7 @@ export class Roster {
       if (pools.some((other) => other.name === name)) continue;
       for (const member of pool.members.values()) change.removed.push(this.drop(pool, member));
       this.#pools.delete(name);
+      this.#poolSlots.free(pool.slot);
     }
     for (const config of pools) this.#applyPool(config, change);
   }
@@ -204,7 +210,7 @@ export class Roster {
 
   #applyPool(config: PoolConfig, change: RosterChange): void {
     const known = this.#pools.get(config.name);
-    const pool: Pool = known ?? { config, members: new Map(), pace: new Pace(this.#context.members) };
+    const pool: Pool = known ?? this.#newPool(config);
     this.#pools.set(config.name, pool);
     pool.config = config;
     const lasts = this.#context.lasts();
@@ -240,6 +246,10 @@ export class Roster {
       this.#slots.free(old.slot);
       change.removed.push(`${config.name}/${name}`);
     }
+  }
+
+  #newPool(config: PoolConfig): Pool {
+    return { slot: this.#poolSlots.take(), config, members: new Map(), pace: new Pace(this.#context.members) };
   }
 
   #add(pool: Pool, config: MemberConfig, origin: MemberOrigin, slot: number): Member {

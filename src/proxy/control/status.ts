@@ -36,6 +36,7 @@ export interface MemberStatus extends MemberSnapshot {
 
 export interface PoolStatus {
   readonly name: string;
+  readonly slot: number;
   readonly balance: BalanceAlgorithm;
   readonly proxyProtocol: ProxyProtocol;
   readonly check: CheckType;

@@ -44,6 +44,8 @@ const member: MemberReport = {
 };
 const pool: PoolReport = {
   name: 'workers',
+  slot: 0,
+  queued: 0,
   balance: 'leastconn',
   proxyProtocol: 'v2',
   check: 'tcp',
