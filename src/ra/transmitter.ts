@@ -1,5 +1,6 @@
 /** Sends what an interface says, counts it, and remembers what came of it. */
 import { type Address, formatAddress } from '../core/address.ts';
+import { EINVAL } from '../linux/constants.ts';
 import { errnoName } from '../linux/errors.ts';
 import type { Icmp6Sender } from '../linux/icmp6.ts';
 import { ALL_NODES, neighbourWarningMs } from './constants.ts';
@@ -79,7 +80,11 @@ export class Transmitter {
   #failed(errno: number): void {
     this.#count('sendFailures', RaCounter.sendFailures);
     const error = errnoName(errno);
-    if (this.#lastError !== error) this.#context.log.warn({ error }, 'a router advertisement could not be sent');
+    const hint =
+      errno === EINVAL
+        ? "; the kernel's neighbour table may be full (dmesg: neighbor table overflow), see docs/troubleshooting.md"
+        : '';
+    if (this.#lastError !== error) this.#context.log.warn({ error }, `a router advertisement could not be sent${hint}`);
     this.#lastError = error;
   }
 
