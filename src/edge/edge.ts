@@ -25,18 +25,6 @@ import { NetworkMonitor } from '../linux/netlink.ts';
 import { Reactor } from '../linux/reactor.ts';
 import { kernelSysctl } from '../linux/sysctl.ts';
 import { ProxyControl } from '../proxy/control.ts';
-import {
-  listenerCounterBase,
-  listenerCounterSpecs,
-  listenerGaugeBase,
-  listenerSlots,
-  memberCounterBase,
-  memberCounterSpecs,
-  memberGaugeBase,
-  memberSlots,
-  poolGaugeBase,
-  poolSlots,
-} from '../proxy/counters.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
 import type { RaContext } from '../ra/context.ts';
@@ -58,6 +46,7 @@ import type { Join } from './join/join.ts';
 import { nat64Prefixes } from './nat64.ts';
 import { checkPorts, wantedPorts } from './ports.ts';
 import type { ThreadReport } from './protocol.ts';
+import { memberSessions, proxySlots } from './proxy-slots.ts';
 import type { Sockets } from './sockets.ts';
 import { Stories } from './stories.ts';
 import { DataThreads } from './threads.ts';
@@ -134,7 +123,7 @@ export class Edge {
       sessionsOf: (pool, member) => {
         const members = this.#proxySnapshot?.pools.find(({ name }) => name === pool)?.members;
         const slot = members?.find(({ name }) => name === member)?.slot;
-        return slot === undefined ? 0 : this.counters.gauge(memberGaugeBase(slot));
+        return slot === undefined ? 0 : memberSessions(this.counters, slot);
       },
       advertisements: () => JSON.stringify(this.ra.status().map((one) => [one.state, one.advertisement])),
     });
@@ -168,20 +157,7 @@ export class Edge {
       keep: new StateFile(join(config.stateDir, 'proxy.json')),
       emit: (event) => this.stories.memberEvent(event),
       poolChanged: (event) => this.events.emit(event),
-      memberSlots: {
-        capacity: memberSlots,
-        busy: (slot) => this.counters.gauge(memberGaugeBase(slot)) > 0,
-        clear: (slot) => this.counters.clear(memberCounterBase(slot), memberCounterSpecs.length),
-      },
-      listenerSlots: {
-        capacity: listenerSlots,
-        busy: (slot) => this.counters.gauge(listenerGaugeBase(slot)) > 0,
-        clear: (slot) => this.counters.clear(listenerCounterBase(slot), listenerCounterSpecs.length),
-      },
-      poolSlots: {
-        capacity: poolSlots,
-        busy: (slot) => this.counters.gauge(poolGaugeBase(slot)) > 0,
-      },
+      ...proxySlots(this.counters),
     });
     this.#raContext = {
       clock: this.clock,

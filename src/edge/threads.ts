@@ -11,15 +11,12 @@ import type { Clock, Timer } from '../core/clock.ts';
 import type { CounterTable } from '../core/counters.ts';
 import { V6edgeError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import { cryptoRandom } from '../core/random.ts';
 import type { ClientSighting } from '../dns/client-ledger.ts';
 import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff, HandoffRequest, SendReplies } from '../dns/snapshot.ts';
 import { Borrower, newLoans } from '../linux/lent-fd.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
-import { newQueueTable, releaseQueues } from '../proxy/queue.ts';
-import { listSources, newSourceTable, releaseSources, type SourceStatus } from '../proxy/sources.ts';
-import { CommitCount } from './commit-count.ts';
+import type { SourceStatus } from '../proxy/sources.ts';
 import { DirectReply } from './direct-reply.ts';
 import { buffersOf, type Mailbox, post } from './mailbox.ts';
 import {
@@ -31,6 +28,7 @@ import {
   type ThreadStart,
   type Up,
 } from './protocol.ts';
+import { SharedTables } from './shared-tables.ts';
 import type { PassedSocket } from './sockets.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */
@@ -89,11 +87,9 @@ export interface DataThreadsContext {
 
 export class DataThreads {
   readonly #context: DataThreadsContext;
-  readonly #sources: SharedArrayBuffer;
-  readonly #queues: SharedArrayBuffer;
+  readonly #tables: SharedTables;
   readonly #threads = new Map<number, DataThread>();
   readonly #pending = new Map<number, Pending>();
-  readonly #commits: CommitCount;
   readonly #directReply = new DirectReply();
   readonly #restarts = new Map<number, { pauseMs: number; count: number; timer?: Timer }>();
   /** Set until every thread has served for the first time. */
@@ -104,9 +100,7 @@ export class DataThreads {
 
   constructor(context: DataThreadsContext) {
     this.#context = context;
-    this.#sources = newSourceTable(context.counters.layout.threads, cryptoRandom);
-    this.#queues = newQueueTable(context.counters.layout.threads);
-    this.#commits = new CommitCount(context.counters.layout.threads);
+    this.#tables = new SharedTables(context.counters);
   }
 
   /** How often a thread was started again. */
@@ -150,13 +144,13 @@ export class DataThreads {
 
   /** Tells every thread of a change of zones, which is in the answers to all queries that come after this turn. */
   publish(publication: ZonePublication): void {
-    const commit = this.#commits.publish();
+    const commit = this.#tables.commits.publish();
     for (const thread of this.#threads.values()) post(thread, { kind: 'publish', publication, commit });
   }
 
   /** So many changes are published in this turn: who is told of them before finds them in answers to queries. */
   announce(publications: number): void {
-    this.#commits.announce(publications);
+    this.#tables.commits.announce(publications);
   }
 
   /** Resolves when every thread has taken in what was published, or after `answerMs`. */
@@ -181,7 +175,7 @@ export class DataThreads {
 
   /** What the proxy knows of each client, where a listener limits them. */
   sources(): SourceStatus[] {
-    return listSources(this.#sources, this.#context.clock.wall());
+    return this.#tables.listSources(this.#context.clock.wall());
   }
 
   /** Closes one session. False when no thread has one of that id. */
@@ -225,7 +219,7 @@ export class DataThreads {
   }
 
   get #count(): number {
-    return this.#context.counters.layout.threads;
+    return this.#tables.threads;
   }
 
   #stateOf(thread: DataThread | undefined): ThreadState['state'] {
@@ -239,16 +233,11 @@ export class DataThreads {
   }
 
   #spawn(index: number): void {
-    const { clock, counters, log, logSettings } = this.#context;
+    const { clock, log, logSettings } = this.#context;
     const loans = newLoans();
     const start: ThreadStart = {
       thread: index,
-      threads: counters.layout.threads,
-      counters: counters.buffer,
-      sources: this.#sources,
-      queues: this.#queues,
-      commits: this.#commits.buffer,
-      commit: this.#commits.published,
+      ...this.#tables.start,
       loans,
       log: logSettings,
       sockets: this.#context.sockets(index),
@@ -266,8 +255,8 @@ export class DataThreads {
       streams: new Map(),
       outbox: [],
       passed: [],
-      sending: () => this.#commits.announce(),
-      sent: () => this.#commits.sent(index),
+      sending: () => this.#tables.commits.announce(),
+      sent: () => this.#tables.commits.sent(index),
     };
     this.#threads.set(index, thread);
     worker.on('message', (message: Up) => this.#onMessage(thread, message));
@@ -368,9 +357,7 @@ export class DataThreads {
 
   #onExit(thread: DataThread, code: number): void {
     this.#threads.delete(thread.index);
-    this.#context.counters.release(thread.index);
-    releaseSources(this.#sources, thread.index);
-    releaseQueues(this.#queues, thread.index);
+    this.#tables.release(thread.index);
     for (const ticket of [...this.#pending.keys()]) this.#settle(ticket, thread, undefined);
     for (const resolve of thread.streams.values()) resolve(false);
     if (this.#stopping) return;
