@@ -116,6 +116,8 @@ export class Relay implements EventHandler {
    * read is the last. (tcp_recvmsg stops short of the queue's end only at an urgent mark.)
    */
   #drainable = false;
+  /** Urgent data came: reads end at its mark though there is more, and splice cannot pass it. Stays so. */
+  #urgent = false;
   #pending: Memory | undefined;
   #pendingAt = 0;
   #pipe: Pipe | undefined;
@@ -137,6 +139,7 @@ export class Relay implements EventHandler {
   }
 
   onEvents(events: number): void {
+    if ((events & EPOLLPRI) !== 0) this.#urgent = true;
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
       this.hangUp = true;
       this.#drainable = (events & (EPOLLERR | EPOLLPRI)) === 0;
@@ -152,7 +155,7 @@ export class Relay implements EventHandler {
         this.#owner.onBroken(this, ECONNRESET);
         return;
       }
-      if (this.hangUp || this.#bulk > 0 || this.blocked) this.pump();
+      if (this.hangUp || this.#bulk > 0 || this.#urgent || this.blocked) this.pump();
       else this.#io.collect(this);
     }
     if ((events & EPOLLOUT) !== 0 && this.other.blocked) this.other.pump();
@@ -181,7 +184,7 @@ export class Relay implements EventHandler {
     }
     if (length > 0 && !this.#write(memory, at, length, false)) return;
     // What was reported before bytes might flow is not reported again.
-    if (full || this.eof || this.hangUp) this.pump();
+    if (full || this.eof || this.hangUp || this.#urgent) this.pump();
   }
 
   /** Moves bytes until the socket has no more, the other takes no more, or it is others' turn. */
@@ -248,16 +251,19 @@ export class Relay implements EventHandler {
     const last = short && this.#drainable;
     if (last) this.eof = true;
     if (!this.#write(memory, headerRoom, count, last)) return false;
-    return !short || this.hangUp;
+    return !short || this.hangUp || this.#urgent;
   }
 
   /** One splice into the pipe and one out of it. False when this turn is over. */
   #splice(): boolean {
+    if (this.#urgent) return this.#copy();
     this.#pipe ??= this.#io.pipes.acquire();
     const pipe = this.#pipe;
     if (pipe === undefined) return this.#copy();
     const count = pipe.fill(this.fd);
-    if (count <= 0) return this.#readNothing(count);
+    // The end of the stream, or an urgent mark not reported yet: recv tells them apart.
+    if (count === 0) return this.#copy();
+    if (count < 0) return this.#readNothing(count);
     this.bytes += count;
     this.#owner.onBytes(this, count);
     if (count < bulkBytes) this.#bulk = 0;

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { parseInetEndpoint } from '../../src/core/address.ts';
 import { AF_INET, SOL_SOCKET } from '../../src/linux/constants.ts';
-import { closeFd, libcCall, setSocketInt } from '../../src/linux/libc.ts';
+import { closeFd, setSocketInt } from '../../src/linux/libc.ts';
 import { PipePool } from '../../src/linux/pipes.ts';
 import { encodeSockaddr } from '../../src/linux/sockaddr.ts';
 import {
@@ -175,31 +175,6 @@ t.test('what a member sent before it reset arrives, also when it takes more than
   await until(() => ends.length > 0, 'the end');
   t.equal(upstream.bytes, size);
   t.strictSame([ends, upstream.broken], [['finished'], true]);
-});
-
-t.test('urgent data amid a stream that ends at once: what stands around it is not lost', async (t) => {
-  const { harness, upstream, connect } = await through(t, (socket) => socket.on('end', () => socket.end()));
-  const MSG_OOB = 1;
-  const sendCall = libcCall<(fd: number, bytes: Buffer, length: number, flags: number) => number>(
-    'int64 send(int fd, void *bytes, size_t length, int flags)',
-  );
-  for (let round = 1; round <= 20; round++) {
-    const client = connect();
-    await once(client, 'connect');
-    // The handle's descriptor, to send what Node's streams cannot.
-    const { fd } = (client as unknown as { _handle: { fd: number } })._handle;
-    for (const [text, flags] of [
-      ['abc', 0],
-      ['!', MSG_OOB],
-      ['def', 0],
-    ] as const) {
-      t.equal(sendCall(fd, Buffer.from(text), text.length, flags), text.length);
-    }
-    client.end();
-    client.resume();
-    await harness.session(round);
-    t.equal(upstream.received[round - 1]!.toString(), 'abcdef');
-  }
 });
 
 t.test('a member that speaks first is heard, its bytes reported together with the connection', async (t) => {
