@@ -83,19 +83,19 @@ export class Dial implements Waiting {
       caller.end(Ended.noMember);
       return;
     }
-    if (backend.mustQueue(this)) {
+    if (backend.up && backend.mustQueue(this)) {
       this.#enqueue(backend, Ended.queueTimeout);
       return;
     }
+    // What refused it then may serve by now, and those behind it wait for it to choose.
+    if (this.#queued && caller.host.now() - this.#queuedAt >= turnaroundMs) this.#tried = undefined;
     const member = backend.take(caller.source, this.#tried ?? none);
     if (typeof member !== 'string') {
       this.leaveQueue();
       this.#connect(backend, member);
     } else if (member === 'full') this.#enqueue(backend, Ended.queueTimeout);
     else if (member === 'tried') this.#allTried();
-    else if (this.#tried !== undefined) caller.end(this.#lastFailure);
-    else if (caller.listener.whenEmpty === 'wait' || backend.settings.pending) this.#enqueue(backend, Ended.noMember);
-    else caller.end(Ended.noMember);
+    else this.#noneUp(backend);
   }
 
   /** Called by the backend when a member may have a place. */
@@ -175,6 +175,18 @@ export class Dial implements Waiting {
     this.#queued = false;
     caller.queuedMs += caller.host.now() - this.#queuedAt;
     caller.backend!.dequeue(this);
+  }
+
+  /** Who need not wait for a member to come up is told at once, also while others wait. */
+  #noneUp(backend: Backend): void {
+    const caller = this.#caller;
+    const failure = this.#tried === undefined ? Ended.noMember : this.#lastFailure;
+    if (caller.listener.whenEmpty !== 'wait' && !backend.settings.pending) {
+      caller.end(failure);
+      return;
+    }
+    this.#tried = undefined;
+    this.#enqueue(backend, failure);
   }
 
   /**

@@ -19,7 +19,7 @@ export interface MemberSnapshot {
   readonly slot: number;
   readonly address: string;
   readonly port: number;
-  /** Effective weight, 0 = no new sessions. */
+  /** Effective weight, of which there are hundredths during `slowStart`; 0 = no new sessions. */
   readonly weight: number;
   readonly maxConnections: number;
   readonly backup: boolean;

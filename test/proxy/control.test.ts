@@ -330,8 +330,30 @@ t.test('slow start: a member that came back gets its weight and its places in te
   }
   t.strictSame(
     steps,
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((i) => [Math.max(1, 20 * i), Math.max(1, 3 * i)]),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((i) => [Math.max(2, 20 * i), Math.max(1, 3 * i)]),
   );
+  t.end();
+});
+
+t.test('slow start: a small weight grows as a large one does', (t) => {
+  const { control, clock, members } = setUp();
+  const settings = { slowStartMs: 10_000, weight: 1 };
+  control.start(config([pool('web', [member('a', settings), member('b', { ...settings, weight: 0 })])]));
+  clock.advance(10);
+  for (const name of ['a', 'b']) {
+    control.setMember('web', name, { state: 'maint' });
+    control.setMember('web', name, { state: 'ready' });
+  }
+  clock.advance(10);
+  const weights = () => members().map(({ weight }) => weight);
+  t.strictSame(weights(), [0.01, 0]);
+  clock.advance(3000);
+  t.strictSame(weights(), [0.3, 0]);
+  t.equal(control.pools()[0]!.members[0]!.weight, 0.3, 'as people see it');
+  control.apply(config([pool('web', [member('a', { weight: 1 }), member('b', { ...settings, weight: 0 })])]));
+  t.strictSame(weights(), [1, 0], 'a reload that ends it counts at once');
+  clock.advance(7000);
+  t.strictSame(weights(), [1, 0]);
   t.end();
 });
 

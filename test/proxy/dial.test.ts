@@ -13,6 +13,7 @@ import {
   blackHole,
   freePort,
   Harness,
+  harnessFor,
   listener,
   member,
   naming,
@@ -278,6 +279,84 @@ t.test('members', async (t) => {
     update([{ ...down, state: 'up' }]);
     t.match(await end, { data: Buffer.from('m1') });
     t.equal(upstream.received[0]!.toString(), 'patient');
+  });
+
+  t.test('who waits until one is up holds nobody up who is to be told at once', async (t) => {
+    const upstream = await naming('m1').listen();
+    t.teardown(() => upstream.close());
+    const patient = await freePort();
+    const hasty = await freePort();
+    const harness = harnessFor(t);
+    const apply = (state: MemberSnapshot['state'], more: Partial<MemberSnapshot> = {}) =>
+      harness.engine.apply(
+        snapshot(
+          [
+            listener(`127.0.0.1:${patient}`, { name: 'patient', whenEmpty: 'wait' }),
+            listener(`127.0.0.1:${hasty}`, { name: 'hasty', slot: 1 }),
+          ],
+          [pool([member('m1', upstream.port, { state, ...more })])],
+        ),
+      );
+    apply('down');
+    const waits = [outcome(net.connect(patient, '127.0.0.1')), outcome(net.connect(patient, '127.0.0.1'))];
+    await until(() => harness.engine.sessions().length === 2, 'both to wait');
+    t.equal((await outcome(net.connect(hasty, '127.0.0.1'))).code, 'ECONNRESET');
+    t.match(await harness.session(), { listener: 'hasty', cause: 'no member is up' });
+    apply('up');
+    for (const end of waits) t.match(await end, { data: Buffer.from('m1') });
+  });
+
+  t.test('whoever waits for a place is told at once when no member is left', async (t) => {
+    const upstream = await new Upstream((socket) => socket.write('hello')).listen();
+    t.teardown(() => upstream.close());
+    const m1 = member('m1', upstream.port, { maxConnections: 1 });
+    const { harness, port, update } = await serve(t, [m1], { pool: { onMarkedDown: 'keep' } });
+    const first = net.connect(port, '127.0.0.1');
+    t.teardown(() => first.destroy());
+    await once(first, 'data');
+    const ends = Array.from({ length: 3 }, () => outcome(net.connect(port, '127.0.0.1')));
+    await until(
+      () => harness.engine.sessions().filter(({ state }) => state === 'waiting').length === 3,
+      'three to wait',
+    );
+    update([{ ...m1, state: 'down' }]);
+    for (const end of ends) t.equal((await end).code, 'ECONNRESET');
+    t.strictSame(
+      harness.sessions.map(({ cause }) => cause),
+      Array(3).fill('no member is up'),
+    );
+  });
+
+  t.test('who waits in vain for a member is told that none was up, whoever waited before', async (t) => {
+    const { harness, port } = await serve(t, [member('m1', 1, { state: 'down' })], {
+      listener: { whenEmpty: 'wait' },
+      pool: { queue: { timeoutMs: 200, length: 10 } },
+    });
+    await Promise.all([1, 2, 3].map(() => outcome(net.connect(port, '127.0.0.1'))));
+    t.strictSame(
+      harness.sessions.map(({ cause, state }) => `${cause} ${state}`),
+      Array(3).fill('no member is up SC'),
+    );
+  });
+
+  t.test('a member whose connect failed is tried again by whoever waits for another', async (t) => {
+    const busy = await new Upstream((socket) => socket.write('busy')).listen();
+    const port1 = await freePort();
+    t.teardown(() => busy.close());
+    // m1 restarts: it refuses at first.
+    const { harness, port } = await serve(t, [member('m1', port1), member('m2', busy.port, { maxConnections: 1 })], {
+      pool: { balance: 'first' },
+    });
+    const holder = net.connect(port, '127.0.0.1');
+    t.teardown(() => holder.destroy());
+    await once(holder, 'data');
+    const second = outcome(net.connect(port, '127.0.0.1'));
+    const third = outcome(net.connect(port, '127.0.0.1'));
+    await until(() => harness.engine.sessions().filter(({ state }) => state === 'waiting').length === 2, 'two to wait');
+    const back = await naming('m1').listen('127.0.0.1', port1);
+    t.teardown(() => back.close());
+    t.match(await second, { data: Buffer.from('m1') });
+    t.match(await third, { data: Buffer.from('m1') });
   });
 
   t.test('a crowd that waits, and a member that cannot even be connected to', async (t) => {

@@ -3,7 +3,7 @@
  * the state that comes of both. `unknown` health counts as down, but is not announced: it lasts one check.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock, Timer } from '../../core/clock.ts';
+import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Random } from '../../core/random.ts';
 import type { Probe } from '../check/probe.ts';
@@ -15,6 +15,7 @@ import type { MemberSnapshot, MemberState } from '../snapshot.ts';
 import { CheckFigures } from './check-figures.ts';
 import type { SavedMember } from './memory.ts';
 import { shortageWords } from './shortage.ts';
+import { SlowStart } from './slow-start.ts';
 import type { AdminState, LastCheck, MemberEvent, MemberStatus, MemberWarning } from './status.ts';
 
 /** Who named the member: the configuration, the admin API, or DNS. */
@@ -24,8 +25,6 @@ export type MemberOrigin = 'config' | 'api' | 'discovered';
 const inquiryMs = 10_000;
 /** A shortage that keeps connects to a member from beginning is told of this often, and stands in its status for so long. */
 const shortageMs = 60_000;
-/** Updates on the way from 0 to full during `slowStart`. */
-const rampSteps = 10;
 
 export interface MemberContext {
   readonly clock: Clock;
@@ -64,8 +63,7 @@ export class Member {
   #reason = 'not checked yet';
   #orderReason = '';
   readonly #figures = new CheckFigures();
-  #rampStart: number | undefined;
-  #rampTimer: Timer | undefined;
+  readonly #slowStart: SlowStart;
 
   constructor(context: MemberContext, pool: PoolConfig, config: MemberConfig, slot: number, origin: MemberOrigin) {
     this.#context = context;
@@ -74,6 +72,7 @@ export class Member {
     this.slot = slot;
     this.origin = origin;
     this.#since = context.clock.wall();
+    this.#slowStart = new SlowStart(context.clock, context.changed);
   }
 
   get config(): MemberConfig {
@@ -104,6 +103,7 @@ export class Member {
       since: this.#since,
       reason: this.#reason,
       lastCheck: this.#lastCheck,
+      slowStartElapsedMs: this.#slowStart.elapsedMs,
     };
   }
 
@@ -121,6 +121,10 @@ export class Member {
     this.#reason = reason;
     this.#recalled = up && admin !== 'maint';
     if (this.#recalled) this.#health = { status: 'up', streak: 0 };
+    // As if no time had passed: in the meantime nobody warmed it up.
+    if (this.state === 'up' && saved.slowStartElapsedMs !== undefined) {
+      this.#slowStart.begin(this.#config.slowStartMs, saved.slowStartElapsedMs);
+    }
     this.#announced = this.state;
     this.#figures.onState(this.#announced, this.#announced, this.#context.clock.now());
   }
@@ -145,7 +149,7 @@ export class Member {
   stop(): void {
     this.#schedule?.stop();
     this.#inquiry?.cancel();
-    this.#rampTimer?.cancel();
+    this.#slowStart.end();
   }
 
   /**
@@ -235,15 +239,17 @@ export class Member {
   }
 
   snapshot(): MemberSnapshot {
-    const { name, address, port, maxConnections, backup, tier = 1 } = this.#config;
+    const { name, address, port, maxConnections, backup, tier = 1, slowStartMs } = this.#config;
     const full = this.#adminWeight ?? this.#config.weight;
+    const part = this.#slowStart.part(slowStartMs);
     return {
       name,
       slot: this.slot,
       address,
       port,
-      weight: this.#ramped(full),
-      maxConnections: this.#ramped(maxConnections),
+      // Of small weights hundredths count, too: else a member of weight 1 would begin with all of it.
+      weight: Math.round(full * part * 100) / 100,
+      maxConnections: maxConnections === 0 ? 0 : Math.max(1, Math.round(maxConnections * part)),
       backup,
       tier: backup ? tier : 0,
       state: this.state,
@@ -328,7 +334,8 @@ export class Member {
     this.#figures.onState(from, to, this.#context.clock.now());
     this.#since = this.#context.clock.wall();
     this.#reason = reason;
-    this.#ramp(to === 'up' && from !== 'unknown' && from !== 'drain');
+    if (to === 'up' && from !== 'unknown' && from !== 'drain') this.#slowStart.begin(this.#config.slowStartMs);
+    else this.#slowStart.end();
     const fields = this.#fields({ state: to, from, reason, ...(code === undefined ? {} : { code }) });
     if (to === 'down') this.#context.log.warn(fields, 'member is down');
     else
@@ -346,30 +353,6 @@ export class Member {
       at: this.#since,
     });
     this.#context.changed();
-  }
-
-  /** Begins (or ends) the slow start of a member that came back: its weight and `maxConnections` grow from nothing to full (HAProxy `slowstart`). */
-  #ramp(begin: boolean): void {
-    const { clock, changed } = this.#context;
-    const { slowStartMs } = this.#config;
-    this.#rampTimer?.cancel();
-    this.#rampStart = begin && slowStartMs > 0 ? clock.now() : undefined;
-    if (this.#rampStart === undefined) return;
-    let step = 0;
-    const next = () => {
-      step++;
-      if (step === rampSteps) this.#rampStart = undefined;
-      else this.#rampTimer = clock.after(slowStartMs / rampSteps, next);
-      changed();
-    };
-    this.#rampTimer = clock.after(slowStartMs / rampSteps, next);
-  }
-
-  /** What there is of `full` so far during `slowStart`: at least 1, but of 0 nothing. */
-  #ramped(full: number): number {
-    if (this.#rampStart === undefined || full === 0) return full;
-    const part = Math.min(1, (this.#context.clock.now() - this.#rampStart) / this.#config.slowStartMs);
-    return Math.max(1, Math.round(full * part));
   }
 
   #target(): CheckTarget {

@@ -24,6 +24,8 @@ export interface SavedMember {
   readonly since: number;
   readonly reason: string;
   readonly lastCheck: LastCheck | undefined;
+  /** How far its slow start had come; absent: there was none. */
+  readonly slowStartElapsedMs?: number | undefined;
 }
 
 /** A member of the configuration that the API took out. */
@@ -120,7 +122,7 @@ function entries(value: unknown): Record<string, unknown>[] {
 }
 
 function isSavedMember(value: Record<string, unknown>): value is Record<string, unknown> & SavedMember {
-  const { pool, config, origin, admin, adminWeight, up, since, reason, orderReason } = value;
+  const { pool, config, origin, admin, adminWeight, up, since, reason, orderReason, slowStartElapsedMs } = value;
   return (
     [pool, reason, orderReason].every((each) => typeof each === 'string') &&
     typeof up === 'boolean' &&
@@ -128,6 +130,7 @@ function isSavedMember(value: Record<string, unknown>): value is Record<string, 
     ['config', 'api', 'discovered'].includes(origin as string) &&
     ['ready', 'drain', 'maint'].includes(admin as string) &&
     (adminWeight === undefined || typeof adminWeight === 'number') &&
+    (slowStartElapsedMs === undefined || (typeof slowStartElapsedMs === 'number' && slowStartElapsedMs >= 0)) &&
     isMemberConfig(config)
   );
 }

@@ -145,6 +145,33 @@ t.test(
   },
 );
 
+t.test('a slow start goes on where the earlier process left it', (t) => {
+  const file = new File();
+  const settings = config([member('1', { slowStartMs: 20_000, maxConnections: 50 }), member('2')]);
+  const first = start(file, settings);
+  clock.advance(100);
+  first.control.setMember('web', '1', { state: 'maint' });
+  first.control.setMember('web', '1', { state: 'ready' });
+  clock.advance(10);
+  clock.advance(7_000);
+  t.equal(first.states()[1], 'up 35');
+  first.control.stop();
+  clock.advance(60_000);
+  const second = start(file, settings);
+  const steps = [second.states()[1]];
+  for (let i = 0; i < 7; i++) {
+    clock.advance(2_000);
+    steps.push(second.states()[1]);
+  }
+  t.strictSame(steps, ['up 35', 'up 45', 'up 55', 'up 65', 'up 75', 'up 85', 'up 95', 'up 100']);
+  t.equal(second.control.pools()[0]!.members[0]!.maxConnections, 50);
+  second.control.stop();
+  const third = start(file, settings);
+  t.equal(third.states()[1], 'up 100', 'what is over is over');
+  third.control.stop();
+  t.end();
+});
+
 t.test('members added and removed by API stay so, over reload and restart', (t) => {
   const file = new File();
   const settings = config([member('1'), member('2')]);
