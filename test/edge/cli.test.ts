@@ -126,7 +126,13 @@ t.test('a daemon that says no', async (t) => {
   );
   t.match(await cli('status', '--api', await problem(401, '{"title":"Unauthorized"}')), {
     code: 1,
-    err: /Unauthorized.*--token-file/,
+    err: 'v6edge: Unauthorized (give the token with --token-file)\n',
+  });
+  const tokenFile = join(t.testdir({ token: 'x\n' }), 'token');
+  const wrong = await problem(401, '{"detail":"this is not the token"}');
+  t.match(await cli('status', '--api', wrong, '--token-file', tokenFile), {
+    code: 1,
+    err: 'v6edge: this is not the token (it came from --token-file)\n',
   });
   t.match(await cli('reload', '--api', await problem(422, '{"detail":"nothing changed","errors":["a.yaml:1:1: x"]}')), {
     code: 1,

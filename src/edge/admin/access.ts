@@ -12,6 +12,8 @@ export type Reach = 'unix' | 'loopback' | 'network';
 /** Paths for probes and scrapers, which carry no token, and the page that asks for one; it holds no data itself. */
 const openPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics', '/']);
 const openFolder = '/assets/';
+/** RFC 6750 §2.1, b64token. */
+const bearerToken = /^[A-Za-z0-9._~+/-]+=*$/;
 const reads: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
 export function reachOf(endpoint: Endpoint): Reach {
@@ -47,13 +49,37 @@ export function checkAccess(reach: Reach, token: string | undefined, request: Ac
       'this needs a token: name a file with one in admin.tokenFile and restart, or use the UNIX socket',
     );
   }
-  const given = /^Bearer +([^ ]+) *$/i.exec(request.authorization ?? '')?.[1];
-  if (given !== undefined && equalInConstantTime(given, token)) return;
-  // RFC 6750 §3: no error code when no token came.
-  const error = given === undefined ? '' : ', error="invalid_token"';
-  throw new ProblemError(401, given === undefined ? 'a bearer token is needed' : 'this is not the token', {
-    headers: { 'www-authenticate': `Bearer realm="v6edge"${error}` },
-  });
+  const complaint = complaintOf(request.authorization, token);
+  if (complaint !== undefined) throw unauthorized(complaint);
+}
+
+/** Why a request is not let through, and what its challenge says of that. */
+interface Complaint {
+  readonly detail: string;
+  /** The token is no good; without one RFC 6750 §3.1 wants no error code. */
+  readonly invalid?: true;
+}
+
+/** What is wrong with the Authorization header (RFC 6750 §2.1), if anything. It is not repeated: a token may be in it. */
+function complaintOf(authorization: string | undefined, token: string): Complaint | undefined {
+  if (authorization === undefined) return { detail: 'a bearer token is needed: Authorization: Bearer TOKEN' };
+  const [, scheme = '', given = ''] = /^([^ ]*) *(.*)$/s.exec(authorization.trim())!;
+  if (scheme.toLowerCase() !== 'bearer') {
+    return { detail: 'a bearer token is needed: the Authorization header does not begin with Bearer' };
+  }
+  if (!bearerToken.test(given)) {
+    const detail =
+      'there is no token behind Bearer: letters, digits and . _ ~ + / - are wanted, and at most = behind them';
+    return { detail, invalid: true };
+  }
+  if (equalInConstantTime(given, token)) return undefined;
+  return { detail: 'this is not the token that the file in admin.tokenFile had when v6edge started', invalid: true };
+}
+
+/** RFC 6750 §3. */
+function unauthorized({ detail, invalid }: Complaint): ProblemError {
+  const error = invalid === undefined ? '' : `, error="invalid_token", error_description="${detail}"`;
+  return new ProblemError(401, detail, { headers: { 'www-authenticate': `Bearer realm="v6edge"${error}` } });
 }
 
 /** Compares digests, so that neither length nor content shows in the time it takes. */

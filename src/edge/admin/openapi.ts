@@ -10,7 +10,7 @@ type Json = Record<string, unknown>;
 /** Statuses that any path may answer, with why. */
 const everywhere: Readonly<Record<number, string>> = {
   400: 'a parameter or the body is not as described',
-  401: 'a bearer token is needed over TCP',
+  401: 'a bearer token is needed over TCP, or the one that came is not right',
   403: 'no token is configured, so that changes are for the UNIX socket alone',
   429: 'too many requests from one address',
 };

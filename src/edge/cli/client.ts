@@ -39,7 +39,7 @@ export async function callApi(target: ApiTarget, path: string, options: ApiReque
     throw new ApiError('V6_API_UNREACHABLE', explainFailure(target.api, error), { cause: error });
   });
   if ((status >= 200 && status < 300) || options.statuses?.includes(status)) return answer;
-  throw new ApiError(`V6_API_${status}`, explainProblem(status, answer.body));
+  throw new ApiError(`V6_API_${status}`, explainProblem(target, status, answer.body));
 }
 
 /**
@@ -114,8 +114,8 @@ function explainFailure(api: string, error: unknown): string {
 }
 
 /** The text of an RFC 9457 problem, or what there is. */
-function explainProblem(status: number, body: string): string {
-  const hint = status === 401 ? ' (give the token with --token-file)' : '';
+function explainProblem({ token }: ApiTarget, status: number, body: string): string {
+  const hint = status === 401 ? ` (${token === undefined ? 'give the token with' : 'it came from'} --token-file)` : '';
   try {
     const problem = JSON.parse(body) as { title?: string; detail?: string; errors?: string[] };
     const { detail = problem.title ?? `status ${status}`, errors = [] } = problem;
