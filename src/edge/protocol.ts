@@ -8,6 +8,7 @@ import type { UpstreamStatus } from '../dns/forwarder/upstream.ts';
 import type { DnsSettings, HandoffRequest } from '../dns/snapshot.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
 import type { SessionInfo } from '../proxy/host.ts';
+import type { SessionQuery } from '../proxy/session-list.ts';
 import type { ProxySnapshot } from '../proxy/snapshot.ts';
 import type { LogConfig } from './config/types.ts';
 import type { PassedSocket } from './sockets.ts';
@@ -52,14 +53,7 @@ export interface ThreadReport {
   readonly dns64: Dns64Status;
 }
 
-/** Which sessions are asked for; the oldest of a thread first. */
-export interface SessionQuery {
-  readonly pool: string | undefined;
-  readonly member: string | undefined;
-  readonly limit: number;
-}
-
-/** Sessions of one thread. */
+/** Sessions of one thread, the oldest first. */
 export interface ThreadSessions {
   readonly thread: number;
   readonly sessions: readonly SessionInfo[];

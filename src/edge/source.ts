@@ -18,6 +18,7 @@ import {
   poolGaugeBase,
 } from '../proxy/counters.ts';
 import { ProxyError } from '../proxy/errors.ts';
+import type { SessionQuery } from '../proxy/session-list.ts';
 import type {
   AdminSource,
   CheckRecords,
@@ -32,7 +33,6 @@ import type {
   RecordPageReport,
   RecordReport,
   ReloadReport,
-  SessionFilter,
   SessionReport,
   SourceFilter,
   SourceReport,
@@ -227,12 +227,12 @@ export class EdgeSource implements AdminSource {
     if (force) this.#edge.threads.broadcast({ kind: 'close-sessions', pool, member });
   }
 
-  async sessions(filter: SessionFilter): Promise<SessionReport[]> {
-    const lists = await this.#edge.threads.sessions(filter);
+  async sessions(query: SessionQuery): Promise<SessionReport[]> {
+    const lists = await this.#edge.threads.sessions(query);
     return lists
       .flatMap(({ sessions }) => sessions)
       .sort((a, b) => b.ageMs - a.ageMs)
-      .slice(0, filter.limit);
+      .slice(0, query.limit);
   }
 
   sources({ listener, refused, offset, limit }: SourceFilter): SourceReport[] {

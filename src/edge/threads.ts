@@ -16,13 +16,13 @@ import type { ZonePublication } from '../dns/control.ts';
 import type { Handoff, HandoffRequest, SendReplies } from '../dns/snapshot.ts';
 import { Borrower, newLoans } from '../linux/lent-fd.ts';
 import type { ProxyEvent } from '../proxy/engine.ts';
+import type { SessionQuery } from '../proxy/session-list.ts';
 import type { SourceStatus } from '../proxy/sources.ts';
 import { DirectReply } from './direct-reply.ts';
 import { buffersOf, type Mailbox, post } from './mailbox.ts';
 import {
   failedExit,
   type OneDown,
-  type SessionQuery,
   type ThreadReport,
   type ThreadSessions,
   type ThreadStart,

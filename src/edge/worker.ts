@@ -14,6 +14,7 @@ import { Lender } from '../linux/lent-fd.ts';
 import { Notifier } from '../linux/notify.ts';
 import { Reactor } from '../linux/reactor.ts';
 import { ProxyEngine } from '../proxy/engine.ts';
+import type { SessionQuery } from '../proxy/session-list.ts';
 import { CommitWatch } from './commit-count.ts';
 import { counterLayout, dnsWindow, proxyWindow } from './counter-layout.ts';
 import { type LogSink, openLog } from './log.ts';
@@ -22,7 +23,6 @@ import {
   type Down,
   failedExit,
   type OneDown,
-  type SessionQuery,
   type ThreadReport,
   type ThreadSessions,
   type ThreadStart,
@@ -223,12 +223,8 @@ class DataThread {
     this.#send({ kind: 'done', ticket, value: this.#report() });
   }
 
-  #sessions({ pool, member, limit }: SessionQuery): ThreadSessions {
-    const sessions = this.#proxy
-      .sessions()
-      .filter((each) => (pool ?? each.pool) === each.pool && (member ?? each.member) === each.member)
-      .sort((a, b) => b.ageMs - a.ageMs);
-    return { thread: this.#thread, sessions: sessions.slice(0, limit) };
+  #sessions(query: SessionQuery): ThreadSessions {
+    return { thread: this.#thread, sessions: this.#proxy.sessions(query) };
   }
 
   #report(): ThreadReport {

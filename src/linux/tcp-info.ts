@@ -6,7 +6,10 @@ const TCP_INFO = 11;
 /** Up to and with tcpi_segs_out; the kernel cuts what it gives to the room there is. */
 const infoBytes = 140;
 // Eight bytes of state and flags, then u32s: the same on all architectures.
+const timeoutsAt = 2;
 const lostAt = 32;
+const lastDataSentAt = 44;
+const lastDataReceivedAt = 52;
 const rttAt = 68;
 const totalRetransAt = 100;
 const segsOutAt = 136;
@@ -20,6 +23,11 @@ export interface TcpInfo {
   readonly lost: number;
   /** Segments sent, ever, retransmissions and bare acknowledgements included. */
   readonly segments: number;
+  /** Retransmission timeouts since the peer last acknowledged something new. */
+  readonly timeouts: number;
+  /** Milliseconds since data was last received, and sent or sent again; from when the connection was made, where none was. */
+  readonly sinceReceivedMs: number;
+  readonly sinceSentMs: number;
 }
 
 const info = kernelBuffer(infoBytes);
@@ -32,5 +40,8 @@ export function tcpInfo(fd: number): TcpInfo | undefined {
     retransmits: info.readUInt32LE(totalRetransAt),
     lost: info.readUInt32LE(lostAt),
     segments: info.readUInt32LE(segsOutAt),
+    timeouts: info[timeoutsAt]!,
+    sinceReceivedMs: info.readUInt32LE(lastDataReceivedAt),
+    sinceSentMs: info.readUInt32LE(lastDataSentAt),
   };
 }

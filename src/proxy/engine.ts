@@ -20,6 +20,7 @@ import { newQueueTable, Queues } from './queue.ts';
 import { RefusalLog } from './refusals.ts';
 import { RelayIo } from './relay.ts';
 import { Session, type SettingsChange } from './session.ts';
+import { everySession, listSessions, type SessionQuery } from './session-list.ts';
 import { logSession, logSessionStart } from './session-log.ts';
 import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 import { newSourceTable, Sources, Verdict } from './sources.ts';
@@ -163,9 +164,9 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
     return this.#listeners.status;
   }
 
-  /** Live sessions. */
-  sessions(): SessionInfo[] {
-    return this.#sessions.map((session) => session.info);
+  /** Live sessions, the oldest first. */
+  sessions(query: SessionQuery = everySession): SessionInfo[] {
+    return listSessions(this.#sessions, query);
   }
 
   /** Closes the sessions of one member, for a removal that does not wait for them. Returns how many there were. */

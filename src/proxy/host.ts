@@ -52,4 +52,6 @@ export interface SessionInfo {
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly ageMs: number;
+  /** Since a byte came from either end, or left for one that acknowledges what it is sent. */
+  readonly idleMs: number;
 }

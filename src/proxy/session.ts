@@ -6,12 +6,11 @@ import type { Backend, Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
 import { ListenerCounter, listenerCounterBase, listenerGaugeBase, MemberCounter, ProxyGauge } from './counters.ts';
 import { type Caller, Dial } from './dial.ts';
-import type { SessionHost, SessionInfo, SessionState } from './host.ts';
+import type { SessionHost, SessionState } from './host.ts';
 import { type Introduced, writeIntroduction } from './introduction.ts';
 import { type Newcomer, type PassedOn, Preface } from './preface.ts';
 import { headerRoom, Relay, type RelayOwner, relayEvents } from './relay.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
-import { spanEndpoint } from './span.ts';
 import { closeBy, Ended, type Termination } from './termination.ts';
 import { Timed } from './timers.ts';
 import type { AddressSpan } from './wire/header.ts';
@@ -107,20 +106,6 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
 
   get uniqueId(): string {
     return `${this.host.instance}-${this.id}`;
-  }
-
-  get info(): SessionInfo {
-    return {
-      id: this.uniqueId,
-      listener: this.listener.name,
-      client: spanEndpoint(this.source),
-      pool: this.pool,
-      member: this.member?.name,
-      state: this.state,
-      bytesIn: this.client.bytes,
-      bytesOut: this.upstream.bytes,
-      ageMs: Math.round(this.host.now() - this.acceptedAt),
-    };
   }
 
   /** Reads what the client must say first, if it must, or admits it and goes straight for a member. */

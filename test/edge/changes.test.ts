@@ -131,6 +131,9 @@ dns:
   t.match(table.stdout, /LISTENER +CLIENT +SESSIONS .*\nstatic +127\.0\.0\.1 +6 /, table.stderr);
   t.equal(new Set(sessions.map(({ id }) => id)).size, 6);
   t.match(sessions[0], { member: 'one', state: 'relaying', bytesOut: 3 });
+  for (const { ageMs, idleMs } of sessions) t.ok(idleMs >= 0 && idleMs <= ageMs, `idle for ${idleMs} of ${ageMs} ms`);
+  const list = await exec([program, 'sessions', '--api', `unix:${home.socket}`]);
+  t.match(list.stdout, /STATE +AGE +IDLE +IN +OUT\n.* relaying +(\d+s) +(\d+s) +0 +3\n/, list.stderr);
   const port = (held[0]!.socket.address() as AddressInfo).port;
   const mine = sessions.find(({ client }) => client.endsWith(`:${port}`))!;
   const cli = await exec([program, 'sessions', '--end', mine.id, '--api', `unix:${home.socket}`]);

@@ -42,8 +42,38 @@ async function tests(): Promise<void> {
     t.equal(info.rttMicros / 1000, Number(/ rtt:([\d.]+)/.exec(said)![1]), said);
     t.equal(info.retransmits, Number(/ retrans:\d+\/(\d+)/.exec(said)?.[1] ?? 0), said);
     t.ok(info.segments > 2);
+    t.equal(info.timeouts, 0);
     closeFd(fd);
     server.close();
+  });
+
+  t.test('how long nothing was received, and sent', async (t) => {
+    const server = net.createServer();
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const accepted = once(server, 'connection');
+    const { port } = server.address() as net.AddressInfo;
+    const fd = connectTo(`127.0.0.1:${port}`);
+    const [peer] = (await accepted) as [net.Socket];
+    t.teardown(() => {
+      peer.destroy();
+      closeFd(fd);
+      server.close();
+    });
+    tcp.send(fd, tcp.Memory.make(1).address, 1);
+    // Far enough apart to tell the two.
+    await eventually(() => tcpInfo(fd)!.sinceSentMs >= 200);
+    peer.write('x');
+    await eventually(() => tcpInfo(fd)!.sinceSentMs - tcpInfo(fd)!.sinceReceivedMs >= 100);
+    const before = tcpInfo(fd)!;
+    const said = ss(`127.0.0.1:${port}`);
+    const after = tcpInfo(fd)!;
+    for (const [name, first, last] of [
+      ['lastsnd', before.sinceSentMs, after.sinceSentMs],
+      ['lastrcv', before.sinceReceivedMs, after.sinceReceivedMs],
+    ] as const) {
+      const ms = Number(new RegExp(` ${name}:(\\d+)`).exec(said)?.[1] ?? 0);
+      t.ok(first <= ms && ms <= last, `${name}: ${first} <= ${ms} <= ${last}`);
+    }
   });
 
   t.test('what is sent again, and lost', async (t) => {
@@ -58,6 +88,7 @@ async function tests(): Promise<void> {
     const said = ss('192.0.2.9:80');
     const info = tcpInfo(fd)!;
     t.equal(info.retransmits, Number(/ retrans:\d+\/(\d+)/.exec(said)![1]), said);
+    t.equal(info.timeouts, info.retransmits, 'nothing was acknowledged since');
     t.equal(info.lost, Number(/ lost:(\d+)/.exec(said)?.[1] ?? 0), said);
     closeFd(fd);
   });

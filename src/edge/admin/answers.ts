@@ -153,12 +153,14 @@ const pool = object({
 const session = object({
   id: z.string().describe('as in the log'),
   listener: z.string(),
+  client: z.string().describe('its address and port'),
   pool: z.string(),
   member: z.string().optional(),
-  state: z.string(),
-  bytesIn: count,
-  bytesOut: count,
-  ageMs: z.number(),
+  state: z.enum(['header', 'hello', 'waiting', 'connecting', 'relaying', 'ended']),
+  bytesIn: count.describe('from the client'),
+  bytesOut: count.describe('to it'),
+  ageMs: count,
+  idleMs: count.describe('since a byte came from either end, or left for one that acknowledges'),
 });
 
 const source = object({

@@ -4,6 +4,7 @@ import type { SecondaryStatus } from '../../dns/secondary/secondary-zone.ts';
 import type { MemberConfig } from '../../proxy/config.ts';
 import type { AdminState, MemberStatus, PoolStatus } from '../../proxy/control.ts';
 import type { SessionInfo } from '../../proxy/host.ts';
+import type { SessionQuery } from '../../proxy/session-list.ts';
 import type { DiscoveryStatus } from '../discovery/discovery.ts';
 import type { EdgeReport, NodeReport } from '../doctor/report.ts';
 import type { EventStream } from '../events.ts';
@@ -185,16 +186,8 @@ export interface ReloadReport {
   readonly changed: readonly string[];
 }
 
-/** A live session; its id holds over all threads: thread, dash, the thread's own number, which its log line has. */
-export interface SessionReport extends Omit<SessionInfo, 'id'> {
-  readonly id: string;
-}
-
-export interface SessionFilter {
-  readonly pool: string | undefined;
-  readonly member: string | undefined;
-  readonly limit: number;
-}
+/** A live session; its id holds over all threads, and is in its line of the log. */
+export type SessionReport = SessionInfo;
 
 /** What a client is up to at a listener that has `rate` or `maxPerSource`. */
 export interface SourceReport {
@@ -253,7 +246,7 @@ export interface AdminSource {
   /** After its sessions have ended, unless forced. @throws {ProxyError} */
   removeMember(pool: string, member: string, force: boolean): void;
   /** The longest-lived first. */
-  sessions(filter: SessionFilter): Promise<readonly SessionReport[]>;
+  sessions(query: SessionQuery): Promise<readonly SessionReport[]>;
   /** Those refused most first. */
   sources(filter: SourceFilter): readonly SourceReport[];
   /** False: there is no such session. */
