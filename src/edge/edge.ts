@@ -176,6 +176,7 @@ export class Edge {
       clock: this.clock,
       log: log.child({ module: 'discovery' }),
       dns: this.dns,
+      known: (pool) => this.proxy.discovered(pool),
       setDiscovered: (members, change, cause) =>
         this.stories.discovered(change, cause, () => this.proxy.setDiscovered(change.pool, members)),
       upstreams: () => this.#config.dns?.forward?.upstreams ?? [],

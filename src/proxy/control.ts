@@ -179,6 +179,15 @@ export class ProxyControl {
   }
 
   /**
+   * The members of a pool that discovery found, also those of an earlier process, but for any that are on their way out.
+   * @throws {ProxyError} code V6_POOL_UNKNOWN
+   */
+  discovered(pool: string): MemberConfig[] {
+    const members = [...this.#roster.pool(pool).members.values()];
+    return members.filter(({ origin, leaving }) => origin === 'discovered' && !leaving).map(({ config }) => config);
+  }
+
+  /**
    * Replaces the members that discovery found for a pool; those no longer found end as `removeMember` ends them.
    * @throws {ProxyError}
    */

@@ -13,7 +13,7 @@ import { TYPE } from '../../dns/wire/types.ts';
 import type { DiscoverConfig, MemberConfig, PoolConfig } from '../../proxy/config.ts';
 import type { PoolChange } from '../story-text.ts';
 import { type Answer, LookupError } from './lookup.ts';
-import { addressOf, discoveredMembers, maxDiscovered, type ServicePoint } from './members.ts';
+import { addressOf, discoveredMembers, maxDiscovered, place, type ServicePoint } from './members.ts';
 
 /** However short or long a TTL is. */
 const shortestMs = 1_000;
@@ -27,6 +27,8 @@ export interface DiscoveryContext {
   readonly log: Logger;
   /** @throws {LookupError} */
   readonly lookup: (name: string, type: number) => Promise<Answer>;
+  /** Members that the pool has from DNS already, be it from an earlier process: where they stay, they keep their names. */
+  readonly known: (pool: string) => readonly Pick<MemberConfig, 'name' | 'address' | 'port'>[];
   /**
    * Takes over the members of a pool, in place of those given before.
    * @param change which of them are new, and which are gone
@@ -119,6 +121,7 @@ class Follower {
     this.#context = context;
     this.#pool = pool;
     this.#discover = discover;
+    for (const member of context.known(pool.name)) this.#names.set(place(member), member.name);
   }
 
   follows(discover: DiscoverConfig): boolean {

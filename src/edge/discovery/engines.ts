@@ -16,6 +16,7 @@ export interface DiscoveryEngines {
   readonly clock: Clock;
   readonly log: Logger;
   readonly dns: DnsControl;
+  readonly known: DiscoveryContext['known'];
   readonly setDiscovered: DiscoveryContext['setDiscovered'];
   /** The configured upstreams; with none the system's own servers are asked. */
   readonly upstreams: () => readonly UpstreamConfig[];
@@ -26,7 +27,7 @@ export interface DiscoveryEngines {
 const self = { kind: 'inet', address: parseAddress('::1'), port: 0 } as const;
 
 /** Discovery for a daemon. */
-export function createDiscovery({ clock, log, dns, setDiscovered, upstreams, ca }: DiscoveryEngines): Discovery {
+export function createDiscovery({ clock, log, dns, known, setDiscovered, upstreams, ca }: DiscoveryEngines): Discovery {
   const askOwn: Ask = async (query) => {
     const [reply] = await dns.handle({ message: query, client: self, local: self, transport: 'tcp' });
     if (reply === undefined) throw new LookupError('our own zones gave no answer');
@@ -46,6 +47,7 @@ export function createDiscovery({ clock, log, dns, setDiscovered, upstreams, ca 
     clock,
     log,
     lookup: (name, type) => lookup(context, name, type),
+    known,
     setDiscovered,
   });
 }

@@ -79,7 +79,8 @@ function freeName({ host, address }: ServicePoint, taken: ReadonlySet<string>): 
   return name;
 }
 
-function place({ address, port }: { readonly address: string; readonly port: number }): string {
+/** Address and port in one, however the address is written. */
+export function place({ address, port }: { readonly address: string; readonly port: number }): string {
   return formatEndpoint({ kind: 'inet', address: parseAddress(address), port });
 }
 

@@ -359,7 +359,9 @@ function responseFailure(error: Error & { syscall?: string; reason?: string }): 
   if (code === 'ECONNRESET' || code === 'EPIPE') return 'connection closed before the answer';
   if (code === 'HPE_HEADER_OVERFLOW') return `response header larger than ${maxHeaderBytes} bytes`;
   if (code.startsWith('HPE_')) return `no HTTP response (${errorMessage(error)})`;
-  if (certificateErrors.test(code)) return `certificate not accepted: ${errorMessage(error)}`;
+  // Node's advice after it is for who runs Node.
+  const [words] = errorMessage(error).split('; if the root CA');
+  if (certificateErrors.test(code)) return `certificate not accepted: ${words}`;
   // OpenSSL's own words stand in `reason`; its message is a dump.
   if (error.reason !== undefined) return `TLS handshake failed: ${error.reason}`;
   return errorMessage(error);

@@ -222,6 +222,11 @@ export class Roster {
       if (this.#taken.staysOut(config.name, memberConfig, lasts, change.overridden)) continue;
       if (old !== undefined && sameServer(old.config, memberConfig)) {
         before.delete(memberConfig.name);
+        if (old.origin === 'api' && !isDeepStrictEqual(old.config, memberConfig)) {
+          change.overridden.push(
+            `${config.name}/${memberConfig.name}: added at run time with other settings, is as configured`,
+          );
+        }
         old.origin = 'config';
         pool.members.set(memberConfig.name, old);
         change.overridden.push(...old.reconfigure(config, memberConfig));

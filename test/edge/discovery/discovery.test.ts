@@ -14,7 +14,7 @@ function pool(name: string, discover: DiscoverConfig | undefined, members: PoolC
 }
 
 /** Names that begin with `own` are in a zone of ours. */
-function setUp() {
+function setUp(known: readonly { name: string; address: string; port: number }[] = []) {
   const clock = new FakeClock();
   const log = new MemoryLogger();
   /** `name type` to rdata texts; absent: the lookup fails. */
@@ -35,6 +35,7 @@ function setUp() {
       const ttlMs = own.length > 0 ? undefined : (ttls.get(key) ?? 60) * 1000;
       return { rdata: texts.map((text) => rdataFromText(type, text)), ttlMs, own };
     },
+    known: () => known,
     setDiscovered: (members, { pool: name }) => {
       if (broken) throw new Error('no room');
       given.set(
@@ -65,6 +66,23 @@ function setUp() {
     break: (on: boolean) => (broken = on),
   };
 }
+
+t.test('members of an earlier process keep their names', async (t) => {
+  const { discovery, records, given, settle, log } = setUp([
+    // The node's second address is the lower one, and was the second to come.
+    { name: 'w1.own.test', address: 'fd00::2', port: 80 },
+    { name: 'w1.own.test-2', address: 'fd00::1', port: 80 },
+    { name: 'w2.own.test', address: 'fd00::3', port: 80 },
+  ]);
+  records.set('_http._tcp.own.test SRV', ['0 10 80 w1.own.test.']);
+  records.set('w1.own.test AAAA', ['fd00::1', 'fd00::2']);
+  discovery.apply([pool('web', { kind: 'srv', name: '_http._tcp.own.test' })]);
+  t.equal(discovery.status()[0]!.members, 3, 'they are there until DNS says otherwise');
+  await settle();
+  t.strictSame(given.get('web'), ['w1.own.test-2 fd00::1 80', 'w1.own.test fd00::2 80']);
+  t.match(log.lines, [{ message: 'discovery changes the pool', fields: { added: [], gone: ['w2.own.test'] } }]);
+  discovery.stop();
+});
 
 t.test('an SRV name of our own zone: followed at once, and only when it matters', async (t) => {
   const { discovery, records, given, looked, settle, changed, clock } = setUp();

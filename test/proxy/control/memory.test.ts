@@ -230,6 +230,24 @@ t.test("an address of the operator's for a member of the configuration: removed 
   t.end();
 });
 
+t.test('a reload tells of settings that it takes from a member added by API', (t) => {
+  const { control } = start(new File(), config([member('1')]));
+  control.addMember('web', member('2', { address: 'fd00::2', maxConnections: 5 }));
+  t.strictSame(control.apply(config([member('1'), member('2', { address: 'fd00::2' })])).overridden, [
+    'web/2: added at run time with other settings, is as configured',
+  ]);
+  t.equal(control.pools()[0]!.members[1]!.maxConnections, 0);
+  t.strictSame(control.apply(config([member('1'), member('2', { address: 'fd00::2', weight: 5 })])).overridden, []);
+  control.addMember('web', member('3', { address: 'fd00::3' }));
+  t.strictSame(
+    control.apply(config(['1', '2', '3'].map((name) => member(name, { address: `fd00::${name}` })))).overridden,
+    [],
+    'the same settings are no news',
+  );
+  control.stop();
+  t.end();
+});
+
 t.test('taken out again after it was given another address, a member is out', (t) => {
   const file = new File();
   const settings = config([member('1'), member('2')]);
@@ -296,6 +314,7 @@ t.test('discovered members are there before DNS has answered', (t) => {
   first.control.stop();
   const second = start(file, settings);
   t.strictSame(second.states(), { 1: 'up 100', 2: 'up 100' });
+  t.strictSame(second.control.discovered('web'), [member('1'), member('2')]);
   second.control.setDiscovered('web', [member('2')]);
   t.strictSame(second.states(), { 2: 'up 100' });
   second.control.stop();
