@@ -147,6 +147,7 @@ export class Server {
 
   /** Memory, KiB: resident, private, and what of it comes from no file. */
   memory(): { rss: number; uss: number; anonymous: number } {
+    if (this.#exited) throw new Error(`${this.name} ended:\n${this.#output}`);
     const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, 'utf8');
     const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0);
     const uss = field('Private_Clean') + field('Private_Dirty');
