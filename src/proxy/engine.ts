@@ -11,6 +11,7 @@ import type { Reactor } from '../linux/reactor.ts';
 import { SockaddrSlot } from '../linux/tcp.ts';
 import { tcpInfo } from '../linux/tcp-info.ts';
 import { Backend, type Member } from './backend.ts';
+import { ClientAddresses } from './client-addresses.ts';
 import type { ProxyTimeouts } from './config.ts';
 import { MemberTcp, ProxyCounter, ProxyGauge } from './counters.ts';
 import type { SessionHost, SessionInfo } from './host.ts';
@@ -74,6 +75,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   readonly counters: CounterStripe;
   readonly io = new RelayIo(new PipePool(pipeLimit, pipeBytes));
   readonly peer = new SockaddrSlot();
+  readonly clients = new ClientAddresses();
   readonly instance: string;
   timeouts: ProxyTimeouts = {
     connectMs: 3000,

@@ -13,8 +13,9 @@ import {
   setNoDelay,
   setUserTimeout,
 } from '../linux/tcp.ts';
+import type { ClientAddresses } from './client-addresses.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
-import { spanOfAddress, spanOfSockaddr } from './span.ts';
+import { spanOfAddress } from './span.ts';
 import type { AddressSpan } from './wire/header.ts';
 
 /** Connections accepted in a row before others get their turn. */
@@ -29,6 +30,7 @@ const ENOMEM = 12;
 export interface ListenerOwner {
   readonly reactor: Reactor;
   readonly peer: SockaddrSlot;
+  readonly clients: ClientAddresses;
   /** False when no more sessions are allowed at this moment: the listener is then paused and asks no more. */
   mayAccept(listener: Listener): boolean;
   onAccepted(listener: Listener, fd: number, source: AddressSpan): void;
@@ -205,7 +207,7 @@ export class Listener implements EventHandler {
     if (!owner.mayAccept(this)) return false;
     const fd = acceptTcp(this.#fd, owner.peer);
     if (fd >= 0) {
-      owner.onAccepted(this, fd, spanOfSockaddr(owner.peer.copy()));
+      owner.onAccepted(this, fd, owner.clients.keep(fd, owner.peer.bytes));
       return true;
     }
     if (fd === -EAGAIN) return false;

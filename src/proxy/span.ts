@@ -3,12 +3,16 @@ import { type Address, formatAddress } from '../core/address.ts';
 import { AF_INET } from '../linux/constants.ts';
 import type { AddressSpan } from './wire/header.ts';
 
-/** The address in a sockaddr_in or sockaddr_in6; an IPv4-mapped one (RFC 4291 §2.5.5.2) as the IPv4 address it stands for. */
-export function spanOfSockaddr(name: Uint8Array): AddressSpan {
-  const port = (name[2]! << 8) | name[3]!;
-  if (name[0] === AF_INET) return { family: 4, bytes: name, at: 4, port };
-  if (isMapped(name)) return { family: 4, bytes: name, at: 8 + 12, port };
-  return { family: 6, bytes: name, at: 8, port };
+/**
+ * The address in the sockaddr_in or sockaddr_in6 that begins at `from`; an IPv4-mapped one (RFC 4291 §2.5.5.2) as the IPv4
+ * address it stands for.
+ */
+export function spanOfSockaddr(bytes: Uint8Array, from = 0): AddressSpan {
+  const port = (bytes[from + 2]! << 8) | bytes[from + 3]!;
+  if (bytes[from] === AF_INET) return { family: 4, bytes, at: from + 4, port };
+  const at = from + 8;
+  if (isMapped(bytes, at)) return { family: 4, bytes, at: at + 12, port };
+  return { family: 6, bytes, at, port };
 }
 
 /** The span of an address that came in a PROXY header. */
@@ -33,7 +37,7 @@ export function spanEndpoint(span: AddressSpan): string {
   return span.family === 4 ? `${spanAddress(span)}:${span.port}` : `[${spanAddress(span)}]:${span.port}`;
 }
 
-function isMapped(name: Uint8Array): boolean {
-  for (let i = 8; i < 18; i++) if (name[i] !== 0) return false;
-  return name[18] === 0xff && name[19] === 0xff;
+function isMapped(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < 10; i++) if (bytes[at + i] !== 0) return false;
+  return bytes[at + 10] === 0xff && bytes[at + 11] === 0xff;
 }
