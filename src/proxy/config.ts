@@ -25,9 +25,9 @@ export interface ProxyTimeouts {
   readonly idleMs: number;
   /** The same once both sides have sent something (`timeout tunnel`). */
   readonly tunnelMs: number;
-  /** After the client half-closed. */
+  /** For the client, once the member has half-closed (`timeout client-fin`). */
   readonly clientFinMs: number;
-  /** After the member half-closed. */
+  /** For the member, once the client has half-closed (`timeout server-fin`). */
   readonly serverFinMs: number;
   /** Waiting for a PROXY header from the client (`acceptProxy`). */
   readonly proxyHeaderMs: number;

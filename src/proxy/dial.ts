@@ -68,6 +68,16 @@ export class Dial implements Waiting {
   #deadline = 0;
   #lastFailure: Termination = Ended.connectFailed;
 
+  /** Whether it waits for a place at a member. */
+  get queued(): boolean {
+    return this.#queued;
+  }
+
+  /** Whose connect failed last. */
+  get lastTried(): Member | undefined {
+    return this.#tried?.at(-1);
+  }
+
   /** @param late whether the client was accepted a while ago */
   constructor(caller: Caller, late: boolean) {
     this.#caller = caller;

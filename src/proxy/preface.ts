@@ -89,13 +89,13 @@ export class Preface {
     const count = peek(fd, address, maxV2Bytes);
     if (count === -EAGAIN) return;
     if (count <= 0) {
-      newcomer.end(Ended.clientAbortedEarly);
+      newcomer.end(Ended.clientAbortedPreface);
       return;
     }
     const header = parseProxyHeader(bytes.subarray(0, count));
     if (header.kind === 'incomplete') {
       // The end has come as well: the rest never will.
-      if (newcomer.client.hangUp) newcomer.end(Ended.clientAbortedEarly);
+      if (newcomer.client.hangUp) newcomer.end(Ended.clientAbortedPreface);
       return;
     }
     if (header.kind === 'invalid') {
@@ -134,7 +134,7 @@ export class Preface {
     const count = peek(newcomer.client.fd, address, maxHelloBytes);
     if (count === -EAGAIN) return;
     if (count <= 0) {
-      newcomer.end(Ended.clientAbortedEarly);
+      newcomer.end(Ended.clientAbortedPreface);
       return;
     }
     const hello = parseClientHello(bytes.subarray(0, count));

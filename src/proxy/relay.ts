@@ -138,6 +138,11 @@ export class Relay implements EventHandler {
     return this.#pending !== undefined || (this.#pipe !== undefined && this.#pipe.filled > 0);
   }
 
+  /** How many bytes do. */
+  get waiting(): number {
+    return (this.#pending === undefined ? 0 : this.#pending.bytes.length - this.#pendingAt) + (this.#pipe?.filled ?? 0);
+  }
+
   onEvents(events: number): void {
     if ((events & EPOLLPRI) !== 0) this.#urgent = true;
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
@@ -151,8 +156,11 @@ export class Relay implements EventHandler {
     }
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
       if (this.eof && (events & EPOLLERR) !== 0) {
-        // Closed in full after its FIN: what still comes for it has no taker.
-        this.#owner.onBroken(this, ECONNRESET);
+        // Closed in full after its FIN: what still comes for it has no taker. What it sent before may be on its way still.
+        if (this.blocked) {
+          this.broken = true;
+          this.other.release();
+        } else this.#owner.onBroken(this, ECONNRESET);
         return;
       }
       if (this.hangUp || this.#bulk > 0 || this.#urgent || this.blocked) this.pump();

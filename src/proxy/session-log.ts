@@ -49,7 +49,7 @@ export function logSession(log: Logger, session: Session, termination: Terminati
       listener: listener.name,
       client: spanEndpoint(session.source),
       pool: session.pool,
-      member: member?.name,
+      member: session.memberName,
       serverName: session.serverName,
       prefaceMs: readyAt === acceptedAt ? undefined : tenths(readyAt - acceptedAt),
       queueMs: queuedMs === 0 ? undefined : tenths(queuedMs),
@@ -71,7 +71,13 @@ export function logSession(log: Logger, session: Session, termination: Terminati
 }
 
 /** How a client goes that wanted nothing: a port scan, the health check of a load balancer in front. */
-const silentEnds: ReadonlySet<Termination> = new Set([Ended.done, Ended.clientAbortedEarly, Ended.clientAborted]);
+const silentEnds: ReadonlySet<Termination> = new Set([
+  Ended.done,
+  Ended.clientAbortedPreface,
+  Ended.clientAbortedQueue,
+  Ended.clientAbortedConnect,
+  Ended.clientAborted,
+]);
 
 function tenths(ms: number): number {
   return Math.round(ms * 10) / 10;

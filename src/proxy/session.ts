@@ -1,7 +1,7 @@
 /** One client connection from accept to close: what it says first, a member for it, the relay, and how it went at the end. */
 import { SystemError } from '../linux/errors.ts';
 import { EPOLLERR, EPOLLHUP } from '../linux/reactor.ts';
-import { setKeepalive, setUserTimeout } from '../linux/tcp.ts';
+import { peek, setKeepalive, setUserTimeout } from '../linux/tcp.ts';
 import type { Backend, Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
 import { ListenerCounter, listenerCounterBase, listenerGaugeBase, MemberCounter, ProxyGauge } from './counters.ts';
@@ -9,6 +9,7 @@ import { type Caller, Dial } from './dial.ts';
 import type { SessionHost, SessionState } from './host.ts';
 import { type Introduced, writeIntroduction } from './introduction.ts';
 import { type Newcomer, type PassedOn, Preface } from './preface.ts';
+import { isTunnel, quietEnd, quietTimeout, untaken } from './quiet.ts';
 import { headerRoom, Relay, type RelayOwner, relayEvents } from './relay.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import { closeBy, Ended, type Termination } from './termination.ts';
@@ -17,6 +18,8 @@ import type { AddressSpan } from './wire/header.ts';
 
 /** maxAge is spread by this share up and down, so that sessions of one moment do not end in one. */
 const maxAgeJitter = 0.1;
+/** While a peer takes nothing it is looked at so often whether it takes any. */
+const looksPerTimeout = 4;
 /** After a reload sessions take the new guard over within this time, not all at once. */
 const guardSpreadMs = 1000;
 const noProtocols: readonly string[] = [];
@@ -63,6 +66,8 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
   #dial: Dial | undefined;
   #clientWatched = false;
   #lastActive = 0;
+  /** Bytes that peers have not taken, when that was last looked at. */
+  #untaken = 0;
   #maxAgeAt = Number.POSITIVE_INFINITY;
   #guardAt = Number.POSITIVE_INFINITY;
 
@@ -106,6 +111,11 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
 
   get uniqueId(): string {
     return `${this.host.instance}-${this.id}`;
+  }
+
+  /** Its member, or else the one whose connect failed last. */
+  get memberName(): string | undefined {
+    return (this.member ?? this.#dial?.lastTried)?.name;
   }
 
   /** Reads what the client must say first, if it must, or admits it and goes straight for a member. */
@@ -188,8 +198,15 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
       if (this.state === 'connecting') this.#dial!.onConnectEvents(events);
       return;
     }
-    if ((events & (EPOLLERR | EPOLLHUP)) !== 0) this.end(Ended.clientAbortedEarly);
-    else this.#preface?.read();
+    if ((events & (EPOLLERR | EPOLLHUP)) !== 0) this.end(this.#abortedEarly);
+    else if (this.#preface !== undefined) this.#preface.read();
+    // Its end, and not a byte before it: nobody waits for a member any more (HAProxy holds it so, too).
+    else if (side.hangUp && peek(side.fd, this.host.io.memory.address, 1) === 0) this.end(this.#abortedEarly);
+  }
+
+  get #abortedEarly(): Termination {
+    if (this.#dial === undefined) return Ended.clientAbortedPreface;
+    return this.#dial.queued ? Ended.clientAbortedQueue : Ended.clientAbortedConnect;
   }
 
   #dispatch(late: boolean): void {
@@ -268,21 +285,15 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
         setUserTimeout(fd, userTimeoutMs);
       }
     }
-    const timeout = this.#quietTimeout();
-    if (timeout > 0 && now >= this.#lastActive + timeout) {
-      if (this.client.eof) this.end(Ended.clientFinTimeout);
-      else this.end(this.upstream.eof ? Ended.memberFinTimeout : Ended.idleTimeout);
-      return;
-    }
-    this.#schedule();
-  }
-
-  /** How long the session may be without a byte, in its present half-closed state; 0 = for ever. */
-  #quietTimeout(): number {
-    const { idleMs, tunnelMs, clientFinMs, serverFinMs } = this.#timeouts;
-    if (this.client.eof) return clientFinMs;
-    if (this.upstream.eof) return serverFinMs;
-    return this.#isTunnel ? tunnelMs : idleMs;
+    const { client, upstream } = this;
+    const before = this.#untaken;
+    this.#untaken = untaken(client, upstream);
+    // What a slow peer takes is no silence, though nothing is read meanwhile.
+    if (before > 0 && this.#untaken > 0 && before !== this.#untaken) this.#lastActive = now;
+    const firstLook = before === 0 && this.#untaken > 0;
+    const timeout = quietTimeout(client, upstream, this.#timeouts);
+    if (timeout > 0 && now >= this.#lastActive + timeout && !firstLook) this.end(quietEnd(client, upstream));
+    else this.#schedule();
   }
 
   /** When the session will be as old as it may. Those a reload finds too old already are spread as well. */
@@ -297,18 +308,15 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
     return this.backend!.settings.timeouts ?? this.host.timeouts;
   }
 
-  /** Both sides have sent something. */
-  get #isTunnel(): boolean {
-    return this.client.bytes > 0 && this.upstream.bytes > 0;
-  }
-
   /** Sees to it that the wheel looks at the session when its next deadline comes; an earlier look does no harm. */
   #schedule(): void {
-    const timeout = this.#quietTimeout();
+    const { client, upstream } = this;
+    const timeout = quietTimeout(client, upstream, this.#timeouts);
     let quiet = timeout > 0 ? this.#lastActive + timeout : Number.POSITIVE_INFINITY;
+    if (timeout > 0 && this.#untaken > 0) quiet = this.host.wheel.now + timeout / looksPerTimeout;
     const { tunnelMs } = this.#timeouts;
     // It may become a tunnel at any time from now on, which nobody tells the wheel.
-    if (tunnelMs > 0 && !this.#isTunnel) quiet = Math.min(quiet, this.host.wheel.now + tunnelMs);
+    if (tunnelMs > 0 && !isTunnel(client, upstream)) quiet = Math.min(quiet, this.host.wheel.now + tunnelMs);
     const next = Math.min(quiet, this.#maxAgeAt, this.#guardAt);
     if (next < Number.POSITIVE_INFINITY && (this.wheelSlot < 0 || next < this.wheelAt)) this.host.wheel.set(this, next);
   }
@@ -339,12 +347,18 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
   }
 
   #closeSockets(termination: Termination): void {
-    for (const side of [this.client, this.upstream]) {
-      side.release();
-      if (side.fd < 0) continue;
-      this.host.reactor.forget(side.fd);
-      closeBy(termination, this.listener, side.fd);
-      side.fd = -1;
-    }
+    const { client, upstream } = this;
+    const lost = upstream.blocked;
+    const unsent = client.blocked;
+    this.#closeSide(client, termination, lost);
+    this.#closeSide(upstream, termination, unsent);
+  }
+
+  #closeSide(side: Relay, termination: Termination, lost: boolean): void {
+    side.release();
+    if (side.fd < 0) return;
+    this.host.reactor.forget(side.fd);
+    closeBy(termination, this.listener, side.fd, lost);
+    side.fd = -1;
   }
 }

@@ -28,14 +28,19 @@ export function isRefusal({ closing }: Termination): boolean {
   return closing === 'refuse';
 }
 
-/** Closes a descriptor the way the termination wants it. */
+/**
+ * Closes a descriptor the way the termination wants it.
+ * @param lost whether bytes for this peer, which takes none, are thrown away: no orderly end then
+ */
 export function closeBy(
   termination: Termination,
   { whenEmpty, onLimit }: { readonly whenEmpty: WhenEmpty; readonly onLimit: OnLimit },
   fd: number,
+  lost: boolean,
 ): void {
   const { closing } = termination;
-  if (closing === 'fin' || (closing === 'empty' && whenEmpty === 'close')) closeFd(fd);
+  if (lost && closing === 'fin') resetTcp(fd);
+  else if (closing === 'fin' || (closing === 'empty' && whenEmpty === 'close')) closeFd(fd);
   // A reset would destroy bytes that are still on their way to the peer.
   else if (closing === 'cut' && unacknowledged(fd) > 0) closeFd(fd);
   else if (closing === 'refuse' && onLimit === 'silent-drop') dropTcp(fd);
@@ -50,7 +55,14 @@ export const Ended = {
   tooManySessions: termination('PR', 'too many sessions of the client', 'refuse', ListenerCounter.rateLimited),
   badProxyHeader: termination('PR', 'bad PROXY header', 'reset', ListenerCounter.headerErrors),
   proxyHeaderTimeout: termination('cR', 'no PROXY header in time', 'reset', ListenerCounter.headerErrors),
-  clientAbortedEarly: termination(
+  clientAbortedPreface: termination(
+    'CR',
+    'client aborted before it had said what it must',
+    'cut',
+    ListenerCounter.clientResets,
+  ),
+  clientAbortedQueue: termination('CQ', 'client aborted in the queue', 'cut', ListenerCounter.clientResets),
+  clientAbortedConnect: termination(
     'CC',
     'client aborted before a member was connected',
     'cut',
@@ -64,8 +76,10 @@ export const Ended = {
   queueFull: termination('SQ', 'queue full', 'empty', ListenerCounter.queueTimeouts),
   queueTimeout: termination('sQ', 'queue timed out', 'empty', ListenerCounter.queueTimeouts),
   idleTimeout: termination('cD', 'idle timeout', 'fin', ListenerCounter.idleTimeouts),
-  clientFinTimeout: termination('cD', 'client half-closed, timeout', 'fin', ListenerCounter.finTimeouts),
-  memberFinTimeout: termination('sD', 'member half-closed, timeout', 'fin', ListenerCounter.finTimeouts),
+  clientStalled: termination('cD', 'idle timeout, the client takes nothing', 'fin', ListenerCounter.idleTimeouts),
+  memberStalled: termination('sD', 'idle timeout, the member takes nothing', 'fin', ListenerCounter.idleTimeouts),
+  clientFinTimeout: termination('cD', 'member half-closed, client timeout', 'fin', ListenerCounter.finTimeouts),
+  memberFinTimeout: termination('sD', 'client half-closed, member timeout', 'fin', ListenerCounter.finTimeouts),
   maxAge: termination('KD', 'maximum age', 'cut', ListenerCounter.killed),
   memberDown: termination('DD', 'member marked down', 'cut', ListenerCounter.killed),
   killed: termination('KD', 'closed by the operator', 'cut', ListenerCounter.killed),

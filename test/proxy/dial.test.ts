@@ -103,7 +103,7 @@ t.test('retries', async (t) => {
     const members = [member('m1', await freePort()), member('m2', await freePort())];
     const { harness, port } = await serve(t, members, { pool: { retries: 1 } });
     t.match(await outcome(net.connect(port, '127.0.0.1')), { code: 'ECONNRESET' });
-    t.match(await harness.session(), { retries: 1, cause: 'connect failed', state: 'SC', member: undefined });
+    t.match(await harness.session(), { retries: 1, cause: 'connect failed', state: 'SC', member: 'm2' });
   });
 
   t.test('several members, all refusing: each is tried once, then the client is told', async (t) => {
@@ -275,7 +275,7 @@ t.test('members', async (t) => {
       'both waiting',
     );
     gone.resetAndDestroy();
-    t.match(await harness.session(), { cause: 'client aborted before a member was connected', state: 'CC' });
+    t.match(await harness.session(), { cause: 'client aborted in the queue', state: 'CQ' });
     update([{ ...down, state: 'up' }]);
     t.match(await end, { data: Buffer.from('m1') });
     t.equal(upstream.received[0]!.toString(), 'patient');

@@ -92,7 +92,7 @@ export const timeouts: ProxyTimeouts = {
   idleMs: 60_000,
   tunnelMs: 60_000,
   clientFinMs: 10_000,
-  serverFinMs: 10_000,
+  serverFinMs: 12_000,
   proxyHeaderMs: 3000,
   clientHelloMs: 3000,
   hardStopAfterMs: 0,

@@ -141,7 +141,7 @@ t.test('routes by server name', async (t) => {
   await outcome(net.connect(port, '127.0.0.1').end());
   t.match(
     await harness.session(7),
-    { cause: 'client aborted before a member was connected', state: 'CC' },
+    { cause: 'client aborted before it had said what it must', state: 'CR' },
     'nothing at all',
   );
 });

@@ -3,27 +3,11 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { parseInetEndpoint } from '../../src/core/address.ts';
-import { AF_INET, SOL_SOCKET } from '../../src/linux/constants.ts';
-import { closeFd, setSocketInt } from '../../src/linux/libc.ts';
-import { PipePool } from '../../src/linux/pipes.ts';
-import { encodeSockaddr } from '../../src/linux/sockaddr.ts';
-import {
-  acceptTcp,
-  connectTcp,
-  listenTcp,
-  Memory,
-  openTcp,
-  peek,
-  resetTcp,
-  SockaddrSlot,
-  send,
-  unacknowledged,
-} from '../../src/linux/tcp.ts';
+import { Memory, peek, send, unacknowledged } from '../../src/linux/tcp.ts';
 import { MemberCounter, memberCounterBase } from '../../src/proxy/counters.ts';
-import { Relay, RelayIo, type RelayOwner } from '../../src/proxy/relay.ts';
+import { Relay } from '../../src/proxy/relay.ts';
 import { freePort, Harness, listener, member, outcome, pool, snapshot, until } from './harness.ts';
-import { chunk, SO_SNDBUFFORCE, through } from './relay-stage.ts';
+import { bareRelays, chunk, through } from './relay-stage.ts';
 
 t.test('half-close, in both orders', async (t) => {
   t.test('the client ends first and is answered', async (t) => {
@@ -121,45 +105,8 @@ t.test('resets', async (t) => {
 
 t.test('what a member sent before it reset arrives, also when it takes more than one turn to move', async (t) => {
   const size = 3 << 20;
-  const SO_RCVBUFFORCE = 33;
-  const endpoint = parseInetEndpoint(`127.0.0.1:${await freePort()}`);
-  const listening = listenTcp(endpoint, { backlog: 2, keepaliveSeconds: 0 });
-  setSocketInt(listening, SOL_SOCKET, SO_RCVBUFFORCE, 2 * size);
-  const slot = new SockaddrSlot();
-  const connection = async () => {
-    const fd = openTcp(AF_INET);
-    setSocketInt(fd, SOL_SOCKET, SO_RCVBUFFORCE, 2 * size);
-    setSocketInt(fd, SOL_SOCKET, SO_SNDBUFFORCE, 2 * size);
-    connectTcp(fd, Memory.of(encodeSockaddr(endpoint.address, endpoint.port)));
-    let accepted = -1;
-    await until(() => {
-      accepted = acceptTcp(listening, slot);
-      return accepted >= 0;
-    }, 'a connection');
-    setSocketInt(accepted, SOL_SOCKET, SO_SNDBUFFORCE, 2 * size);
-    return { ours: fd, theirs: accepted };
-  };
-  const [toMember, toClient] = [await connection(), await connection()];
-  t.teardown(() => {
-    for (const fd of [listening, toMember.ours, toClient.ours, toClient.theirs]) closeFd(fd);
-  });
-  const ends: string[] = [];
-  const owner: RelayOwner = {
-    relaying: true,
-    onEarlyEvents: () => undefined,
-    onBytes: () => undefined,
-    onHalfClosed: () => undefined,
-    onFinished: () => ends.push('finished'),
-    onBroken: () => ends.push('broken'),
-  };
-  // Without pipes, which would move it all in one turn.
-  const io = new RelayIo(new PipePool(0, 1));
-  const [client, upstream] = [new Relay(owner, io), new Relay(owner, io)];
-  client.other = upstream;
-  upstream.other = client;
-  client.fd = toClient.ours;
-  upstream.fd = toMember.ours;
-
+  const stage = await bareRelays(t, { sndbuf: 2 * size, rcvbuf: 2 * size });
+  const { client, upstream, toMember, toClient, ends } = stage;
   const sent = Memory.of(randomFillSync(Buffer.alloc(size)));
   for (let at = 0; at < size; ) {
     const count = send(toMember.theirs, sent.address + at, size - at);
@@ -167,10 +114,10 @@ t.test('what a member sent before it reset arrives, also when it takes more than
     else await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await until(() => unacknowledged(toMember.theirs) === 0, 'all of it to be with us');
-  resetTcp(toMember.theirs);
+  stage.reset(toMember.theirs);
   const word = Memory.of(Buffer.from('go on'));
   t.equal(send(toClient.theirs, word.address, 5), 5);
-  await until(() => peek(toClient.ours, io.memory.address, 5) === 5, 'what the client says');
+  await until(() => peek(toClient.ours, Memory.make(5).address, 5) === 5, 'what the client says');
   client.pump();
   await until(() => ends.length > 0, 'the end');
   t.equal(upstream.bytes, size);

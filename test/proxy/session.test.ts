@@ -31,15 +31,15 @@ t.test('timeouts', async (t) => {
     { name: 'idle', limits: { ...timeouts, idleMs: 150 }, half: 'none', cause: 'idle timeout' },
     {
       name: 'client half-closed',
-      limits: { ...timeouts, clientFinMs: 150 },
+      limits: { ...timeouts, serverFinMs: 150 },
       half: 'client',
-      cause: 'client half-closed, timeout',
+      cause: 'client half-closed, member timeout',
     },
     {
       name: 'member half-closed',
-      limits: { ...timeouts, serverFinMs: 150 },
+      limits: { ...timeouts, clientFinMs: 150 },
       half: 'member',
-      cause: 'member half-closed, timeout',
+      cause: 'member half-closed, client timeout',
     },
   ] as const;
   for (const { name, limits, half, cause } of cases) {
@@ -118,11 +118,11 @@ t.test('a session that nothing is waited for', async (t) => {
     const { harness, clock, client, socket } = await quietSession(t);
     client.end();
     await once(socket, 'end');
-    clock.advance(timeouts.clientFinMs - 100);
+    clock.advance(timeouts.serverFinMs - 100);
     socket.write('late');
     t.equal(String((await once(client, 'data'))[0]), 'late');
-    clock.advance(timeouts.clientFinMs + 100);
-    t.match(await harness.session(), { cause: 'client half-closed, timeout' });
+    clock.advance(timeouts.serverFinMs + 100);
+    t.match(await harness.session(), { cause: 'client half-closed, member timeout' });
   });
 
   t.test('timeouts that a reload brings hold for it from then on', async (t) => {

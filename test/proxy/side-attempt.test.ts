@@ -108,7 +108,7 @@ t.test('a connect that has no answer', async (t) => {
       t.equal(place(harness, 2), 0, 'its place is given back at once');
       second.accept();
       const line = await harness.session();
-      t.match(line, { member: undefined, connectMs: undefined, state: how === 'down, with the first' ? 'SC' : 'sC' });
+      t.match(line, { member: 'm1', connectMs: undefined, state: how === 'down, with the first' ? 'SC' : 'sC' });
       t.equal(harness.counters.get(memberCounterBase(2) + MemberCounter.connectErrors), 0, 'no failure of its own');
       t.same([place(harness, 1), place(harness, 2)], [0, 0]);
     });

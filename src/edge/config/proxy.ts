@@ -42,10 +42,10 @@ const timeouts = section({
     .describe('the same once both sides have sent something (`timeout tunnel`); without it `idle`'),
   clientFin: milliseconds(1)
     .prefault('30s')
-    .describe('a session without a byte ends after this once the client has half-closed (`timeout client-fin`)'),
+    .describe('longest wait for the client, without a byte, once the member has half-closed (`timeout client-fin`)'),
   serverFin: milliseconds(1)
     .prefault('30s')
-    .describe('a session without a byte ends after this once the member has half-closed (`timeout server-fin`)'),
+    .describe('longest wait for the member, without a byte, once the client has half-closed (`timeout server-fin`)'),
   proxyHeader: milliseconds(1).prefault('3s').describe('longest wait for the PROXY header that `acceptProxy` requires'),
   clientHello: milliseconds(1)
     .prefault('3s')
@@ -188,10 +188,10 @@ const poolTimeouts = section({
     .describe('the same once both sides have sent something; without it the `idle` given here'),
   clientFin: milliseconds(1)
     .optional()
-    .describe('a session without a byte ends after this once the client has half-closed'),
+    .describe('longest wait for the client, without a byte, once the member has half-closed'),
   serverFin: milliseconds(1)
     .optional()
-    .describe('a session without a byte ends after this once the member has half-closed'),
+    .describe('longest wait for the member, without a byte, once the client has half-closed'),
 });
 
 /** A pool by itself: without the proxy's timeouts. */
