@@ -236,6 +236,13 @@ export function parseCidr(text: string): Cidr {
   return { base, length };
 }
 
+/** A prefix of IPv4-mapped addresses (RFC 4291 §2.5.5.2) as the IPv4 prefix it stands for; any other as it is. */
+export function unmapCidr(cidr: Cidr): Cidr {
+  const base = unmapAddress(cidr.base);
+  const mapping = 8 * v4MappedPrefix.length;
+  return base.family === cidr.base.family || cidr.length < mapping ? cidr : { base, length: cidr.length - mapping };
+}
+
 export function formatCidr(cidr: Cidr): string {
   return `${formatAddress(cidr.base)}/${cidr.length}`;
 }

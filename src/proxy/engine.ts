@@ -25,7 +25,7 @@ import { everySession, listSessions, type SessionQuery } from './session-list.ts
 import { logSession, logSessionStart } from './session-log.ts';
 import type { ListenerSnapshot, PoolSnapshot, ProxySnapshot } from './snapshot.ts';
 import { newSourceTable, Sources, Verdict } from './sources.ts';
-import { spanBytes } from './span.ts';
+import { spanBytes, unmapSpan } from './span.ts';
 import { Ended, type Termination } from './termination.ts';
 import { TimerWheel } from './timers.ts';
 import type { AddressSpan } from './wire/header.ts';
@@ -289,7 +289,8 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   }
 
   admit(session: Session): Termination | undefined {
-    const { listener, source: client } = session;
+    const { listener } = session;
+    const client = unmapSpan(session.source);
     if (listener.deny.length > 0 || listener.allow.length > 0) {
       const bytes = spanBytes(client);
       if (listener.deny.some((cidr) => cidrContains(cidr, bytes))) return Ended.denied;

@@ -20,6 +20,12 @@ export function spanOfAddress(address: Address, port: number): AddressSpan {
   return { family: address.family, bytes: address.bytes, at: 0, port };
 }
 
+/** The same, an IPv4-mapped address as the IPv4 one: a PROXY header may name one beside an IPv6 address, and then has it so. */
+export function unmapSpan(span: AddressSpan): AddressSpan {
+  if (span.family === 4 || !isMapped(span.bytes, span.at)) return span;
+  return { family: 4, bytes: span.bytes, at: span.at + 12, port: span.port };
+}
+
 /** The 4 or 16 bytes of the address, not copied. */
 export function spanBytes(span: AddressSpan): Uint8Array {
   return span.bytes.subarray(span.at, span.at + (span.family === 4 ? 4 : 16));

@@ -17,6 +17,7 @@ import {
   parseEndpoint,
   parseInetEndpoint,
   unmapAddress,
+  unmapCidr,
 } from '../../src/core/address.ts';
 import { ValueError } from '../../src/core/errors.ts';
 
@@ -143,6 +144,19 @@ t.test('kinds of address', (t) => {
     const unmapped = unmapAddress(address);
     t.equal(formatAddress(unmapped), expected.unmapped ?? formatAddress(address), `${text} unmapped`);
   }
+  t.end();
+});
+
+t.test('prefixes of IPv4-mapped addresses', (t) => {
+  const cases: [string, string][] = [
+    ['::ffff:192.0.2.0/120', '192.0.2.0/24'],
+    ['::ffff:192.0.2.1', '192.0.2.1/32'],
+    ['::ffff:0:0/96', '0.0.0.0/0'],
+    ['::fffe:0:0/95', '::fffe:0:0/95'],
+    ['::/0', '::/0'],
+    ['192.0.2.0/24', '192.0.2.0/24'],
+  ];
+  for (const [text, expected] of cases) t.equal(formatCidr(unmapCidr(parseCidr(text))), expected, text);
   t.end();
 });
 

@@ -55,6 +55,16 @@ t.test('PROXY headers in', async (t) => {
     t.equal(upstream.received[count + 1]!.toString(), `${header}payload`, 'byte by byte');
   });
 
+  t.test('an IPv4 client beside an IPv6 destination is the IPv4 client to allow and deny', async (t) => {
+    const { harness, port } = await serve(t, [member('m1', upstream.port)], {
+      listener: { ...accepting, deny: [parseCidr('192.0.2.0/24')] },
+    });
+    const from = (client: string) => Buffer.from(`PROXY TCP6 ::ffff:${client} 2001:db8::8 1234 443\r\n`);
+    t.match(await send(port, from('192.0.2.1')), { code: 'ECONNRESET' });
+    t.match(await harness.session(), { cause: 'denied' });
+    t.match(await send(port, from('198.51.100.1')), { data: Buffer.from('ok') });
+  });
+
   t.test('refuses what is no header, who is not trusted, and who is too slow', async (t) => {
     const { harness, port } = await serve(t, [member('m1', upstream.port)], {
       listener: accepting,

@@ -17,6 +17,7 @@ import {
   milliseconds,
   number,
   parsed,
+  peers,
   requireText,
   seconds,
   section,
@@ -158,10 +159,10 @@ export const zone = section({
     .optional()
     .describe('makes us a secondary: the zone is copied from these servers, asked in this order (AXFR, IXFR)'),
   key: text('key name').optional().describe('with `primaries`: signs what we ask of them'),
-  allowNotify: list(cidr())
+  allowNotify: list(peers())
     .prefault([])
     .describe('with `primaries`: whose NOTIFY is heard beside theirs; one signed with `key` always is'),
-  allowUpdateForwarding: list(cidr())
+  allowUpdateForwarding: list(peers())
     .prefault([])
     .describe('with `primaries`: whose signed updates are passed on to them (RFC 2136 §6)'),
   ns: list(domainName()).prefault([]).describe('name servers; needed unless `file` brings them'),
@@ -174,7 +175,7 @@ export const zone = section({
     .prefault([])
     .describe('who may change what by DNS UPDATE; the first rule that matches grants, none refuses'),
   transfer: section({
-    allow: list(cidr()).prefault([]).describe('who may transfer the zone'),
+    allow: list(peers()).prefault([]).describe('who may transfer the zone'),
     key: text('key name').optional().describe('and must sign with this key'),
     notify: list(inetEndpoint(53)).prefault([]).describe('secondaries told of changes'),
   })
@@ -218,7 +219,7 @@ function keyName(name: string | undefined): string | undefined {
 /** The `dns` section. */
 export const dns = section({
   listen: list(inetEndpoint(53), 1).describe('where to answer, UDP and TCP'),
-  allow: list(cidr())
+  allow: list(peers())
     .prefault(['::1/128', '127.0.0.0/8'])
     .describe('who may ask; others get REFUSED, but for servers that zones name: those get answers from our zones'),
   rateLimit: section({
@@ -230,7 +231,7 @@ export const dns = section({
     slip: integer(0, 10)
       .prefault(2)
       .describe('every how many-th dropped answer goes out truncated, so that real clients come back by TCP; 0 = none'),
-    exempt: list(cidr())
+    exempt: list(peers())
       .prefault(['::1/128', '127.0.0.0/8', 'fc00::/7', 'fe80::/10', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'])
       .describe('networks that are not limited: nobody outside can be flooded in the name of a private address'),
   })

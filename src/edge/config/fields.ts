@@ -13,6 +13,7 @@ import {
   parseCidr,
   parseEndpoint,
   parseInetEndpoint,
+  unmapCidr,
 } from '../../core/address.ts';
 import { formatDuration, parseDuration, parseSize } from '../../core/duration.ts';
 import { ValueError } from '../../core/errors.ts';
@@ -150,6 +151,11 @@ export function address6() {
 
 export function cidr() {
   return parsed<Cidr>({ kind: 'prefix' }, parseCidr);
+}
+
+/** Where peers are: IPv4 ones never come as IPv4-mapped addresses here, so a prefix of those is the IPv4 prefix it stands for. */
+export function peers() {
+  return parsed<Cidr>({ kind: 'prefix' }, (value) => unmapCidr(parseCidr(value)));
 }
 
 export function cidr6(lengths?: readonly number[]) {

@@ -30,6 +30,7 @@ import {
   list,
   milliseconds,
   parsed,
+  peers,
   seconds,
   section,
   text,
@@ -115,7 +116,7 @@ export const join = section({
   listen: list(inetEndpoint(joinPort), 1).describe(
     'private addresses where nodes get what they need; port 8654 unless given',
   ),
-  allow: list(cidr())
+  allow: list(peers())
     .optional()
     .describe('who may ask; else what `ra` advertises, without it the /64 of each address of `listen`'),
   scripts: text('path').optional().describe('folder with the node scripts; else those that came with v6edge'),

@@ -14,7 +14,7 @@ import type {
 import { customTlvs } from '../../proxy/wire/tlv.ts';
 import { check, maxSteps, readHex } from './check.ts';
 import { readDomainName } from './domain-name.ts';
-import { choice, cidr, flag, inetEndpoint, integer, list, milliseconds, parsed, section, text } from './fields.ts';
+import { choice, flag, inetEndpoint, integer, list, milliseconds, parsed, peers, section, text } from './fields.ts';
 import type { Located, Report } from './types.ts';
 
 /** Names stand in URLs, metric labels and columns. */
@@ -95,9 +95,9 @@ export const listener = section({
     .prefault('reset')
     .describe('what a client gets when no member is up: a RST, a FIN, or patience for `queue.timeout`'),
   acceptProxy: flag().prefault(false).describe('require a PROXY v1 or v2 header from the addresses in `trusted`'),
-  trusted: list(cidr()).prefault([]).describe('load balancers in front whose PROXY header is believed'),
-  allow: list(cidr()).prefault([]).describe('clients served; an empty list serves all'),
-  deny: list(cidr()).prefault([]).describe('clients turned away, even if `allow` has them'),
+  trusted: list(peers()).prefault([]).describe('load balancers in front whose PROXY header is believed'),
+  allow: list(peers()).prefault([]).describe('clients served; an empty list serves all'),
+  deny: list(peers()).prefault([]).describe('clients turned away, even if `allow` has them'),
   rate: section({
     perSource: integer(0, 1_000_000)
       .prefault(0)

@@ -7,7 +7,7 @@ import { readTypeLimit } from '../../dns/policy.ts';
 import { targetTypes } from '../../dns/target.ts';
 import { isDataType, typeToText } from '../../dns/wire/types.ts';
 import { isInZone, readDomainName } from './domain-name.ts';
-import { choice, cidr, integer, leaf, list, parsed, requireText, section } from './fields.ts';
+import { choice, cidr, integer, leaf, list, parsed, peers, requireText, section } from './fields.ts';
 import type { KeyPath, Report } from './types.ts';
 
 /** Seconds, none or a lifetime that can be kept up. */
@@ -29,7 +29,7 @@ export const updateRule = section({
     .describe(
       'record types, `AAAA(2)` with the most of them a name may have; an empty list is every type but SOA, NS, RRSIG, NSEC and NSEC3',
     ),
-  from: list(cidr()).prefault([]).describe('where such updates may come from; empty = everywhere'),
+  from: list(peers()).prefault([]).describe('where such updates may come from; empty = everywhere'),
   maxRecords: integer(0, 100_000).prefault(0).describe('records of all types that a name may have; 0 = no limit'),
   lease: lease().optional().describe('how long records last that are not refreshed; else as the zone says'),
   target: choice(['self'])

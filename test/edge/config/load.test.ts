@@ -721,6 +721,13 @@ t.test('defaults', (t) => {
   t.end();
 });
 
+t.test('networks of peers: IPv4-mapped ones are the IPv4 networks that peers come from', (t) => {
+  const { listeners } = config(proxy('deny: ["::ffff:192.0.2.0/120"], allow: ["::/0"]')).proxy!;
+  t.strictSame(listeners[0]!.deny.map(formatCidr), ['192.0.2.0/24']);
+  t.strictSame(listeners[0]!.allow.map(formatCidr), ['::/0']);
+  t.end();
+});
+
 t.test('lifetimes without a word of their own: three times the longest interval, as far as their field goes', (t) => {
   const entry =
     'rdnss: {}, dnssl: { domains: [a.test] }, pref64: { prefix: "64:ff9b::/96" }, routes: [{ prefix: "fd00::/8" }]';
