@@ -1,23 +1,17 @@
 /** The UDP and TCP listeners of a data thread: opened, and opened again after a failure. */
 import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
-import type { Timer } from '../core/clock.ts';
-import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { KeptSockets } from './kept-sockets.ts';
+import { Opening } from './opening.ts';
 import type { KeptTransport } from './socket-keeper.ts';
 import { TcpServer, type TcpShared } from './tcp-server.ts';
 import { type ServerContext, UdpServer } from './udp-server.ts';
 
-const FIRST_RETRY_MS = 1000;
-const MAX_RETRY_MS = 30_000;
-
 interface Listener {
   readonly endpoint: InetEndpoint;
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: KeptTransport;
+  readonly opening: Opening;
   server: UdpServer | TcpServer | undefined;
-  error: string | undefined;
-  retry: Timer | undefined;
-  retryMs: number;
 }
 
 export class PlainListeners {
@@ -36,20 +30,19 @@ export class PlainListeners {
 
   /** Each listener: where it is, or why it is not. */
   get listening() {
-    return [...this.#listeners.values()].map(({ endpoint, transport, server, error }) => ({
+    return [...this.#listeners.values()].map(({ endpoint, transport, server, opening }) => ({
       endpoint,
       transport,
       bound: server?.endpoint,
-      error,
+      error: opening.error,
     }));
   }
 
   apply(endpoints: readonly InetEndpoint[]): void {
-    const wanted = new Map<string, Listener>();
+    const wanted = new Map<string, { endpoint: InetEndpoint; transport: KeptTransport }>();
     for (const endpoint of endpoints) {
       for (const transport of ['udp', 'tcp'] as const) {
-        const listener = { endpoint, transport, server: undefined, error: undefined, retry: undefined };
-        wanted.set(`${transport} ${formatEndpoint(endpoint)}`, { ...listener, retryMs: FIRST_RETRY_MS });
+        wanted.set(`${transport} ${formatEndpoint(endpoint)}`, { endpoint, transport });
       }
     }
     for (const [key, listener] of this.#listeners) {
@@ -57,8 +50,11 @@ export class PlainListeners {
       this.#close(listener);
       this.#listeners.delete(key);
     }
-    for (const [key, listener] of wanted) {
+    for (const [key, { endpoint, transport }] of wanted) {
       if (this.#listeners.has(key)) continue;
+      const { clock } = this.#context;
+      const opening = new Opening({ clock, log: this.#log }, endpoint, transport, () => this.#open(listener));
+      const listener: Listener = { endpoint, transport, opening, server: undefined };
       this.#listeners.set(key, listener);
       this.#open(listener);
     }
@@ -66,8 +62,8 @@ export class PlainListeners {
 
   /** Takes nothing new; what was asked by UDP is still answered. */
   quiesce(): void {
-    for (const { server, retry, endpoint, transport } of this.#listeners.values()) {
-      retry?.cancel();
+    for (const { server, opening, endpoint, transport } of this.#listeners.values()) {
+      opening.cancel();
       if (server instanceof UdpServer) server.quiesce();
       else if (server !== undefined) {
         this.#sockets.drop(transport, endpoint);
@@ -82,24 +78,15 @@ export class PlainListeners {
   }
 
   #open(listener: Listener): void {
-    const { endpoint, transport } = listener;
     try {
-      listener.server = this.#openServer(transport, endpoint);
-      listener.error = undefined;
-      this.#log.info({ endpoint: formatEndpoint(listener.server.endpoint), transport }, 'DNS listens');
+      listener.server = this.#openServer(listener);
+      listener.opening.succeeded(listener.server.endpoint);
     } catch (error) {
-      const message = errorMessage(error);
-      if (message !== listener.error) {
-        const fields = { endpoint: formatEndpoint(endpoint), transport, error: message };
-        this.#log.error(fields, 'DNS cannot listen; trying again');
-      }
-      listener.error = message;
-      listener.retry = this.#context.clock.after(listener.retryMs, () => this.#open(listener));
-      listener.retryMs = Math.min(2 * listener.retryMs, MAX_RETRY_MS);
+      listener.opening.failed(error);
     }
   }
 
-  #openServer(transport: KeptTransport, endpoint: InetEndpoint): UdpServer | TcpServer {
+  #openServer({ transport, endpoint }: Listener): UdpServer | TcpServer {
     const adopted = this.#sockets.take(transport, endpoint);
     const server =
       transport === 'udp'
@@ -117,8 +104,8 @@ export class PlainListeners {
   }
 
   #close(listener: Listener): void {
-    listener.retry?.cancel();
-    const { server, endpoint, transport } = listener;
+    const { server, opening, endpoint, transport } = listener;
+    opening.cancel();
     if (server !== undefined) this.#sockets.drop(transport, endpoint);
     server?.close();
     listener.server = undefined;

@@ -1,23 +1,17 @@
 /** The TLS listeners of a data thread: opened, opened again after a failure, given another certificate. */
 import { formatEndpoint, type InetEndpoint } from '../core/address.ts';
-import type { Timer } from '../core/clock.ts';
-import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DnsTlsConfig } from './config.ts';
 import type { KeptSockets } from './kept-sockets.ts';
+import { Opening } from './opening.ts';
 import type { TcpShared } from './tcp-server.ts';
 import { TlsServer } from './tls-server.ts';
 import type { ServerContext } from './udp-server.ts';
 
-const FIRST_RETRY_MS = 1000;
-const MAX_RETRY_MS = 30_000;
-
 interface Listener {
   readonly endpoint: InetEndpoint;
+  readonly opening: Opening;
   server: TlsServer | undefined;
-  error: string | undefined;
-  retry: Timer | undefined;
-  retryMs: number;
 }
 
 export class TlsListeners {
@@ -37,11 +31,11 @@ export class TlsListeners {
 
   /** Each listener: where it is, or why it is not. */
   get listening() {
-    return [...this.#listeners.values()].map(({ endpoint, server, error }) => ({
+    return [...this.#listeners.values()].map(({ endpoint, server, opening }) => ({
       endpoint,
       transport: 'tls' as const,
       bound: server?.endpoint,
-      error: server === undefined ? error : undefined,
+      error: server === undefined ? opening.error : undefined,
     }));
   }
 
@@ -62,15 +56,17 @@ export class TlsListeners {
         if (renewed) known.server?.renew(config);
         continue;
       }
-      const listener = { endpoint, server: undefined, error: undefined, retry: undefined, retryMs: FIRST_RETRY_MS };
+      const { clock } = this.#context;
+      const opening = new Opening({ clock, log: this.#log }, endpoint, 'tls', () => this.#open(listener));
+      const listener: Listener = { endpoint, opening, server: undefined };
       this.#listeners.set(key, listener);
       this.#open(listener);
     }
   }
 
   quiesce(): void {
-    for (const { endpoint, server, retry } of this.#listeners.values()) {
-      retry?.cancel();
+    for (const { endpoint, server, opening } of this.#listeners.values()) {
+      opening.cancel();
       if (server !== undefined) this.#sockets.drop('tcp', endpoint);
       server?.quiesce();
     }
@@ -83,11 +79,11 @@ export class TlsListeners {
 
   #open(listener: Listener): void {
     if (this.#config === undefined) return;
+    const { endpoint, opening } = listener;
     const settled = (error: Error | undefined) => {
-      if (error === undefined) this.#opened(listener);
+      if (error === undefined) opening.succeeded(listener.server?.endpoint ?? endpoint);
       else this.#failed(listener, error);
     };
-    const { endpoint } = listener;
     const adopted = this.#sockets.take('tcp', endpoint);
     try {
       listener.server = new TlsServer(this.#context, this.#shared, endpoint, this.#config, settled, adopted);
@@ -99,28 +95,15 @@ export class TlsListeners {
     }
   }
 
-  #opened(listener: Listener): void {
-    listener.error = undefined;
-    const { endpoint = listener.endpoint } = listener.server ?? {};
-    this.#log.info({ endpoint: formatEndpoint(endpoint), transport: 'tls' }, 'DNS listens');
-  }
-
   #failed(listener: Listener, error: unknown): void {
-    const message = errorMessage(error);
     if (listener.server !== undefined) this.#sockets.drop('tcp', listener.endpoint);
     listener.server?.close();
     listener.server = undefined;
-    if (message !== listener.error) {
-      const endpoint = formatEndpoint(listener.endpoint);
-      this.#log.error({ endpoint, transport: 'tls', error: message }, 'DNS cannot listen; trying again');
-    }
-    listener.error = message;
-    listener.retry = this.#context.clock.after(listener.retryMs, () => this.#open(listener));
-    listener.retryMs = Math.min(2 * listener.retryMs, MAX_RETRY_MS);
+    listener.opening.failed(error);
   }
 
-  #close({ endpoint, server, retry }: Listener): void {
-    retry?.cancel();
+  #close({ endpoint, server, opening }: Listener): void {
+    opening.cancel();
     if (server !== undefined) this.#sockets.drop('tcp', endpoint);
     server?.close();
   }
