@@ -164,3 +164,19 @@ export interface DnsConfig {
   readonly keys: readonly TsigKey[];
   readonly zones: readonly ZoneConfig[];
 }
+
+/** What a configuration without DNS means. */
+export const noDns: DnsConfig = {
+  listen: [],
+  allow: [],
+  rateLimit: { responsesPerSecond: 0, slip: 0 },
+  clientLimit: { queriesPerSecond: 0 },
+  queryLog: { sample: 0, maxPerSecond: 0 },
+  identity: { version: '', id: '' },
+  tls: undefined,
+  forward: undefined,
+  dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
+  hairpin: { ingressDomains: [], addresses: [] },
+  keys: [],
+  zones: [],
+};

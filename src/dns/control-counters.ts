@@ -1,20 +1,8 @@
 /** What the DNS control thread counts. */
 import type { MetricSpec } from '../core/counters.ts';
+import { countedRcodes } from './counters.ts';
 import { RCODE } from './wire/types.ts';
 
-const rcodes = [
-  'NOERROR',
-  'FORMERR',
-  'SERVFAIL',
-  'NXDOMAIN',
-  'NOTIMP',
-  'REFUSED',
-  'YXDOMAIN',
-  'YXRRSET',
-  'NXRRSET',
-  'NOTAUTH',
-  'NOTZONE',
-] as const;
 const tsigErrors = ['BADSIG', 'BADKEY', 'BADTIME', 'BADTRUNC', 'FORMERR'] as const;
 const transfers = ['axfr', 'ixfr', 'current', 'refused'] as const;
 const inbound = ['axfr', 'ixfr', 'current', 'older', 'failed'] as const;
@@ -23,7 +11,7 @@ const forwarded = ['answered', 'failed', 'refused'] as const;
 
 /** Counters in the order of their index. */
 export const controlCounters: readonly MetricSpec[] = [
-  ...rcodes.map((rcode) => ({
+  ...countedRcodes.map((rcode) => ({
     name: 'v6edge_dns_updates_total',
     help: 'DNS updates answered, by response code',
     labels: { rcode },
@@ -59,19 +47,19 @@ export const controlCounters: readonly MetricSpec[] = [
 
 /** Index of the counter of updates answered with a response code. */
 export function updateCounter(rcode: number): number {
-  return rcodes.findIndex((name) => RCODE[name] === rcode);
+  return countedRcodes.findIndex((name) => RCODE[name] === rcode);
 }
 
 /** Index of the counter of a TSIG error; FORMERR for a message whose TSIG does not parse. */
 export function tsigCounter(error: number): number {
-  return rcodes.length + tsigErrors.findIndex((name) => RCODE[name] === error);
+  return countedRcodes.length + tsigErrors.findIndex((name) => RCODE[name] === error);
 }
 
 export function transferCounter(kind: (typeof transfers)[number]): number {
-  return rcodes.length + tsigErrors.length + transfers.indexOf(kind);
+  return countedRcodes.length + tsigErrors.length + transfers.indexOf(kind);
 }
 
-export const STORE_COMMITS = rcodes.length + tsigErrors.length + transfers.length;
+export const STORE_COMMITS = countedRcodes.length + tsigErrors.length + transfers.length;
 export const STORE_FAILURES = STORE_COMMITS + 1;
 
 const INBOUND = STORE_FAILURES + 1;

@@ -2,7 +2,8 @@
 import type { MetricSpec } from '../core/counters.ts';
 import { TYPE } from './wire/types.ts';
 
-const rcodes = [
+/** Response codes that have a counter of their own. */
+export const countedRcodes = [
   'NOERROR',
   'FORMERR',
   'SERVFAIL',
@@ -14,8 +15,8 @@ const rcodes = [
   'NXRRSET',
   'NOTAUTH',
   'NOTZONE',
-  'OTHER',
 ] as const;
+const rcodes = [...countedRcodes, 'OTHER'] as const;
 /** Types that have a counter of their own: what nodes and their resolvers ask for. */
 const types = [
   'A',

@@ -1,7 +1,7 @@
 /** What data threads get of the `dns` section. */
 import type { Cidr, InetEndpoint } from '../core/address.ts';
 import type { CounterTable } from '../core/counters.ts';
-import type { DnsConfig, ForwardConfig, ZoneConfig } from '../dns/config.ts';
+import { type DnsConfig, type ForwardConfig, noDns, type ZoneConfig } from '../dns/config.ts';
 import { upstreamName } from '../dns/forwarder/upstream.ts';
 import {
   upstreamCounterBase,
@@ -14,22 +14,6 @@ import {
 import type { DnsSettings } from '../dns/snapshot.ts';
 import { dnsCounterBase } from './counter-layout.ts';
 import { NamedSlots } from './named-slots.ts';
-
-/** What a configuration without DNS means to the DNS engines. */
-export const noDns: DnsConfig = {
-  listen: [],
-  allow: [],
-  rateLimit: { responsesPerSecond: 0, slip: 0 },
-  clientLimit: { queriesPerSecond: 0 },
-  queryLog: { sample: 0, maxPerSecond: 0 },
-  identity: { version: '', id: '' },
-  tls: undefined,
-  forward: undefined,
-  dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
-  hairpin: { ingressDomains: [], addresses: [] },
-  keys: [],
-  zones: [],
-};
 
 /** Makes settings of configurations, and remembers which slot of the counters is whose. */
 export class DnsSettingsMaker {

@@ -14,7 +14,14 @@ import { type Clock, systemClock } from '../../src/core/clock.ts';
 import type { CounterStripe } from '../../src/core/counters.ts';
 import { type Logger, nullLogger } from '../../src/core/logger.ts';
 import { cryptoRandom } from '../../src/core/random.ts';
-import type { DnsConfig, TsigKey, UpdateMatch, UpdateRule, ZoneConfig } from '../../src/dns/config.ts';
+import {
+  type DnsConfig,
+  noDns,
+  type TsigKey,
+  type UpdateMatch,
+  type UpdateRule,
+  type ZoneConfig,
+} from '../../src/dns/config.ts';
 import { DnsControl, type ZoneEvent, type ZonePublication } from '../../src/dns/control.ts';
 
 /** The key that `testConfig` grants everything. */
@@ -61,16 +68,7 @@ export function zoneConfig(name: string, overrides: Partial<ZoneConfig> = {}): Z
 
 export function testConfig(overrides: Partial<DnsConfig> = {}): DnsConfig {
   return {
-    listen: [],
-    allow: [],
-    rateLimit: { responsesPerSecond: 0, slip: 0 },
-    clientLimit: { queriesPerSecond: 0 },
-    queryLog: { sample: 0, maxPerSecond: 0 },
-    identity: { version: '', id: '' },
-    tls: undefined,
-    forward: undefined,
-    dns64: { mode: 'off', prefix: 'auto', exclude: [], force: [], exempt: [] },
-    hairpin: { ingressDomains: [], addresses: [] },
+    ...noDns,
     keys: [testKey],
     zones: [zoneConfig('cluster.test', { reverse: true }), zoneConfig(reverseZoneName)],
     ...overrides,

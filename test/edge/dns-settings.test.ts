@@ -1,8 +1,9 @@
 import t from 'tap';
 import { formatCidr, parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
 import { CounterTable } from '../../src/core/counters.ts';
+import { noDns } from '../../src/dns/config.ts';
 import { counterLayout } from '../../src/edge/counter-layout.ts';
-import { DnsSettingsMaker, noDns } from '../../src/edge/dns-settings.ts';
+import { DnsSettingsMaker } from '../../src/edge/dns-settings.ts';
 import { zoneConfig } from '../dns/control-server.ts';
 
 t.test('who has to do with our zones, from every place that names them', (t) => {
