@@ -66,8 +66,7 @@ export class TcpConnection implements EventHandler, Origin, ReplySink {
     this.#client = client;
     this.#clientKey = key;
     new Uint8Array(this.#clientWords.buffer).set(client.address.bytes);
-    const { perClient } = server.shared;
-    perClient.set(key, (perClient.get(key) ?? 0) + 1);
+    server.shared.perClient.add(key);
     server.context.counters.gaugeAdd(GAUGE.TCP_CONNECTIONS, 1);
     server.context.reactor.add(fd, this.#events, this);
     this.#touch();
@@ -132,9 +131,7 @@ export class TcpConnection implements EventHandler, Origin, ReplySink {
     this.#unsent = [];
     this.#release();
     shared.connections.delete(this);
-    const left = shared.perClient.get(this.#clientKey)! - 1;
-    if (left === 0) shared.perClient.delete(this.#clientKey);
-    else shared.perClient.set(this.#clientKey, left);
+    shared.perClient.remove(this.#clientKey);
     context.counters.gaugeAdd(GAUGE.TCP_CONNECTIONS, -1);
     context.reactor.forget(this.#fd);
     // Otherwise the kernel would go on for minutes to offer the rest to who takes nothing.

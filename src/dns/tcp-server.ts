@@ -1,5 +1,6 @@
 /** DNS over TCP on one address (RFC 7766): takes connections (tcp-connection.ts), so many and so many of one client. */
 import type { InetEndpoint } from '../core/address.ts';
+import { Tally } from '../core/tally.ts';
 import { ECONNRESET, EINTR, EMFILE, ENFILE } from '../linux/constants.ts';
 import { check } from '../linux/errors.ts';
 import { closeFd } from '../linux/libc.ts';
@@ -29,7 +30,7 @@ export class TcpShared {
   readonly outWords = new Uint32Array(this.out.bytes.buffer, this.out.bytes.byteOffset, this.out.bytes.length >> 2);
   readonly peer = new SockaddrSlot();
   readonly connections = new Set<TcpConnection>();
-  readonly perClient = new Map<string, number>();
+  readonly perClient = new Tally<string>();
 }
 
 export class TcpServer implements EventHandler {
@@ -81,7 +82,7 @@ export class TcpServer implements EventHandler {
     }
     context.counters.add(COUNT.TCP_ACCEPTED);
     const key = Buffer.from(client.address.bytes).toString('latin1');
-    if ((shared.perClient.get(key) ?? 0) >= MAX_PER_CLIENT) {
+    if (shared.perClient.of(key) >= MAX_PER_CLIENT) {
       context.counters.add(COUNT.TCP_REJECTED);
       closeFd(fd);
       return;

@@ -115,19 +115,17 @@ export class TlsServer {
       socket.destroy();
       return;
     }
-    if ((perClient.get(key) ?? 0) >= MAX_PER_CLIENT) {
+    if (perClient.of(key) >= MAX_PER_CLIENT) {
       counters.add(COUNT.TCP_REJECTED);
       socket.destroy();
       return;
     }
-    perClient.set(key, (perClient.get(key) ?? 0) + 1);
+    perClient.add(key);
     counters.gaugeAdd(GAUGE.TCP_CONNECTIONS, 1);
     this.#raw.add(socket);
     socket.once('close', () => {
       this.#raw.delete(socket);
-      const left = perClient.get(key)! - 1;
-      if (left === 0) perClient.delete(key);
-      else perClient.set(key, left);
+      perClient.remove(key);
       counters.gaugeAdd(GAUGE.TCP_CONNECTIONS, -1);
     });
   }

@@ -10,6 +10,7 @@ import { formatEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
+import { Tally } from '../core/tally.ts';
 import { transferCounter } from './control-counters.ts';
 import { finishReply, replyTo } from './control-reply.ts';
 import { EDE } from './extended-error.ts';
@@ -59,8 +60,7 @@ export interface TransferRequest {
 /** Sends transfers; there is one for the process. */
 export class TransferServer {
   readonly #context: TransferServerContext;
-  readonly #perClient = new Map<string, number>();
-  #running = 0;
+  readonly #running = new Tally<string>();
 
   constructor(context: TransferServerContext) {
     this.#context = context;
@@ -106,12 +106,11 @@ export class TransferServer {
       return sign([inOneMessage({ ...format, limit: udpSize }, sets, served)], signer);
     }
     const client = Buffer.from(request.client.address.bytes).toString('latin1');
-    const held = this.#perClient.get(client) ?? 0;
-    if (this.#running >= MAX_TRANSFERS || held >= MAX_PER_CLIENT) {
-      return refuse(RCODE.SERVFAIL, `${this.#running} transfers are under way, ${held} of them to this client`);
+    const held = this.#running.of(client);
+    if (this.#running.total >= MAX_TRANSFERS || held >= MAX_PER_CLIENT) {
+      return refuse(RCODE.SERVFAIL, `${this.#running.total} transfers are under way, ${held} of them to this client`);
     }
-    this.#running++;
-    this.#perClient.set(client, held + 1);
+    this.#running.add(client);
     try {
       const { messages, octets, complete, last } = await stream(new TransferMessages(format, sets), signer, send);
       const fields = { kind, serial: served.zone.serial, from: serial, messages, octets };
@@ -123,10 +122,7 @@ export class TransferServer {
       log.info(fields, 'zone transferred');
       return last;
     } finally {
-      this.#running--;
-      const left = this.#perClient.get(client)! - 1;
-      if (left === 0) this.#perClient.delete(client);
-      else this.#perClient.set(client, left);
+      this.#running.remove(client);
     }
   }
 

@@ -17,6 +17,7 @@ import type { Clock, Timer } from '../../core/clock.ts';
 import type { CounterStripe } from '../../core/counters.ts';
 import { errorMessage } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import { Tally } from '../../core/tally.ts';
 import { CONNECTIONS_REFUSED, type JoinResult, joinCounter } from './counters.ts';
 import type { JoinConfig } from './settings.ts';
 
@@ -109,7 +110,7 @@ class Listener {
   readonly #endpoint: InetEndpoint;
   readonly #server: Server;
   readonly #isAllowed: (source: Address) => boolean;
-  readonly #perSource = new Map<string, number>();
+  readonly #perSource = new Tally<string>();
   #retry: Timer | undefined;
 
   constructor(context: JoinServerContext, endpoint: InetEndpoint, isAllowed: (source: Address) => boolean) {
@@ -182,20 +183,17 @@ class Listener {
   #admit(socket: Socket): void {
     const source = sourceOf(socket);
     const key = source === undefined ? '' : formatAddress(source);
-    const open = (this.#perSource.get(key) ?? 0) + 1;
-    if (source === undefined || !this.#isAllowed(source) || open > maxConnectionsOfSource) {
+    if (source === undefined || !this.#isAllowed(source) || this.#perSource.of(key) >= maxConnectionsOfSource) {
       this.#context.counters.add(CONNECTIONS_REFUSED);
       this.#context.log.debug({ source: key }, 'connection to the join listener refused');
       socket.destroy();
       return;
     }
-    this.#perSource.set(key, open);
+    this.#perSource.add(key);
     const timer = this.#context.clock.after(connectionMs, () => socket.destroy());
     socket.once('close', () => {
       timer.cancel();
-      const left = this.#perSource.get(key)! - 1;
-      if (left === 0) this.#perSource.delete(key);
-      else this.#perSource.set(key, left);
+      this.#perSource.remove(key);
     });
   }
 
