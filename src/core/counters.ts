@@ -125,6 +125,19 @@ export class CounterStripe {
     return Atomics.add(this.#total, index, n);
   }
 
+  /** Adds 1 to a gauge whose total is below `limit`; false, and not for a moment more than that, when it is not. */
+  gaugeTake(index: number, limit: number): boolean {
+    for (let total = Atomics.load(this.#total, index); total < limit; ) {
+      const before = Atomics.compareExchange(this.#total, index, total, total + 1);
+      if (before === total) {
+        this.#own[index]! += 1;
+        return true;
+      }
+      total = before;
+    }
+    return false;
+  }
+
   /** The exact total over all threads. */
   gauge(index: number): number {
     return Atomics.load(this.#total, index);

@@ -95,10 +95,9 @@ export class Member implements Candidate {
 
   /** Takes a place; false, and nothing taken, when the member is at its limit: exact over all threads. */
   occupy(): boolean {
-    const before = this.#counters.gaugeAdd(this.#gauge, 1);
-    if (this.maxConnections === 0 || before < this.maxConnections) return true;
-    this.#counters.gaugeAdd(this.#gauge, -1);
-    return false;
+    if (this.maxConnections > 0) return this.#counters.gaugeTake(this.#gauge, this.maxConnections);
+    this.#counters.gaugeAdd(this.#gauge, 1);
+    return true;
   }
 
   vacate(): void {

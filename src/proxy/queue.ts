@@ -145,10 +145,7 @@ export class PoolQueue {
 
   /** Puts a session at the end; false when `limit` wait already. */
   push(session: Waiting, limit: number): boolean {
-    if (this.#counters.gaugeAdd(this.#gauge, 1) >= limit) {
-      this.#counters.gaugeAdd(this.#gauge, -1);
-      return false;
-    }
+    if (!this.#counters.gaugeTake(this.#gauge, limit)) return false;
     const { words, thread } = this.#queues;
     const number = words.draw(this.#slot);
     this.#own.push({ session, number });

@@ -28,6 +28,23 @@ t.test('threads write their own stripe; the table sums', (t) => {
   t.end();
 });
 
+t.test('a gauge with a limit', (t) => {
+  const table = new CounterTable({ threads: 2, counters: 1, gauges: 2 });
+  const [a, b] = [table.stripe(0), table.stripe(1)];
+  t.strictSame(
+    [a, b, a, b].map((stripe) => stripe.gaugeTake(1, 3)),
+    [true, true, true, false],
+  );
+  t.equal(table.gauge(1), 3, 'who got nothing left nothing');
+  t.equal(a.gaugeTake(1, 0), false);
+  t.equal(a.gaugeTake(1, 2), false, 'a limit that is lower now');
+  table.release(0);
+  t.equal(table.gauge(1), 1);
+  t.equal(b.gaugeTake(1, 2), true);
+  t.equal(table.gauge(0), 0);
+  t.end();
+});
+
 t.test('another table on the same buffer sees the same', (t) => {
   const table = new CounterTable({ threads: 2, counters: 1, gauges: 1 });
   const other = new CounterTable(table.layout, table.buffer);
