@@ -67,7 +67,7 @@ export class ControlQueries {
     const overhead = signer?.overhead ?? 0;
     const limit = (request.transport === 'udp' ? query.udpLimit : 65535) - overhead;
     const asked = query.type === TYPE.SOA && query.class === CLASS.IN ? all.get(query.key) : undefined;
-    const edns = expireOptions(asked, message.edns, this.#clock.wall());
+    const edns = expireOptions(asked?.zone, message.edns, this.#clock.wall());
     const options = { limit, recursionAvailable: recursion, edns };
     // SIG(0) is not spoken here: such a query counts as unsigned.
     const rcode = verdict === VERDICT.HANDOFF ? RCODE.NOERROR : verdict;

@@ -102,6 +102,7 @@ export const dnsCounters: readonly MetricSpec[] = [
   dropped('client_limit'),
   { name: 'v6edge_dns_queries_total', help: 'DNS messages received from clients', labels: { transport: 'tls' } },
   { name: 'v6edge_dns_tls_failures_total', help: 'TLS connections of clients that came to nothing' },
+  answers('transfer'),
   ...types.map((type) => ({
     name: 'v6edge_dns_questions_total',
     help: 'Questions of class IN from clients that may ask, by type',
@@ -162,7 +163,8 @@ export const COUNT = {
   CLIENT_LIMITED: firstAnswer + 30,
   TLS: firstAnswer + 31,
   TLS_FAILED: firstAnswer + 32,
-  QUESTIONS: firstAnswer + 33,
+  TRANSFER: firstAnswer + 33,
+  QUESTIONS: firstAnswer + 34,
 } as const;
 
 /** Indexes of `dnsGauges`. */

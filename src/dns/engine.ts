@@ -108,6 +108,7 @@ export class DnsEngine {
       queryLog: new QueryLog(log, random),
       reverseOf: (question) => this.#dns64.plan(question, 0)?.first.subarray(0, -4),
       zonePeers: [],
+      openTransfers: new Map(),
       cookies: new CookieJar(random.fill(new Uint8Array(16))),
       ownCookies: new OwnCookies(random.fill(new Uint8Array(16)), random),
       cache: new WireCache(ZONE_CACHE_BYTES, random),
@@ -146,6 +147,7 @@ export class DnsEngine {
   apply(settings: DnsSettings): void {
     assert(!this.#closed, 'apply after close');
     this.#shared.zonePeers = settings.zonePeers ?? [];
+    this.#shared.openTransfers = byKey(settings.openTransfers ?? {});
     this.#filter.apply(settings.allow, settings.rateLimit, settings.clientLimit);
     this.#shared.queryLog.apply(settings.queryLog);
     this.#shared.identity.apply(settings.identity);
@@ -275,7 +277,7 @@ export class DnsEngine {
 
   /** Each zone counts what is answered from it in its slot; what is cached counts anew from here on. */
   #applySlots(slots: Readonly<Record<string, number>>): void {
-    this.#slots = new Map(Object.entries(slots).map(([name, slot]) => [nameKey(nameFromText(name)), slot]));
+    this.#slots = byKey(slots);
     for (const key of this.#given) {
       const zone = this.#zones.get(key);
       if (zone !== undefined) zone.slot = this.#slots.get(key) ?? OTHER_ZONES;
@@ -324,4 +326,9 @@ export class DnsEngine {
     for (const [key, zone] of this.#local) if (!this.#given.has(key)) this.#zones.set(zone);
     this.#newVersion();
   }
+}
+
+/** The values by the keys of the zones' names. */
+function byKey<T>(values: Readonly<Record<string, T>>): Map<NameKey, T> {
+  return new Map(Object.entries(values).map(([name, value]) => [nameKey(nameFromText(name)), value]));
 }

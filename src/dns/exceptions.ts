@@ -6,6 +6,7 @@ import type { Origin } from './origin.ts';
 import type { QueryView } from './query-view.ts';
 import { writeAnswer, writeRcode } from './reply.ts';
 import type { ResponderContext } from './responder-context.ts';
+import { SmallTransfers } from './small-transfers.ts';
 import { VERDICT } from './wire/query.ts';
 import { CLASS, RCODE } from './wire/types.ts';
 
@@ -14,12 +15,14 @@ const MAX_MESSAGE = 65535;
 export class Exceptions {
   readonly #context: ResponderContext;
   readonly #handoffs: Handoffs;
+  readonly #transfers: SmallTransfers;
   /** The whole code of the answer written last: its upper bits stand in OPT. */
   rcode: number = RCODE.NOERROR;
 
   constructor(context: ResponderContext, handoffs: Handoffs) {
     this.#context = context;
     this.#handoffs = handoffs;
+    this.#transfers = new SmallTransfers(context);
   }
 
   /**
@@ -46,6 +49,9 @@ export class Exceptions {
     const peer = !allowed && (plain || verdict === VERDICT.HANDOFF) && this.#handoffs.isPeer(origin);
     if (!allowed && !peer) counters.add(COUNT.NOT_ALLOWED);
     else if (peer || verdict === VERDICT.HANDOFF) {
+      this.rcode = RCODE.NOERROR;
+      const transferred = verdict === VERDICT.HANDOFF ? this.#transfers.answer(view, origin, out, at) : 0;
+      if (transferred > 0) return transferred;
       this.#handoffs.take(view, origin);
       return 0;
     } else if (verdict === RCODE.FORMERR) counters.add(view.faultCounter());

@@ -40,6 +40,7 @@ export interface ResponderContext {
   readonly reverseOf: (question: Uint8Array) => Uint8Array | undefined;
   /** As in `DnsSettings`. */
   zonePeers: readonly Cidr[];
+  openTransfers: ReadonlyMap<NameKey, readonly Cidr[]>;
   cookies: CookieJar;
   ownCookies: OwnCookies;
   cache: WireCache;

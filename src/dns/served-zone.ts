@@ -34,8 +34,8 @@ export interface ZoneStatus {
 }
 
 /** The EXPIRE option of an answer about the zone, if the query asks (RFC 7314 §3). @param wall milliseconds */
-export function expireOptions(served: Served | undefined, edns: Edns | undefined, wall: number): readonly EdnsOption[] {
-  const seconds = asksExpire(edns) ? served?.zone.secondsLeft(wall) : undefined;
+export function expireOptions(zone: Zone | undefined, edns: Edns | undefined, wall: number): readonly EdnsOption[] {
+  const seconds = asksExpire(edns) ? zone?.secondsLeft(wall) : undefined;
   return seconds === undefined ? [] : [encodeExpire(seconds)];
 }
 

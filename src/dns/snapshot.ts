@@ -53,6 +53,8 @@ export interface DnsSettings extends Omit<DnsConfig, 'keys' | 'zones'> {
    * control thread, which has a policy for each of these, and answers questions from our zones alone.
    */
   readonly zonePeers?: readonly Cidr[];
+  /** Who may have which of our zones without a key; names as in the configuration. */
+  readonly openTransfers?: Readonly<Record<string, readonly Cidr[]>>;
   /** Slots of the counters: of zones by their names in the configuration, of upstreams by `upstreamName`. */
   readonly slots: {
     readonly zones: Readonly<Record<string, number>>;

@@ -29,7 +29,7 @@ import {
 } from './transfer.ts';
 import type { ReplySigner, TsigOutcome } from './tsig.ts';
 import { readUint16 } from './wire/bytes.ts';
-import type { ParsedMessage } from './wire/message.ts';
+import { MessageWriter, type ParsedMessage } from './wire/message.ts';
 import { nameToText } from './wire/name.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 import { RCODE, rcodeToText, TYPE } from './wire/types.ts';
@@ -60,6 +60,8 @@ export interface TransferRequest {
 /** Sends transfers; there is one for the process. */
 export class TransferServer {
   readonly #context: TransferServerContext;
+  /** Of all transfers: a message is made in one go. */
+  readonly #writer = new MessageWriter();
   readonly #running = new Tally<string>();
 
   constructor(context: TransferServerContext) {
@@ -97,13 +99,14 @@ export class TransferServer {
       id: readUint16(request.message, 0),
       question: question!,
       overhead: signer?.overhead ?? 0,
-      edns: message.edns === undefined ? undefined : expireOptions(served, message.edns, this.#context.clock.wall()),
+      edns:
+        message.edns === undefined ? undefined : expireOptions(served.zone, message.edns, this.#context.clock.wall()),
     };
     const { kind, sets } = contentFor(served, serial, store, udp);
     if (udp) {
       const udpSize = Math.min(MAX_UDP_SIZE, Math.max(MIN_UDP_SIZE, message.edns?.udpSize ?? MIN_UDP_SIZE));
       this.#count(kind);
-      return sign([inOneMessage({ ...format, limit: udpSize }, sets, served)], signer);
+      return sign([inOneMessage({ ...format, limit: udpSize }, sets, served, this.#writer)], signer);
     }
     const client = Buffer.from(request.client.address.bytes).toString('latin1');
     const held = this.#running.of(client);
@@ -112,7 +115,11 @@ export class TransferServer {
     }
     this.#running.add(client);
     try {
-      const { messages, octets, complete, last } = await stream(new TransferMessages(format, sets), signer, send);
+      const { messages, octets, complete, last } = await stream(
+        new TransferMessages(format, sets, this.#writer),
+        signer,
+        send,
+      );
       const fields = { kind, serial: served.zone.serial, from: serial, messages, octets };
       if (!complete) {
         log.warn(fields, 'the client of a zone transfer went away');
@@ -152,10 +159,15 @@ function contentFor(
 }
 
 /** RFC 1995 §2: what does not fit into a datagram is answered with the SOA alone. */
-function inOneMessage(format: TransferFormat, sets: Iterable<OwnedRRset>, { zone }: Served): Uint8Array {
-  const messages = new TransferMessages(format, sets);
+function inOneMessage(
+  format: TransferFormat,
+  sets: Iterable<OwnedRRset>,
+  { zone }: Served,
+  writer: MessageWriter,
+): Uint8Array {
+  const messages = new TransferMessages(format, sets, writer);
   const first = messages.next()!;
-  return messages.next() === undefined ? first : new TransferMessages(format, soaSets(zone)).next()!;
+  return messages.done ? first : new TransferMessages(format, soaSets(zone), writer).next()!;
 }
 
 interface Streamed {
@@ -180,7 +192,8 @@ async function stream(
     messages++;
     octets += signed!.length;
     held.push(signed!);
-    if (send === undefined) continue;
+    // The last one goes back as the answer: its client has room for the one before it, so nobody has to wait for this one.
+    if (send === undefined || transfer.done) continue;
     // Made while the one before it is on its way.
     if (!(await room)) return { messages, octets, complete: false, last: [] };
     room = send(held.splice(0));

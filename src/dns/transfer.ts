@@ -5,7 +5,7 @@ import type { HandoffRequest, OwnedRRset, RRset } from './snapshot.ts';
 import { serialGreater, soaSerial } from './soa.ts';
 import type { JournalEntry } from './store.ts';
 import { bytesKey, copyBytes } from './wire/bytes.ts';
-import { type EdnsOption, MessageWriter, type Question, type ResourceRecord } from './wire/message.ts';
+import type { EdnsOption, MessageWriter, Question, ResourceRecord } from './wire/message.ts';
 import { MAX_UDP_SIZE } from './wire/query.ts';
 import { CLASS, FLAG, OPCODE, RCODE, SECTION, TYPE } from './wire/types.ts';
 import type { Zone } from './zone.ts';
@@ -86,16 +86,23 @@ export interface TransferFormat {
 export class TransferMessages {
   readonly #format: TransferFormat;
   readonly #sets: Iterator<OwnedRRset>;
-  readonly #writer = new MessageWriter();
+  readonly #writer: MessageWriter;
   /** The record to be written next: its set, and which of the records. */
   #set: OwnedRRset | undefined;
   #record = 0;
   #first = true;
 
-  constructor(format: TransferFormat, sets: Iterable<OwnedRRset>) {
+  /** @param writer what the messages are made in, one after the other; others may use it between two of them */
+  constructor(format: TransferFormat, sets: Iterable<OwnedRRset>, writer: MessageWriter) {
     this.#format = format;
+    this.#writer = writer;
     this.#sets = sets[Symbol.iterator]();
     this.#advance();
+  }
+
+  /** Whether all was written. */
+  get done(): boolean {
+    return this.#set === undefined;
   }
 
   /** The next message; undefined when all was written. A record that no message holds is left out. */

@@ -44,7 +44,13 @@ export class DnsSettingsMaker {
       zones: Object.fromEntries(this.zones.slots),
       upstreams: Object.fromEntries(this.upstreams.slots),
     };
-    const settings = { ...others, cookieSecret: this.#cookieSecret, slots, zonePeers: zones.flatMap(peersOf) };
+    const settings = {
+      ...others,
+      cookieSecret: this.#cookieSecret,
+      slots,
+      zonePeers: zones.flatMap(peersOf),
+      openTransfers: Object.fromEntries(zones.filter(isOpen).map(({ name, transfer }) => [name, transfer.allow])),
+    };
     if (forward === undefined) return { ...settings, forward };
     const { cache } = forward;
     const sizeBytes = Math.floor(cache.sizeBytes / this.#threads);
@@ -54,6 +60,11 @@ export class DnsSettingsMaker {
 
 function allUpstreams({ upstreams, domains }: ForwardConfig): string[] {
   return [upstreams, ...domains.map((each) => each.upstreams)].flat().map(upstreamName);
+}
+
+/** Whether addresses alone are enough to be given the zone whole. */
+function isOpen({ transfer }: ZoneConfig): boolean {
+  return transfer.key === undefined && transfer.allow.length > 0;
 }
 
 /** Other servers that have to do with a zone, and clients whose updates we pass on. */

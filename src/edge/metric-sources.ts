@@ -1,7 +1,7 @@
 /** Which counters of the running daemon stand under which metric. */
 
-import { controlCounters } from '../dns/control-counters.ts';
-import { dnsCounters, dnsGauges } from '../dns/counters.ts';
+import { controlCounters, transferCounter } from '../dns/control-counters.ts';
+import { COUNT, dnsCounters, dnsGauges } from '../dns/counters.ts';
 import type { SecondaryStatus } from '../dns/secondary/secondary-zone.ts';
 import {
   FORWARDED_WAIT,
@@ -132,7 +132,14 @@ export function edgeMetrics(edge: Edge): Metrics {
     },
     'gauge',
   );
-  metrics.addTable(controlCounters, (index) => edge.dnsControlCounters.get(index), 'counter');
+  const axfr = transferCounter('axfr');
+  metrics.addTable(
+    controlCounters,
+    (index) =>
+      // Data threads send small zones themselves.
+      edge.dnsControlCounters.get(index) + (index === axfr ? counters.counter(dnsCounterBase + COUNT.TRANSFER) : 0),
+    'counter',
+  );
   const secondaries = (value: (status: SecondaryStatus) => number | undefined) => () =>
     edge.dns.zones().flatMap(({ name, secondary }) => {
       const sample = secondary === undefined ? undefined : value(secondary);

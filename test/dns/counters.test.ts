@@ -56,6 +56,7 @@ const meant: Record<keyof typeof COUNT, string> = {
   CLIENT_LIMITED: 'dropped reason=client_limit',
   TLS: 'queries transport=tls',
   TLS_FAILED: 'tls_failures',
+  TRANSFER: 'answers source=transfer',
   QUESTIONS: 'questions type=A',
 };
 

@@ -34,7 +34,7 @@ import { dnsCounterCount } from '../../src/dns/slot-counters.ts';
 import { signRequest } from '../../src/dns/tsig.ts';
 import { readUint16 } from '../../src/dns/wire/bytes.ts';
 import { encodeMessage, type Message, type ParsedMessage, parseMessage } from '../../src/dns/wire/message.ts';
-import { nameToText, scanPlainName } from '../../src/dns/wire/name.ts';
+import { nameFromText, nameKey, nameToText, scanPlainName } from '../../src/dns/wire/name.ts';
 import { Query, VERDICT } from '../../src/dns/wire/query.ts';
 import { rdataToText } from '../../src/dns/wire/rdata.ts';
 import { scanRecords } from '../../src/dns/wire/scan.ts';
@@ -266,12 +266,13 @@ class Server implements Origin {
       handoff: async () => [],
       filter: this.#filter,
       zones,
-      givenZone: () => undefined,
+      givenZone: (key) => zones.get(key),
       hairpin,
       identity: new Identity(),
       queryLog: new QueryLog(nullLogger, random),
       reverseOf: () => undefined,
       zonePeers: [],
+      openTransfers: new Map([[nameKey(nameFromText('apps.example.test')), [parseCidr('127.0.0.0/8')]]]),
       cookies: new CookieJar(new Uint8Array(16)),
       ownCookies: new OwnCookies(new Uint8Array(16), random),
       cache: this.cache,

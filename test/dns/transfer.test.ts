@@ -17,7 +17,7 @@ import {
 } from '../../src/dns/transfer.ts';
 import { concatBytes } from '../../src/dns/wire/bytes.ts';
 import { encodeExpire } from '../../src/dns/wire/expire.ts';
-import { parseMessage } from '../../src/dns/wire/message.ts';
+import { MessageWriter, parseMessage } from '../../src/dns/wire/message.ts';
 import { nameFromText, nameToText } from '../../src/dns/wire/name.ts';
 import { CLASS, FLAG, TYPE, typeToText } from '../../src/dns/wire/types.ts';
 import { Zone } from '../../src/dns/zone.ts';
@@ -149,7 +149,7 @@ t.test('the serial a client has', (t) => {
 const question = { name: apex, type: TYPE.AXFR, class: CLASS.IN };
 
 function allMessages(format: Partial<TransferFormat>, sets: readonly OwnedRRset[]): Uint8Array[] {
-  const transfer = new TransferMessages({ id: 4711, question, overhead: 0, ...format }, sets);
+  const transfer = new TransferMessages({ id: 4711, question, overhead: 0, ...format }, sets, new MessageWriter());
   const messages: Uint8Array[] = [];
   for (let message = transfer.next(); message !== undefined; message = transfer.next()) messages.push(message);
   return messages;

@@ -31,6 +31,12 @@ t.test('who has to do with our zones, from every place that names them', (t) => 
     'fd00:4::/64',
     'fd00:5::/64',
   ]);
+  t.strictSame(settings.openTransfers, { 'a.test': transfer.allow }, 'where addresses are enough');
+  t.strictSame(
+    maker.make({ ...noDns, zones: [zoneConfig('a.test', { transfer: { ...transfer, key: 'k' } })] }).openTransfers,
+    {},
+    'not without the key',
+  );
   t.notOk('keys' in settings, 'no secrets');
   t.end();
 });

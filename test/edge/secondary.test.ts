@@ -43,7 +43,10 @@ t.test('a secondary: nothing, all, changes, a restart, and updates by way of it'
       primaries: ["127.0.0.1:${primaryPort}"]
       key: ${keyName}
       allowUpdateForwarding: ["127.0.0.1"]
-      transfer: { key: ${keyName} }`);
+      transfer: { key: ${keyName} }
+    - name: small.test
+      ns: [ns.small.test]
+      transfer: { allow: ["127.0.0.1"] }`);
   const client = new DnsClient(port);
   t.teardown(() => client.close());
   const lookUp = (name: string) => client.query(`${name}.${zone}`, TYPE.AAAA);
@@ -80,7 +83,11 @@ t.test('a secondary: nothing, all, changes, a restart, and updates by way of it'
   t.equal((await shown()).serial, before.serial + 1);
   t.equal(await client.add(zone, [aaaa(`by.${zone}`, 'fd00::6')], 4000), RCODE.NOERROR, 'an update by way of it');
   await waitFor('what was forwarded', async () => (await lookUp('by'))?.answers.length === 1, { everyMs: 20 });
+  const small = dig('+noall', '+answer', '+comments', 'small.test', 'AXFR');
+  t.match(small, /SOA(.|\n)*\tNS\t(.|\n)*SOA/, 'by a data thread alone');
   const metrics = await secondary.metrics();
+  t.equal(metrics.get('v6edge_dns_answers_total{source="transfer"}'), 1);
+  t.equal(metrics.get('v6edge_dns_transfers_total{kind="axfr"}'), 2, 'this one, and the one that was signed');
   t.equal(metrics.get(`v6edge_dns_secondary_up{zone="${zone}"}`), 1);
   t.ok((metrics.get(`v6edge_dns_secondary_expires_seconds{zone="${zone}"}`) ?? 0) > 1_000_000);
   t.equal(metrics.get('v6edge_dns_primary_queries_total{result="ixfr"}'), 2);
