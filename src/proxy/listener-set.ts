@@ -93,15 +93,18 @@ export class ListenerSet {
       }
     }
     const served = new Set([...wanted.values()].map(({ endpoint }) => formatEndpoint(endpoint)));
+    const leaving: Listener[] = [];
     for (const listener of this.#listeners.values()) {
       if (kept.has(listener) || !listener.isOpen) continue;
       // Under another name from now on: who is in its queue, or on the way there, is not sent away for that.
-      if (!served.has(formatEndpoint(listener.endpoint))) this.#closeListener(listener, true);
+      if (!served.has(formatEndpoint(listener.endpoint))) leaving.push(listener);
       else this.adopt(listener.endpoint, { lent: listener.lent, fd: listener.letGo() });
     }
     this.#listeners.clear();
     for (const [key, listener] of wanted) this.#listeners.set(key, listener);
-    this.#openListeners();
+    const opened = leaving.length > 0 && this.#openEarly();
+    for (const listener of leaving) this.#closeListener(listener, true);
+    this.#openListeners(opened);
     for (const { endpoint, fd } of this.#spares.splice(0)) this.#emptySpare(endpoint, fd);
   }
 
@@ -181,33 +184,51 @@ export class ListenerSet {
     listener.close(accept);
   }
 
-  #openListeners(): void {
+  /**
+   * Opens what can be opened beside the sockets that are about to be closed: with 0.0.0.0 in the place of 127.0.0.1 nobody is
+   * refused in between. Returns whether any was; a socket that another stands in the way of has its turn after that.
+   */
+  #openEarly(): boolean {
+    let opened = false;
+    for (const listener of this.#listeners.values()) {
+      if (!listener.isOpen && this.#tryOpen(listener) === undefined) opened = true;
+    }
+    return opened;
+  }
+
+  /** @param changed whether a listener was opened just now */
+  #openListeners(changed = false): void {
     this.#reopenTimer?.cancel();
     this.#reopenTimer = undefined;
-    let changed = false;
     let failed = false;
     for (const listener of this.#listeners.values()) {
       if (listener.isOpen) continue;
       const before = listener.status.code;
-      const adopted = this.#adopted.get(formatEndpoint(listener.endpoint));
-      this.#adopted.delete(formatEndpoint(listener.endpoint));
-      const open = listener.open(adopted);
+      const code = this.#tryOpen(listener);
+      changed ||= before !== code || code === undefined;
+      if (code === undefined) continue;
+      failed = true;
+      listener.failed(code);
       const { status } = listener;
-      changed ||= open || before !== status.code;
-      failed ||= !open;
-      if (open) {
-        if (!listener.lent) this.#context.keeper?.keep(listener.endpoint, listener.fd);
-        this.#context.log.info({ listener: status.listener, bind: status.endpoint }, 'listening');
-      } else if (before !== status.code) {
-        this.#context.log.error(
-          { listener: status.listener, bind: status.endpoint, code: status.code },
-          'cannot listen',
-        );
+      if (before !== code) {
+        this.#context.log.error({ listener: status.listener, bind: status.endpoint, code }, 'cannot listen');
       }
-      if (open && this.#paused) listener.pause();
     }
     if (failed) this.#reopenTimer = this.#context.clock.after(reopenMs, () => this.#openListeners());
     if (changed) this.#context.changed();
+  }
+
+  /** Undefined, or why it cannot be opened. */
+  #tryOpen(listener: Listener): string | undefined {
+    const key = formatEndpoint(listener.endpoint);
+    const adopted = this.#adopted.get(key);
+    this.#adopted.delete(key);
+    const code = listener.open(adopted);
+    if (code !== undefined) return code;
+    if (!listener.lent) this.#context.keeper?.keep(listener.endpoint, listener.fd);
+    this.#context.log.info({ listener: listener.config.name, bind: key }, 'listening');
+    if (this.#paused) listener.pause();
+    return undefined;
   }
 
   /** A listener at its limit rests until one of its sessions ends; those of other threads are looked at now and then. */

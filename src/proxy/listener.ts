@@ -129,11 +129,11 @@ export class Listener implements EventHandler {
   }
 
   /**
-   * Binds and listens; on failure `status` says why, and `open` may be called again.
+   * Binds and listens. Returns undefined, or why it cannot, and may be called again then.
    * @param adopted a socket that listens on the endpoint already, in the place of one of our own; the listener's from now on
    */
-  open(adopted?: ListeningSocket): boolean {
-    if (this.isOpen) return true;
+  open(adopted?: ListeningSocket): string | undefined {
+    if (this.isOpen) return undefined;
     let fd = adopted?.fd ?? -1;
     try {
       if (adopted === undefined) fd = listenTcp(this.endpoint, { backlog: this.config.backlog, keepaliveSeconds: 0 });
@@ -148,11 +148,16 @@ export class Listener implements EventHandler {
       this.#owner.reactor.add(fd, this.#events, this);
       this.#fd = fd;
       this.#code = undefined;
+      return undefined;
     } catch (error) {
       if (fd >= 0) closeFd(fd);
-      this.#code = errorCode(error) ?? 'V6_UNKNOWN';
+      return errorCode(error) ?? 'V6_UNKNOWN';
     }
-    return this.isOpen;
+  }
+
+  /** What `status` says while it is not open. */
+  failed(code: string): void {
+    this.#code = code;
   }
 
   /** Stops accepting and leaves the kernel's queue to fill, until `resume`. */

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import t from 'tap';
-import { parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
+import { formatEndpoint, type InetEndpoint, parseCidr, parseInetEndpoint } from '../../src/core/address.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { duplicateFd } from '../../src/linux/libc.ts';
 import { listenTcp } from '../../src/linux/tcp.ts';
 import { ListenerCounter, listenerCounterBase, ProxyGauge } from '../../src/proxy/counters.ts';
 import {
@@ -43,6 +45,63 @@ t.test('listens on IPv4 and IPv6, and says what it cannot', async (t) => {
   await until(() => harness.engine.listening.every(({ open }) => open), 'the bind to be tried again');
   t.equal(await ask(takenPort), 'm1');
   t.equal(harness.events.filter(({ kind }) => kind === 'listening').length, 2, 'told at first and when it changed');
+});
+
+t.test('another address of the same port is open before the old one closes', async (t) => {
+  const upstream = await naming('m1').listen();
+  const port = await freePort();
+  const calls: string[] = [];
+  const keeper = {
+    keep: (endpoint: InetEndpoint) => calls.push(`opens ${formatEndpoint(endpoint)}`),
+    drop: (endpoint: InetEndpoint) => calls.push(`closes ${formatEndpoint(endpoint)}`),
+  };
+  const harness = new Harness(systemClock, keeper);
+  t.teardown(() => {
+    harness.close();
+    upstream.close();
+  });
+  const bindTo = (...bind: string[]) =>
+    harness.engine.apply(
+      snapshot([listener(bind[0]!, { bind: bind.map(parseInetEndpoint) })], [pool([member('m1', upstream.port)])]),
+    );
+  bindTo(`127.0.0.1:${port}`);
+  bindTo(`0.0.0.0:${port}`, `[::]:${port}`);
+  bindTo(`127.0.0.1:${port}`);
+  t.strictSame(calls, [
+    `opens 127.0.0.1:${port}`,
+    `opens 0.0.0.0:${port}`,
+    `opens [::]:${port}`,
+    `closes 127.0.0.1:${port}`,
+    `opens 127.0.0.1:${port}`,
+    `closes 0.0.0.0:${port}`,
+    `closes [::]:${port}`,
+  ]);
+  t.equal(await ask(port), 'm1');
+  t.equal(await ask(port, '::1'), 'ECONNREFUSED');
+});
+
+t.test('a socket that keeps another address of the port from us goes first', async (t) => {
+  const upstream = await naming('m1').listen();
+  const endpoint = parseInetEndpoint(`127.0.0.1:${await freePort()}`);
+  const { port } = endpoint;
+  // One of the service manager's, which shares its port with nobody.
+  const alone = net.createServer().listen({ port, host: '127.0.0.1' });
+  await once(alone, 'listening');
+  const { fd } = (alone as unknown as { _handle: { fd: number } })._handle;
+  const harness = harnessFor(t, upstream);
+  harness.engine.adopt(endpoint, { fd: duplicateFd(fd), lent: false });
+  const apply = (bind: string) =>
+    harness.engine.apply(snapshot([listener(bind)], [pool([member('m1', upstream.port)])]));
+  apply(`127.0.0.1:${port}`);
+  alone.close();
+  t.equal(await ask(port), 'm1');
+  apply(`0.0.0.0:${port}`);
+  t.match(harness.engine.listening, [{ open: true, code: undefined }]);
+  t.strictSame(
+    harness.log.lines.filter(({ message }) => message === 'cannot listen'),
+    [],
+  );
+  t.equal(await ask(port), 'm1');
 });
 
 t.test('a socket that was passed to us is used as it is, with who waits in its queue', async (t) => {

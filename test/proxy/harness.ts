@@ -14,6 +14,7 @@ import { acceptTcp, listenTcp, SockaddrSlot } from '../../src/linux/tcp.ts';
 import type { ProxyTimeouts } from '../../src/proxy/config.ts';
 import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
 import { ProxyEngine, type ProxyEvent } from '../../src/proxy/engine.ts';
+import type { SocketKeeper } from '../../src/proxy/listener-set.ts';
 import type { ListenerSnapshot, MemberSnapshot, PoolSnapshot, ProxySnapshot } from '../../src/proxy/snapshot.ts';
 import { freePort } from '../free-port.ts';
 
@@ -114,7 +115,7 @@ export class Harness {
   readonly events: ProxyEvent[] = [];
   readonly engine: ProxyEngine;
 
-  constructor(clock: Clock = systemClock) {
+  constructor(clock: Clock = systemClock, keeper?: SocketKeeper) {
     this.engine = new ProxyEngine({
       reactor: this.reactor,
       clock,
@@ -122,6 +123,7 @@ export class Harness {
       log: this.log,
       counters: this.counters,
       report: (event) => this.events.push(event),
+      ...(keeper === undefined ? {} : { keeper }),
     });
   }
 
