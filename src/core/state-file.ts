@@ -1,4 +1,13 @@
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /** A small text file that is whole at any time: written beside, synced, and renamed over the old one. */
@@ -36,7 +45,8 @@ export class StateFile {
     withFile(fresh, 'w', (fd) => {
       // One that a crash left behind may have another mode.
       fchmodSync(fd, this.#mode);
-      writeSync(fd, text);
+      // Not writeSync: on a disk that fills it writes what has room, and says so by its result alone.
+      writeFileSync(fd, text);
       fsyncSync(fd);
     });
     renameSync(fresh, this.path);
