@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 
 /**
  * The three kinds of error (docs/architecture.md): a peer's fault is counted and answered, never thrown past its codec's
- * caller; an operator's fault is a `ConfigError` at start; our own fault is an `assert` that ends the thread.
+ * caller; an operator's fault stops the start, and names file, line and key; our own fault is an `assert` that ends the thread.
  */
 
 /** Base of every error of ours: callers match on `code`, never on text. */
@@ -27,7 +27,7 @@ export class ValueError extends V6edgeError {
 }
 
 /**
- * Says that something which cannot happen has happened; the thread ends and its supervisor starts another.
+ * Says that something which cannot happen has happened; the thread ends, and the control thread starts another.
  * @throws {V6edgeError} code V6_ASSERT
  */
 export function assert(condition: unknown, message: string): asserts condition {

@@ -162,7 +162,7 @@ function writeChange({ owner, before, rrset }: RRsetChange): void {
   if (rrset !== undefined) writeRRset(owner, rrset);
 }
 
-export function decodeChange(reader: ByteReader): RRsetChange {
+function decodeChange(reader: ByteReader): RRsetChange {
   const sides = reader.uint8();
   const before = (sides & 1) === 0 ? undefined : decodeRRset(reader);
   const after = (sides & 2) === 0 ? undefined : decodeRRset(reader);

@@ -16,7 +16,7 @@ const told = 0;
 const firstSent = 1;
 
 /** Memory for so many data threads. */
-export function newCommitCount(threads: number): SharedArrayBuffer {
+function newCommitCount(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer((firstSent + threads) * Int32Array.BYTES_PER_ELEMENT);
 }
 

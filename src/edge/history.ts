@@ -11,7 +11,7 @@ export interface Span {
   readonly steps: number;
 }
 
-export const spans: readonly Span[] = [
+const spans: readonly Span[] = [
   { name: '1h', stepMs: 5_000, steps: 720 },
   { name: '24h', stepMs: 120_000, steps: 720 },
 ];

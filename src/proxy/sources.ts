@@ -37,7 +37,7 @@ export interface SourceLimits {
 export const Verdict = { uncounted: -1, tooFast: -2, tooMany: -3 } as const;
 
 /** Bytes of the shared table for so many threads; pages that are never used take no memory. */
-export function sourceTableBytes(threads: number): number {
+function sourceTableBytes(threads: number): number {
   return (sessionsAt + threads * places) * 4;
 }
 

@@ -14,7 +14,7 @@ const FIRST_RETRY_MS = 1000;
 const MAX_PREFIXES = 4;
 
 /** AAAA of the name that has IPv4 addresses alone. */
-export const IPV4ONLY_QUESTION: Uint8Array = Uint8Array.of(...nameFromText('ipv4only.arpa'), 0, TYPE.AAAA, 0, CLASS.IN);
+const IPV4ONLY_QUESTION: Uint8Array = Uint8Array.of(...nameFromText('ipv4only.arpa'), 0, TYPE.AAAA, 0, CLASS.IN);
 
 /** What discovery needs. */
 export interface DiscoveryContext {

@@ -14,7 +14,7 @@ export type Name = Uint8Array;
 export type NameKey = string;
 
 /** Longest label and longest name in octets (RFC 1035 §2.3.4). */
-export const MAX_LABEL = 63;
+const MAX_LABEL = 63;
 export const MAX_NAME = 255;
 /**
  * Pointers of one name: as many as it can have labels. Whoever writes names points at labels; chains of pointers alone, of which
@@ -142,13 +142,6 @@ export function isSubdomainKey(child: NameKey, parent: NameKey): boolean {
   let from = 0;
   while (child.length - from > parent.length) from += child.charCodeAt(from) + 1;
   return child.length - from === parent.length && child.endsWith(parent);
-}
-
-/** How many labels a name has, the root label not counted. */
-export function countLabels(key: NameKey): number {
-  let count = 0;
-  for (let from = 0; from < key.length - 1; from += key.charCodeAt(from) + 1) count++;
-  return count;
 }
 
 /** Whether two names are the same, case aside (RFC 4343 §3). */

@@ -3,7 +3,7 @@
  * allocates; what is malformed is -1 or false.
  */
 import { readUint16, readUint32 } from './bytes.ts';
-import { scanName, scanPlainName } from './name.ts';
+import { scanName } from './name.ts';
 import { firstNameOffset, rdataNames } from './rdata-names.ts';
 
 const HEADER_LENGTH = 12;
@@ -20,12 +20,6 @@ export interface RecordVisitor {
     rdataOffset: number,
     rdataLength: number,
   ): void;
-}
-
-/** End of the question at `offset` (its name uncompressed, as every first name is), or -1. Type and class are its last 4 octets. */
-export function scanQuestion(message: Uint8Array, offset: number, end: number): number {
-  const next = scanPlainName(message, offset, end);
-  return next < 0 || next + 4 > end ? -1 : next + 4;
 }
 
 /**

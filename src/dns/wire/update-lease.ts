@@ -4,7 +4,7 @@ import { readUint32, writeUint32 } from './bytes.ts';
 import type { EdnsOption } from './message.ts';
 
 /** Option code (IANA, DNS EDNS0 Option Codes). */
-export const UPDATE_LEASE_OPTION = 2;
+const UPDATE_LEASE_OPTION = 2;
 
 /** How long records are to last, in seconds. */
 export interface UpdateLease {

@@ -39,18 +39,3 @@ export function readValue<T, V>(value: V, name: string, read: (value: V) => T): 
     throw error;
   }
 }
-
-/**
- * The members of a JSON object, of which no other may be there.
- * @throws {ProblemError} 400
- */
-export function readObject<K extends string>(body: unknown, allowed: readonly K[]): Partial<Record<K, unknown>> {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new ProblemError(400, 'a JSON object is wanted');
-  }
-  const unknown = Object.keys(body).filter((key) => !allowed.includes(key as K));
-  if (unknown.length > 0) {
-    throw new ProblemError(400, `unknown: ${unknown.join(', ')} (allowed: ${allowed.join(', ')})`);
-  }
-  return body as Partial<Record<K, unknown>>;
-}

@@ -27,7 +27,7 @@ import type { Located, Report } from './types.ts';
 import { checkRule, lease, updateRule } from './update-rule.ts';
 import { upstream } from './upstream.ts';
 
-export const tsigAlgorithms = [
+const tsigAlgorithms = [
   'hmac-md5',
   'hmac-sha1',
   'hmac-sha224',

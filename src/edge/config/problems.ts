@@ -92,7 +92,7 @@ function unknownKeyMessage(key: string, known: readonly string[]): string {
 }
 
 /** The known word closest to `word`, if it is close: a slip of the finger or of the case. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
+function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const each of known) {

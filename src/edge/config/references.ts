@@ -85,7 +85,7 @@ export function items(value: unknown): [number, unknown][] {
 }
 
 /** A mapping as it is; anything else as an empty one. */
-export function record(value: unknown): Record<string, unknown> {
+function record(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {};
 }
 

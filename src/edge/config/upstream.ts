@@ -21,7 +21,7 @@ export const upstream = parsed(
  * `https://2001:db8::443/dns-query#dns.example`.
  * @throws {ValueError}
  */
-export function readUpstream(value: string): UpstreamConfig {
+function readUpstream(value: string): UpstreamConfig {
   const match = /^(?:(tls|tcp|udp|https):\/\/)?([^#/]+)(\/[^#]*)?(?:#(.+))?$/.exec(value);
   if (match === null) throw new ValueError(`"${value}" is no upstream; write an address, or tls://address#name`);
   const transport = (match[1] ?? 'udp') as UpstreamConfig['transport'];

@@ -328,7 +328,7 @@ function tokenUrl(base: string, token: string): string {
 }
 
 /** A node's name is one label of a host name (RFC 1123 §2.1). @throws {ValueError} */
-export function checkName(name: string): void {
+function checkName(name: string): void {
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name) || name === 'localhost') {
     throw new ValueError(
       `${JSON.stringify(name.slice(0, 80))} cannot be a node's name: lower-case letters, digits and hyphens, 63 at most`,

@@ -51,7 +51,7 @@ export interface JoinServerContext {
 }
 
 const maxHeaderOctets = 4 * 1024;
-export const maxBodyOctets = 16 * 1024;
+const maxBodyOctets = 16 * 1024;
 const headersTimeoutMs = 5_000;
 const requestTimeoutMs = 10_000;
 /** For a reader that takes nothing, and for one that takes ever so little. */

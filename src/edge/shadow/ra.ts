@@ -103,7 +103,7 @@ function merged(parts: readonly RouterAdvertisement[]): RouterAdvertisement {
 }
 
 /** Setting by setting, as `ra` has them. */
-export function compareAdvertisements(name: string, old: RouterAdvertisement, ours: RouterAdvertisement): Difference[] {
+function compareAdvertisements(name: string, old: RouterAdvertisement, ours: RouterAdvertisement): Difference[] {
   const [before, after] = [old, ours].map((each) => {
     const { entry, remarks } = asConfig(each);
     return { ...entry, ...(remarks.length > 0 && { others: remarks }) } as Record<string, unknown>;

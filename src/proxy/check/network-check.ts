@@ -12,12 +12,19 @@ import { errorCode, errorMessage } from '../../core/errors.ts';
 import { encodeSockaddr } from '../../linux/sockaddr.ts';
 import { tcpInfo } from '../../linux/tcp-info.ts';
 import { spanAddress, spanOfAddress } from '../span.ts';
-import { encodeV2, maxHeaderBytes as maxIntroductionBytes, tcpHead, v1Unknown, writeV1 } from '../wire/header.ts';
+import {
+  encodeV2,
+  maxHeaderBytes as maxIntroductionBytes,
+  tcpHead,
+  v1Unknown,
+  v2Local,
+  writeV1,
+} from '../wire/header.ts';
 import { Conversation } from './conversation.ts';
 import type { CheckCode, CheckResult, CheckTarget } from './result.ts';
 
-/** PROXY protocol v2, LOCAL command: signature, version 2 and command 0, unspecified family, no addresses (§2.2). */
-const localV2 = Buffer.from('0d0a0d0a000d0a515549540a' + '20' + '00' + '0000', 'hex');
+/** PROXY headers of a connection of our own. */
+const localV2 = Buffer.from(v2Local);
 /** PROXY protocol v1 for connections that stand for no client (§2.1). */
 const localV1 = Buffer.from(v1Unknown, 'latin1');
 

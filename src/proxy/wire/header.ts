@@ -96,16 +96,6 @@ export function encodeV2(head: V2Head, tlvs: readonly Uint8Array[], checksum: bo
   return header;
 }
 
-/** Writes a version 2 LOCAL header: a connection of our own, such as a health check (§2.2). Returns its length, 16. */
-export function writeV2Local(out: Uint8Array): number {
-  out.set(v2Signature, 0);
-  out[12] = commandLocal;
-  out[13] = 0;
-  out[14] = 0;
-  out[15] = 0;
-  return 16;
-}
-
 /**
  * Writes a version 1 PROXY line (§2.1); both addresses are of one family. Returns its length.
  * @param out at least `maxHeaderBytes`
@@ -120,6 +110,9 @@ export function writeV1(
   const ports = `${source.port} ${destination.port}`;
   return out.write(`PROXY TCP${source.family} ${text(source)} ${text(destination)} ${ports}\r\n`, 0, 'latin1');
 }
+
+/** The version 2 header of a connection of our own, such as a health check: command LOCAL, no family, no addresses (§2.2). */
+export const v2Local: Uint8Array = Uint8Array.of(...v2Signature, commandLocal, 0, 0, 0);
 
 /** The version 1 line of a connection of our own, for a health check: receivers ignore what follows UNKNOWN (§2.1). */
 export const v1Unknown = 'PROXY UNKNOWN\r\n';

@@ -8,8 +8,6 @@ export const Tlv = { alpn: 0x01, authority: 0x02, crc32c: 0x03, noop: 0x04, uniq
 
 /** Type, and two bytes of length. */
 export const tlvHeaderBytes = 1 + 2;
-/** §2.2.7: "The value must not exceed 128 bytes". */
-export const maxUniqueIdBytes = 128;
 
 /** §2.2.9: PP2_TYPE_MIN_CUSTOM to PP2_TYPE_MAX_CUSTOM, for who writes and reads the header to agree on. */
 export const customTlvs = { min: 0xe0, max: 0xef } as const;

@@ -3,7 +3,6 @@ import t from 'tap';
 import { WireError } from '../../../src/core/errors.ts';
 import {
   compareNames,
-  countLabels,
   equalNames,
   isSubdomainKey,
   MAX_POINTERS,
@@ -118,8 +117,6 @@ t.test('keys', (t) => {
   t.equal(parentKey(key('a.b')), key('b'));
   t.equal(parentKey(key('b')), key(''));
   t.equal(parentKey(key('')), undefined);
-  t.equal(countLabels(key('')), 0);
-  t.equal(countLabels(key('a.b.c')), 3);
   t.ok(isSubdomainKey(key('a.b'), key('b')));
   t.ok(isSubdomainKey(key('b'), key('b')));
   t.ok(isSubdomainKey(key('b'), key('')));

@@ -2,20 +2,8 @@ import t from 'tap';
 import { encodeMessage } from '../../../src/dns/wire/message.ts';
 import { nameFromText } from '../../../src/dns/wire/name.ts';
 import { rdataFromText } from '../../../src/dns/wire/rdata.ts';
-import { scanQuestion, scanRecords } from '../../../src/dns/wire/scan.ts';
+import { scanRecords } from '../../../src/dns/wire/scan.ts';
 import { TYPE } from '../../../src/dns/wire/types.ts';
-
-const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'));
-
-t.test('scanQuestion', (t) => {
-  const question = hex('03 777777 04 74657374 00 001c 0001');
-  t.equal(scanQuestion(question, 0, question.length), question.length);
-  for (let end = 0; end < question.length; end++) t.equal(scanQuestion(question, 0, end), -1, `cut at ${end}`);
-  t.equal(scanQuestion(hex('c000 0001 0001'), 0, 6), -1, 'a first name has nothing to point to');
-  t.equal(scanQuestion(hex('40 0001 0001'), 0, 5), -1);
-  t.equal(scanQuestion(hex('00 00 0001 0001'), 1, 6), 6, 'at an offset');
-  t.end();
-});
 
 t.test('scanRecords gives every record with its places (malformed messages: message.test.ts)', (t) => {
   const name = nameFromText('a.test');
