@@ -1,93 +1,20 @@
-/** The daemon as a process: how it starts, refuses to, reloads, stops, and comes back. */
+/** The daemon as a process: how it starts, refuses to, stops, and comes back. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { open } from 'lmdb';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { RCODE, TYPE } from '../../src/dns/wire/types.ts';
 import { waitFor } from '../lab/process.ts';
-import { DaemonHome, freePort, keyName, keySecret, logged } from './daemon-process.ts';
-import { aaaa, DnsClient } from './dns-client.ts';
-
-/** A member of a pool: sends back what it gets, with its name before the first bytes. */
-async function echoServer(t: Test, name: string): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket);
-    socket.on('error', () => undefined);
-    socket.write(`${name}:`);
-    socket.pipe(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
-
-/** One session through the proxy that collects what comes. */
-class Session {
-  readonly socket: Socket;
-  text = '';
-  closed = false;
-
-  constructor(t: Test, port: number) {
-    this.socket = connect(port, '127.0.0.1');
-    this.socket.setEncoding('utf8').on('data', (chunk) => {
-      this.text += chunk;
-    });
-    this.socket.on('error', () => undefined);
-    this.socket.on('close', () => {
-      this.closed = true;
-    });
-    t.teardown(() => this.socket.destroy());
-  }
-
-  async says(text: string): Promise<void> {
-    await waitFor(`"${text}" through the proxy`, () => this.text.includes(text), {
-      everyMs: 5,
-      why: () => `got "${this.text}"`,
-    });
-  }
-}
-
-function proxyConfig(listeners: Record<string, number>, members: Record<string, number>, hardStopAfter = '5s'): string {
-  const binds = Object.entries(listeners).map(
-    ([name, port]) => `{ name: ${name}, bind: ["127.0.0.1:${port}"], pool: p }`,
-  );
-  const list = Object.entries(members).map(([name, port]) => `{ name: ${name}, address: 127.0.0.1, port: ${port} }`);
-  return [
-    'proxy:',
-    `  timeouts: { hardStopAfter: ${hardStopAfter} }`,
-    `  listeners: [${binds.join(', ')}]`,
-    `  pools: { p: { balance: roundrobin, check: { type: none }, members: [${list.join(', ')}] } }`,
-  ].join('\n');
-}
-
-function dnsConfig(port: number, zones: readonly string[] = ['cluster.test']): string {
-  const update = `[{ key: ${keyName}, match: zonesub, types: [AAAA, TXT] }]`;
-  return [
-    'dns:',
-    `  listen: ["127.0.0.1:${port}"]`,
-    '  allow: ["127.0.0.0/8"]',
-    `  keys: { ${keyName}: { algorithm: hmac-sha256, secret: ${keySecret} } }`,
-    `  zones: [${zones.map((zone) => `{ name: ${zone}, ns: [edge.${zone}], update: ${update} }`).join(', ')}]`,
-  ].join('\n');
-}
+import { DaemonHome, freePort, logged } from './daemon-process.ts';
+import { dnsClient, dnsConfig, echoServer, proxyConfig, Session } from './daemon-session.ts';
+import { aaaa } from './dns-client.ts';
 
 /** A file as it is, for comparison. */
 function contentOf(file: string): string {
   return statSync(file, { throwIfNoEntry: false }) === undefined ? 'none' : readFileSync(file, 'latin1');
-}
-
-function dnsClient(t: Test, port: number): DnsClient {
-  const client = new DnsClient(port);
-  t.teardown(() => client.close());
-  return client;
 }
 
 t.test('a bad configuration: exit code 2, every problem on standard error', async (t) => {
@@ -260,79 +187,6 @@ t.test('SIGUSR2 ends in order without the farewell; a signal during the start is
   const result = await daemon.exited;
   t.equal(result.code, 0, daemon.output);
   t.equal(logged(daemon, /^stopping/)[0]?.final, false);
-});
-
-t.test('reload: a good file takes effect, sessions of what stays go on', async (t) => {
-  const home = new DaemonHome(t);
-  const [stays, goes, comes, dnsPort] = [await freePort(), await freePort(), await freePort(), await freePort()];
-  const m1 = await echoServer(t, 'm1');
-  const m2 = await echoServer(t, 'm2');
-  home.configure(proxyConfig({ stays, goes }, { m1 }));
-  const daemon = await home.start();
-  const session = new Session(t, stays);
-  await session.says('m1:');
-
-  home.configure(`${proxyConfig({ stays, comes }, { m1, m2 })}\n${dnsConfig(dnsPort)}`);
-  daemon.kill('SIGHUP');
-  await waitFor('the reload', () => logged(daemon, /^configuration reloaded/).length === 1);
-  const client = dnsClient(t, dnsPort);
-  await waitFor('DNS switched on', async () => (await client.query('cluster.test', TYPE.SOA, 200))?.rcode === 0);
-  t.equal(await client.add('cluster.test', [aaaa('n1.cluster.test', 'fd00::1')]), RCODE.NOERROR);
-  const names = new Set<string>();
-  await waitFor('both members', async () => {
-    const one = new Session(t, comes);
-    await one.says(':');
-    names.add(one.text);
-    one.socket.destroy();
-    return names.size === 2;
-  });
-  const status = await home.json<{ listeners: { endpoint: string }[] }>('/v1/status');
-  const endpoints = status.listeners.map(({ endpoint }) => endpoint);
-  t.ok(endpoints.includes(`127.0.0.1:${comes}`) && !endpoints.includes(`127.0.0.1:${goes}`), endpoints.join());
-  session.socket.write('go on');
-  await session.says('go on');
-
-  home.configure(`${proxyConfig({ stays }, { m1, m2 })}\n${dnsConfig(dnsPort, ['other.test', 'cluster.test'])}`);
-  t.strictSame((await home.api('POST', '/v1/reload')).status, 200);
-  await waitFor('the new zone', async () => (await client.query('other.test', TYPE.SOA, 200))?.rcode === 0);
-  t.equal(
-    (await client.query('n1.cluster.test', TYPE.AAAA))?.answers.length,
-    1,
-    'the zone that stays keeps its records',
-  );
-
-  home.configure(proxyConfig({ stays }, { m1 }));
-  t.strictSame((await home.api('POST', '/v1/reload')).status, 200);
-  t.equal(await client.query('cluster.test', TYPE.SOA, 300), undefined, 'DNS switched off');
-  t.strictSame(await home.json('/v1/zones'), []);
-  t.ok(await home.isReady());
-  session.socket.write('and on');
-  await session.says('and on');
-  session.socket.destroy();
-});
-
-t.test('reload: a file with errors, or a port of another program, changes nothing', async (t) => {
-  const home = new DaemonHome(t);
-  const [port, dnsPort] = [await freePort(), await freePort()];
-  const m1 = await echoServer(t, 'm1');
-  const good = `${proxyConfig({ a: port }, { m1 })}\n${dnsConfig(dnsPort)}`;
-  home.configure(good);
-  const daemon = await home.start();
-  const before = await home.json<{ listeners: unknown }>('/v1/status');
-  home.configure(`${proxyConfig({ a: port, b: await freePort() }, {})}\nfrob: 1`);
-  daemon.kill('SIGHUP');
-  await waitFor('errors in the log', () => logged(daemon, /has errors: nothing is changed/).length === 1);
-  const answer = await home.api('POST', '/v1/reload');
-  t.equal(answer.status, 422);
-  t.match(answer.body, /frob/);
-  const other = await echoServer(t, 'other');
-  home.configure(`${proxyConfig({ a: port, b: other }, { m1 })}\n${dnsConfig(dnsPort, ['other.test'])}`);
-  const taken = await home.api('POST', '/v1/reload');
-  t.equal(taken.status, 422);
-  t.match(taken.body, /another process listens there/);
-  t.strictSame((await home.json<{ listeners: unknown }>('/v1/status')).listeners, before.listeners);
-  t.match(await home.json('/v1/zones'), [{ name: 'cluster.test' }]);
-  await new Session(t, port).says('m1:');
 });
 
 t.test('what the admin API shows is what happened', async (t) => {

@@ -1,7 +1,6 @@
-/** Listening sockets that outlive the daemon: of a service manager's socket units, and kept in its descriptor store. */
-import { once } from 'node:events';
-import { chmodSync, readFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+/** Listening sockets that outlive the daemon: of a service manager's socket units. */
+import { chmodSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import t, { type Test } from 'tap';
@@ -13,9 +12,10 @@ import { closeFd, libcCall, orErrno, setSocketInt } from '../../src/linux/libc.t
 import { encodeSockaddr } from '../../src/linux/sockaddr.ts';
 import { listenTcp, openTcp } from '../../src/linux/tcp.ts';
 import { makeCertificate } from '../dns/certificate.ts';
-import { type LabProcess, waitFor } from '../lab/process.ts';
+import { waitFor } from '../lab/process.ts';
 import { DaemonHome, freePort, logged } from './daemon-process.ts';
 import { DnsClient } from './dns-client.ts';
+import { ask, config, Load, member, restart, start } from './restarts.ts';
 import { ServiceManager } from './service-manager.ts';
 
 const bindCall = libcCall<(fd: number, address: Uint8Array, length: number) => number>(
@@ -34,26 +34,6 @@ async function dualStack(t: Test): Promise<{ fd: number; port: number }> {
   check(orErrno(bindCall(fd, name, name.length)), 'bind');
   check(orErrno(listenCall(fd, 1024)), 'listen');
   return { fd, port };
-}
-
-/** A member that greets whoever connects. */
-async function member(t: Test, name: string): Promise<number> {
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined);
-    socket.end(name);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(() => server.close());
-  return (server.address() as AddressInfo).port;
-}
-
-function config(listeners: Record<string, readonly string[]>, port: number): string {
-  const list = Object.entries(listeners).map(
-    ([name, bind]) => `{ name: ${name}, bind: ${JSON.stringify(bind)}, pool: p }`,
-  );
-  const members = `[{ name: m, address: 127.0.0.1, port: ${port} }]`;
-  return `proxy:\n  listeners: [${list.join(', ')}]\n  pools: { p: { check: { type: none }, members: ${members} } }`;
 }
 
 /** The rcode of an answer by TCP. */
@@ -81,64 +61,6 @@ async function rcodeOf(socket: Socket): Promise<number> {
   } finally {
     socket.destroy();
   }
-}
-
-/** What a client gets: the member's greeting, or why there is none. */
-function ask(port: number, host = '127.0.0.1'): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    const socket = connect({ port, host, timeout: 20_000 });
-    socket.setEncoding('latin1').on('data', (chunk) => {
-      text += chunk;
-    });
-    socket.on('timeout', () => socket.destroy(Object.assign(new Error(), { code: 'silence' })));
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      text = error.code ?? error.message;
-    });
-    socket.on('close', () => resolve(text));
-  });
-}
-
-/** Clients one after the other on each of `loops` lines, over IPv4 and IPv6 in turn where `hosts` says so. */
-class Load {
-  readonly got: string[] = [];
-  #going = true;
-  readonly #lines: Promise<void>[];
-
-  constructor(port: number, hosts: readonly string[], loops = 20) {
-    this.#lines = Array.from({ length: loops }, async (_, i) => {
-      while (this.#going) this.got.push(await ask(port, hosts[i % hosts.length]));
-    });
-  }
-
-  /** Waits for some more clients to be served. */
-  async more(count = 200): Promise<void> {
-    const enough = this.got.length + count;
-    await waitFor(`${count} clients`, () => this.got.length >= enough, { everyMs: 5, timeoutMs: 20_000 });
-  }
-
-  /** Ends the load; how often each thing was got. */
-  async end(): Promise<Record<string, number>> {
-    this.#going = false;
-    await Promise.all(this.#lines);
-    const counts: Record<string, number> = {};
-    for (const each of this.got) counts[each] = (counts[each] ?? 0) + 1;
-    return counts;
-  }
-}
-
-const faults = { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'fault.ts')}` };
-
-/** Starts a daemon as its service manager would. */
-function start(home: DaemonHome, manager: ServiceManager): Promise<LabProcess> {
-  const { fds, env } = manager.passed;
-  return home.start({ fds, env: { ...env, ...faults } });
-}
-
-async function restart(home: DaemonHome, manager: ServiceManager, daemon: LabProcess): Promise<LabProcess> {
-  daemon.kill('SIGUSR2');
-  t.equal((await daemon.exited).code, 0);
-  return await start(home, manager);
 }
 
 t.test('the socket of a unit, IPv4 and IPv6 in one, shared by two threads: restarts refuse nobody', async (t) => {
@@ -309,134 +231,4 @@ t.test('sockets of a unit by name, for no listener, and of no use', async (t) =>
   home.configure(config({ web: [`127.0.0.1:${own}`] }, port), 1);
   t.equal((await home.api('POST', '/v1/reload')).status, 200);
   t.equal(await ask(named), 'm', 'and to want it again');
-});
-
-t.test('sockets in the descriptor store', async (t) => {
-  const home = new DaemonHome(t);
-  const manager = new ServiceManager(t);
-  const [port, dropped] = [await freePort(), await freePort()];
-  const upstream = await member(t, 'm');
-  const names = (list: readonly number[], threads: number) =>
-    list.flatMap((each) => Array.from({ length: threads }, (_, i) => `v6edge.127.0.0.1_${each}.${i}`)).sort();
-  const kept = () => manager.store.map(({ name }) => name).sort();
-  const both = { web: [`127.0.0.1:${port}`], dropped: [`127.0.0.1:${dropped}`] };
-  home.configure(config(both, upstream));
-  let daemon = await start(home, manager);
-  t.strictSame(kept(), names([port, dropped], 2), 'each of each thread');
-
-  const load = new Load(port, ['127.0.0.1']);
-  await load.more();
-  await t.test('restarts refuse nobody and cut nobody off', async (t) => {
-    for (let i = 0; i < 3; i++) {
-      daemon = await restart(home, manager, daemon);
-      await load.more();
-    }
-    t.ok(
-      load.got.every((each) => each === 'm'),
-      `${load.got.length} clients`,
-    );
-    t.strictSame(kept(), names([port, dropped], 2), 'the same sockets all along');
-  });
-
-  await t.test('a session that lasts: clients are accepted until the grace time is over', async (t) => {
-    const before = load.got.length;
-    const lasting = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-    t.teardown(() => lasting.destroy());
-    // The member's greeting and end have come; the client's own end has not.
-    lasting.on('error', () => undefined).resume();
-    await once(lasting, 'data');
-    daemon.kill('SIGUSR2');
-    await load.more();
-    t.equal(daemon.result, undefined, 'the daemon waits for it');
-    lasting.end();
-    t.equal((await daemon.exited).code, 0);
-    daemon = await start(home, manager);
-    await load.more();
-    t.ok(
-      load.got.slice(before).every((each) => each === 'm'),
-      `${load.got.length - before} clients`,
-    );
-  });
-
-  await t.test('a kill: nobody but those being served notices', async (t) => {
-    const before = load.got.length;
-    daemon.kill('SIGKILL');
-    await daemon.exited;
-    daemon = await start(home, manager);
-    await load.more();
-    const failed = load.got.slice(before).filter((each) => each !== 'm');
-    t.notOk(failed.includes('ECONNREFUSED'));
-    t.ok(failed.length <= 20, `${failed.length} were being served`);
-    t.strictSame(kept(), names([port, dropped], 2));
-  });
-
-  await t.test('a thread that fails takes its sockets out, and its successor puts new ones in', async (t) => {
-    const old = manager.store.map(({ fd }) => fd);
-    daemon.kill('SIGWINCH');
-    await waitFor('the thread', () => logged(daemon, /data thread ended/).length === 1);
-    await waitFor('its sockets', () => kept().length === 4 && manager.store.some(({ fd }) => !old.includes(fd)));
-    t.strictSame(kept(), names([port, dropped], 2));
-    await load.more();
-  });
-
-  await t.test('fewer threads, and a listener less', async (t) => {
-    const before = load.got.length;
-    home.configure(config({ web: both.web }, upstream), 1);
-    daemon = await restart(home, manager, daemon);
-    await load.more();
-    t.ok(
-      load.got.slice(before).every((each) => each === 'm'),
-      `${load.got.length - before} clients`,
-    );
-    t.strictSame(kept(), names([port], 1));
-    t.equal(await ask(dropped), 'ECONNREFUSED');
-  });
-
-  await t.test('a reload', async (t) => {
-    home.configure(config(both, upstream), 1);
-    t.equal((await home.api('POST', '/v1/reload')).status, 200);
-    await waitFor('the new socket', () => kept().length === 2);
-    home.configure(config({ web: both.web }, upstream), 1);
-    t.equal((await home.api('POST', '/v1/reload')).status, 200);
-    await waitFor('it to be taken out', () => kept().length === 1);
-    t.equal(await ask(dropped), 'ECONNREFUSED');
-  });
-
-  await t.test('a real stop leaves nothing behind', async (t) => {
-    await load.end();
-    t.equal((await daemon.stop()).code, 0);
-    await waitFor('the store to be empty', () => kept().length === 0);
-    t.equal(await ask(port), 'ECONNREFUSED');
-  });
-});
-
-t.test('a start that fails closes what was kept: nobody waits for it', async (t) => {
-  const home = new DaemonHome(t);
-  const manager = new ServiceManager(t);
-  const port = await freePort();
-  const fd = listenTcp(parseInetEndpoint(`127.0.0.1:${port}`), { backlog: 64, keepaliveSeconds: 0 });
-  manager.store.push({ name: `v6edge.127.0.0.1_${port}.0`, fd });
-  const taken = await member(t, 'other');
-  home.configure(config({ web: [`127.0.0.1:${port}`], other: [`127.0.0.1:${taken}`] }, await freePort()));
-  t.equal((await home.spawn(manager.passed).exited).code, 1);
-  await waitFor('the store to be empty', () => manager.store.length === 0);
-  t.equal(await ask(port), 'ECONNREFUSED');
-});
-
-t.test('a port that another process still has is waited for', async (t) => {
-  const home = new DaemonHome(t);
-  const manager = new ServiceManager(t);
-  const port = await freePort();
-  const holder = createServer().listen(port, '127.0.0.1');
-  await once(holder, 'listening');
-  home.configure(config({ web: [`127.0.0.1:${port}`] }, await member(t, 'm')));
-  const daemon = home.spawn(manager.passed);
-  await waitFor('it to wait', () => daemon.output.includes(`waits for tcp 127.0.0.1:${port}: another process`), {
-    timeoutMs: 20_000,
-    why: () => daemon.output,
-  });
-  holder.close();
-  await waitFor('it to serve', async () => (await ask(port)) === 'm', { timeoutMs: 20_000, why: () => daemon.output });
-  t.match(readFileSync(`/proc/${daemon.pid}/comm`, 'utf8'), /^v6edge$/m, 'what ss and top call it');
-  t.equal((await daemon.stop()).code, 0);
 });

@@ -1,79 +1,19 @@
 import t from 'tap';
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from '../../src/linux/constants.ts';
+import { AF_UNIX, SOCK_STREAM } from '../../src/linux/constants.ts';
 import { check } from '../../src/linux/errors.ts';
-import { closeFd, kernelBuffer, libcCall, orErrno } from '../../src/linux/libc.ts';
-import {
-  EPOLLERR,
-  EPOLLET,
-  EPOLLHUP,
-  EPOLLIN,
-  EPOLLOUT,
-  EPOLLRDHUP,
-  type EventHandler,
-  Reactor,
-} from '../../src/linux/reactor.ts';
+import { closeFd, libcCall, orErrno } from '../../src/linux/libc.ts';
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Reactor } from '../../src/linux/reactor.ts';
+import { eventfd, flags, pair, pipe, Recorder, read, settle, write } from './reactor-stage.ts';
 
 const socketpairCall = libcCall<(domain: number, type: number, protocol: number, pair: Uint8Array) => number>(
   'int socketpair(int domain, int type, int protocol, void *pair)',
 );
-const pipeCall = libcCall<(pair: Uint8Array, flags: number) => number>('int pipe2(void *pair, int flags)');
-const eventfdCall = libcCall<(value: number, flags: number) => number>('int eventfd(uint value, int flags)');
-const writeCall = libcCall<(fd: number, bytes: Uint8Array, length: number) => number>(
-  'int64 write(int fd, void *bytes, size_t length)',
-);
-const readCall = libcCall<(fd: number, bytes: Uint8Array, length: number) => number>(
-  'int64 read(int fd, void *bytes, size_t length)',
-);
+
 const shutdownCall = libcCall<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
 const dup2Call = libcCall<(from: number, to: number) => number>('int dup2(int from, int to)');
 const SHUT_WR = 1;
-const flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-function pair(make: (pair: Uint8Array) => number): [number, number] {
-  const fds = kernelBuffer(8);
-  check(orErrno(make(fds)), 'pair');
-  return [fds.readInt32LE(0), fds.readInt32LE(4)];
-}
 const socketpair = () => pair((fds) => socketpairCall(AF_UNIX, SOCK_STREAM | flags, 0, fds));
-const pipe = () => pair((fds) => pipeCall(fds, flags));
-const eventfd = (value = 0) => check(orErrno(eventfdCall(value, flags)), 'eventfd');
-const write = (fd: number, text: string) => check(orErrno(writeCall(fd, Buffer.from(text), text.length)), 'write');
-function read(fd: number, length = 4096): number {
-  return orErrno(readCall(fd, kernelBuffer(length), length));
-}
-
-/** Keeps the events it gets; `next` waits for one more. */
-class Recorder implements EventHandler {
-  readonly events: number[] = [];
-  #waiting: ((events: number) => void) | undefined;
-  readonly #then: ((events: number) => void) | undefined;
-  constructor(then?: (events: number) => void) {
-    this.#then = then;
-  }
-  onEvents(events: number): void {
-    this.events.push(events);
-    this.#then?.(events);
-    this.#waiting?.(events);
-    this.#waiting = undefined;
-  }
-  next(): Promise<number> {
-    return new Promise((done) => {
-      this.#waiting = done;
-    });
-  }
-}
-
-/** All that is ready now has been handled when this resolves: an eventfd made ready last is reported last. */
-async function settle(reactor: Reactor): Promise<void> {
-  for (let i = 0; i < 2; i++) {
-    const fd = eventfd(1);
-    const recorder = new Recorder();
-    reactor.add(fd, EPOLLIN, recorder);
-    await recorder.next();
-    reactor.remove(fd);
-    closeFd(fd);
-  }
-}
 
 t.test('what cannot be watched', (t) => {
   const reactor = new Reactor();
@@ -272,103 +212,6 @@ t.test('other work of the thread gets its turn while descriptors are always read
   t.pass('a timer ran among the events');
   reactor.close();
   closeFd(fd);
-});
-
-t.test('a descriptor that rests', async (t) => {
-  const reactor = new Reactor();
-  const [out, into] = pipe();
-  const log: string[] = [];
-  let rests = 0;
-  const over = new Promise<void>((done) => {
-    reactor.add(out, EPOLLIN, {
-      onEvents: (events) => {
-        log.push(`events ${events}`);
-        if (rests++ < 2) return reactor.rest(out);
-        read(out);
-        done();
-      },
-    });
-  });
-  // Unread and level-triggered: it would be told at once and again and again.
-  write(into, 'unread');
-  await over;
-  t.strictSame(log, [`events ${EPOLLIN}`, 'events 0', 'events 0'], 'is called when its rest is over, and rests again');
-  await settle(reactor);
-  t.equal(log.length, 3, 'hears nothing when nothing comes');
-  rests = 2;
-  write(into, 'more');
-  await settle(reactor);
-  t.strictSame(log.slice(3), [`events ${EPOLLIN}`], 'hears what comes when it has rested enough');
-  reactor.close();
-  for (const fd of [out, into]) closeFd(fd);
-});
-
-t.test('while one rests others are heard, and timers run', async (t) => {
-  const reactor = new Reactor();
-  const counter = eventfd(1);
-  const [out, into] = pipe();
-  const onPipe = new Recorder(() => read(out));
-  let rests = 0;
-  reactor.add(counter, EPOLLIN, {
-    onEvents: () => {
-      rests++;
-      reactor.rest(counter); // for ever
-    },
-  });
-  reactor.add(out, EPOLLIN, onPipe);
-  await new Promise((done) => setTimeout(done, 1));
-  while (rests < 20) await new Promise((done) => setImmediate(done));
-  write(into, 'x');
-  t.equal(await onPipe.next(), EPOLLIN);
-  reactor.close();
-  for (const fd of [counter, out, into]) closeFd(fd);
-});
-
-t.test('who is taken out while it rests hears nothing more', async (t) => {
-  const reactor = new Reactor();
-  const fds = [eventfd(1), eventfd(1)];
-  const calls: number[] = [];
-  for (const [i, fd] of fds.entries()) {
-    const other = fds[1 - i]!;
-    reactor.add(fd, EPOLLIN, {
-      onEvents: (events) => {
-        calls.push(events);
-        // Both rest; the first that is called again takes the other out, and itself.
-        if (events !== 0) return reactor.rest(fd);
-        reactor.remove(other);
-        reactor.remove(fd);
-      },
-    });
-  }
-  for (let i = 0; i < 3; i++) await settle(reactor);
-  t.strictSame(calls, [EPOLLIN, EPOLLIN, 0]);
-  const successor = new Recorder();
-  reactor.add(fds[0]!, EPOLLIN | EPOLLET, successor);
-  await settle(reactor);
-  t.strictSame(successor.events, [EPOLLIN], 'a successor is awake');
-  reactor.close();
-  for (const fd of fds) closeFd(fd);
-});
-
-t.test('close from within a handler whose rest is over', async (t) => {
-  const reactor = new Reactor();
-  const fds = [eventfd(1), eventfd(1)];
-  let calls = 0;
-  await new Promise<void>((done) => {
-    for (const fd of fds) {
-      reactor.add(fd, EPOLLIN, {
-        onEvents: (events) => {
-          calls++;
-          if (events !== 0) return reactor.rest(fd);
-          reactor.close();
-          done();
-        },
-      });
-    }
-  });
-  await new Promise((done) => setImmediate(done));
-  t.equal(calls, 3);
-  for (const fd of fds) closeFd(fd);
 });
 
 t.test('close from within a handler ends the batch', async (t) => {

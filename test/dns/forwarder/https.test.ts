@@ -1,25 +1,19 @@
-/** Upstreams by HTTPS (RFC 8484): a server that does as told, and BIND 9 and Unbound. */
-import { spawn } from 'node:child_process';
+/** Upstreams by HTTPS (RFC 8484): a server that does as told. */
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import tls from 'node:tls';
 import t, { type Test } from 'tap';
-import { parseAddress } from '../../../src/core/address.ts';
 import type { UpstreamConfig } from '../../../src/dns/config.ts';
 import { parseMessage } from '../../../src/dns/wire/message.ts';
 import { RCODE, TYPE } from '../../../src/dns/wire/types.ts';
 import { freePort } from '../../free-port.ts';
 import { makeCertificate } from '../certificate.ts';
-import { aaaa, askedName, Bench, frame, query, readFrames, reply, txt } from '../peers.ts';
+import { aaaa, askedName, type Bench, frame, query, readFrames, reply, txt } from '../peers.ts';
+import { NAME, pems, start, upstream } from './https-upstream.ts';
 
-const NAME = 'dns.example';
 const TYPE_HEADER = { ':status': 200, 'content-type': 'application/dns-message' };
-const pems = makeCertificate(t, NAME);
 
 interface Request {
   readonly headers: http2.IncomingHttpHeaders;
@@ -42,11 +36,6 @@ const good = ({ stream, body }: Request) => {
   stream.respond(TYPE_HEADER);
   stream.end(answer(body));
 };
-
-function upstream(port: number, more: Partial<UpstreamConfig> = {}): UpstreamConfig {
-  const endpoint = { kind: 'inet' as const, address: parseAddress('127.0.0.1'), port };
-  return { transport: 'https', endpoint, serverName: NAME, path: '/dns-query', ...more };
-}
 
 async function serve(t: Test, behaviour: (request: Request) => void, certificate = pems): Promise<DohServer> {
   const server = http2.createSecureServer({ cert: certificate.certificate, key: certificate.key });
@@ -76,10 +65,6 @@ async function serve(t: Test, behaviour: (request: Request) => void, certificate
   const { port } = server.address() as net.AddressInfo;
   const doh: DohServer = { config: upstream(port), requests, sessions, behaviour };
   return doh;
-}
-
-function start(t: Test, upstreams: UpstreamConfig[], timeoutMs = 3000): Promise<Bench> {
-  return Bench.start(t, { upstreams, forward: { timeoutMs, ca: pems.certificate } });
 }
 
 t.test('a POST with id 0, padded, on one connection that many questions share', async (t) => {
@@ -346,84 +331,3 @@ t.test('certificates and servers that are not what they should be', async (t) =>
     t.match(bench.engine.upstreams(), [{ state: 'down', reason }], name);
   }
 });
-
-interface Peer {
-  readonly program: string;
-  readonly ready: RegExp;
-  args(dir: string, port: number): string[];
-}
-
-const zone = '@ 60 IN SOA ns host 1 3600 600 86400 60\n@ 60 IN NS ns\nns 60 IN AAAA ::1\na 60 IN AAAA 2001:db8::1\n';
-const peers: Peer[] = [
-  {
-    program: 'named',
-    ready: / running$/m,
-    args: (dir, port) => {
-      writeFileSync(join(dir, 'peer.db'), zone);
-      const conf = `tls here { cert-file "${dir}/cert.pem"; key-file "${dir}/key.pem"; };
-options { directory "${dir}"; pid-file none; session-keyfile none; lock-file none; recursion no;
-  managed-keys-directory "${dir}"; listen-on port ${port} tls here http default { 127.0.0.1; }; listen-on-v6 { none; };
-  dnssec-validation no; };
-controls { };
-zone "peer.test" { type primary; file "peer.db"; };`;
-      writeFileSync(join(dir, 'named.conf'), conf);
-      return ['-g', '-n', '1', '-c', join(dir, 'named.conf')];
-    },
-  },
-  {
-    program: 'unbound',
-    ready: /start of service/,
-    args: (dir, port) => {
-      const conf = `server:
-  directory: "${dir}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  verbosity: 1
-  do-daemonize: no
-  interface: 127.0.0.1@${port}
-  https-port: ${port}
-  tls-service-key: "${dir}/key.pem"
-  tls-service-pem: "${dir}/cert.pem"
-  local-zone: "peer.test." static
-  local-data: "a.peer.test. 60 IN AAAA 2001:db8::1"
-`;
-      writeFileSync(join(dir, 'unbound.conf'), conf);
-      return ['-d', '-c', join(dir, 'unbound.conf')];
-    },
-  },
-];
-
-for (const { program, ready, args } of peers) {
-  t.test(`${program} answers`, async (t) => {
-    const dir = mkdtempSync(join(tmpdir(), 'v6edge-doh-'));
-    t.teardown(() => rmSync(dir, { recursive: true, force: true }));
-    writeFileSync(join(dir, 'cert.pem'), pems.certificate);
-    writeFileSync(join(dir, 'key.pem'), pems.key);
-    const port = await freePort('127.0.0.1');
-    const child = spawn(program, args(dir, port), { stdio: ['ignore', 'ignore', 'pipe'] });
-    t.teardown(async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    });
-    let log = '';
-    await new Promise<void>((resolve, reject) => {
-      child.on('error', reject).on('exit', (code) => reject(new Error(`${program} ended with ${code}:\n${log}`)));
-      child.stderr.on('data', (data) => {
-        log += data;
-        if (ready.test(log)) resolve();
-      });
-    });
-    const bench = await start(t, [upstream(port)]);
-    t.match(await bench.ask('a.peer.test'), { rcode: RCODE.NOERROR, answers: [{ type: TYPE.AAAA }] });
-    t.match(await bench.ask('b.peer.test'), { rcode: RCODE.NXDOMAIN });
-    const many = await Promise.all(Array.from({ length: 200 }, (_, i) => bench.ask(`n${i}.peer.test`)));
-    t.ok(
-      many.every(({ rcode }) => rcode === RCODE.NXDOMAIN),
-      'many at once',
-    );
-    t.match(bench.engine.upstreams(), [{ state: 'up', failures: 0 }]);
-  });
-}
