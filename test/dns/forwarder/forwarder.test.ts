@@ -112,9 +112,10 @@ t.test('an upstream that forwards to us: our own query is known when it comes ba
   // On a busy machine the other one may have been asked, and have answered, before.
   while (looped() === 0) await new Promise((resolve) => setImmediate(resolve));
   const before = looped();
+  // The kernel may have given the port of our UDP socket to somebody's TCP, which is an error of its own.
   t.match(
-    bench.log.lines.find(({ level }) => level === 'error'),
-    { message: /came back/, fields: { name: /^a\.test$/i } },
+    bench.log.lines.find(({ message }) => /came back/.test(message)),
+    { level: 'error', fields: { name: /^a\.test$/i } },
   );
   // One that takes the cookie away and gives its own, but leaves the letters as they are.
   const relay = await FakeUpstream.start(t, ({ bytes }) => {
