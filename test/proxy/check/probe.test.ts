@@ -1,70 +1,15 @@
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { createServer as createHttp, type IncomingMessage } from 'node:http';
+import { closeSync, openSync } from 'node:fs';
+import { createServer as createHttp } from 'node:http';
 import { createServer as createHttps } from 'node:https';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { createServer, type Socket } from 'node:net';
 import { createServer as createTls } from 'node:tls';
 import t from 'tap';
 import { FakeClock, systemClock } from '../../../src/core/clock.ts';
 import { fileLimit, setFileLimit } from '../../../src/linux/limits.ts';
 import { networkProbe } from '../../../src/proxy/check/probe.ts';
 import type { CheckResult, CheckTarget } from '../../../src/proxy/check/result.ts';
-
-const directory = mkdtempSync(join(tmpdir(), 'v6edge-probe-'));
-execFileSync(
-  'openssl',
-  ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'key.pem'].concat([
-    ...['-out', 'cert.pem', '-subj', '/CN=somebody-else', '-days', '2'],
-  ]),
-  { cwd: directory, stdio: 'ignore' },
-);
-const tlsOptions = {
-  key: readFileSync(join(directory, 'key.pem')),
-  cert: readFileSync(join(directory, 'cert.pem')),
-};
-rmSync(directory, { recursive: true });
-
-const open = new Set<Socket>();
-const servers = new Set<Server>();
-t.teardown(() => {
-  for (const server of servers) server.close();
-  for (const socket of open) socket.destroy();
-});
-
-/** Listens on loopback; the sockets it accepts are ended with the test. */
-async function listen(server: Server, address = '::1'): Promise<number> {
-  servers.add(server);
-  server.on('connection', (socket) => {
-    open.add(socket);
-    socket.on('error', () => {}).on('close', () => open.delete(socket));
-  });
-  await once(server.listen(0, address), 'listening');
-  return (server.address() as AddressInfo).port;
-}
-
-function target(port: number, more: Partial<CheckTarget> = {}): CheckTarget {
-  return {
-    type: 'tcp',
-    address: '::1',
-    port,
-    timeoutMs: 5000,
-    proxyProtocol: 'none',
-    method: 'GET',
-    path: '/readyz',
-    host: undefined,
-    expect: [200],
-    sni: undefined,
-    verify: false,
-    ca: undefined,
-    steps: [],
-    ...more,
-  };
-}
-
-const check = (what: CheckTarget) => new Promise<CheckResult>((done) => networkProbe(what, systemClock, done));
+import { check, listen, open, target, tlsOptions } from './probe-servers.ts';
 
 t.test('a refused port', async (t) => {
   const server = createServer();
@@ -237,52 +182,6 @@ t.test('a PROXY header with the LOCAL command goes first', async (t) => {
   }
 });
 
-t.test('tls: the handshake, whoever the certificate names; SNI from host', async (t) => {
-  const names: (string | false | null)[] = [];
-  const server = createTls({
-    ...tlsOptions,
-    SNICallback: (name, done) => {
-      names.push(name);
-      done(null);
-    },
-  });
-  server.on('secureConnection', (socket) => socket.on('error', () => {}).resume());
-  const port = await listen(server);
-  t.match(await check(target(port, { type: 'tls' })), { ok: true, code: 'L6OK', reason: /handshake done \(TLSv1.3\)/ });
-  t.match(await check(target(port, { type: 'tls', host: 'api.cluster.test' })), { ok: true });
-  for (const host of ['fd00::1', '[fd00::1]:6443', '192.0.2.1', '192.0.2.1:443', 'a\0b', '']) {
-    t.match(
-      await check(target(port, { type: 'tls', host })),
-      { ok: true },
-      `${JSON.stringify(host)} is no server name`,
-    );
-  }
-  t.match(await check(target(port, { type: 'tls', host: 'other.test:6443' })), { ok: true }, 'without the port');
-  t.strictSame(names, ['api.cluster.test', 'other.test']);
-});
-
-t.test('tls: what is no TLS server', async (t) => {
-  const cases: [string, (socket: Socket) => void, RegExp][] = [
-    [
-      'garbage',
-      (socket) => socket.end('this is no TLS record at all, but long enough to be one\r\n'),
-      /^TLS handshake failed: wrong version number$/,
-    ],
-    ['closes at once', (socket) => socket.end(), /^connection closed before the answer$/],
-    [
-      'resets',
-      (socket) => socket.once('data', () => socket.resetAndDestroy()),
-      /^connection (reset|closed) before the answer$/,
-    ],
-  ];
-  for (const [name, behave, reason] of cases) {
-    const port = await listen(createServer(behave));
-    for (const type of ['tls', 'https'] as const) {
-      t.match(await check(target(port, { type })), { ok: false, code: 'L6RSP', reason }, `${name}, ${type}`);
-    }
-  }
-});
-
 t.test('members that cannot read the PROXY header are told apart from those that can', async (t) => {
   const refused = (how: RegExp) => ({ ok: false, reason: how, refusesHeader: true as const });
   const says = (text: string) => (socket: Socket) => socket.once('data', () => socket.end(text, 'latin1'));
@@ -363,120 +262,4 @@ t.test('what asks a member again can be cancelled, too', async (t) => {
   const closed = once(await second, 'close');
   running.cancel();
   await closed;
-});
-
-t.test('the certificate, where it is to be verified', async (t) => {
-  const make = (name: string, ...more: string[]) => {
-    const folder = mkdtempSync(join(tmpdir(), 'v6edge-ca-'));
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', 'key.pem'];
-    execFileSync(
-      'openssl',
-      ['req', '-x509', ...key, '-out', 'cert.pem', '-subj', `/CN=${name}`, '-days', '2', ...more],
-      {
-        cwd: folder,
-        stdio: 'ignore',
-      },
-    );
-    const [keyPem, cert] = ['key.pem', 'cert.pem'].map((file) => readFileSync(join(folder, file), 'utf8'));
-    rmSync(folder, { recursive: true });
-    return { key: keyPem!, cert: cert! };
-  };
-  const own = make('api', '-addext', 'subjectAltName=DNS:api.cluster.test,IP:::1');
-  const other = make('other');
-  const server = createTls(own);
-  server.on('secureConnection', (socket) => socket.on('error', () => {}).resume());
-  server.on('tlsClientError', () => {});
-  const port = await listen(server);
-  const verify = { type: 'tls', verify: true } as const;
-  const cases: [name: string, more: Partial<CheckTarget>, ok: boolean, reason: RegExp][] = [
-    ['of a CA that nobody knows', {}, false, /^certificate not accepted: self-signed certificate$/],
-    ['of another CA', { ca: other.cert }, false, /^certificate not accepted/],
-    ['of the CA, by address', { ca: own.cert }, true, /handshake done/],
-    ['of the CA, by host', { ca: own.cert, host: 'api.cluster.test:6443' }, true, /handshake done/],
-    ['of the CA, by SNI', { ca: own.cert, sni: 'api.cluster.test', host: 'else.test' }, true, /handshake done/],
-    ['of the CA, for another name', { ca: own.cert, sni: 'else.test' }, false, /not accepted: .*else.test/],
-    ['one of several CAs', { ca: other.cert + own.cert }, true, /handshake done/],
-    ['not verified', { verify: false, sni: 'else.test' }, true, /handshake done/],
-  ];
-  for (const [name, more, ok, reason] of cases) {
-    t.match(await check(target(port, { ...verify, ...more })), { ok, code: ok ? 'L6OK' : 'L6RSP', reason }, name);
-  }
-});
-
-t.test('http and https: the request', async (t) => {
-  for (const type of ['http', 'https'] as const) {
-    const seen: unknown[] = [];
-    const handler = (request: IncomingMessage) => {
-      const { host, connection } = request.headers;
-      seen.push([request.method, request.url, host, connection]);
-    };
-    const server = type === 'http' ? createHttp() : createHttps(tlsOptions);
-    server.on('request', (request, response) => {
-      handler(request);
-      response.end('ok');
-    });
-    const port = await listen(server);
-    t.match(await check(target(port, { type })), { ok: true, code: 'L7OK', reason: 'GET /readyz answered 200' });
-    const own = { type, method: 'HEAD', path: '/healthz?x=1', host: 'ingress.test' };
-    t.match(await check(target(port, own)), { ok: true, reason: 'HEAD /healthz?x=1 answered 200' });
-    t.strictSame(seen, [
-      ['GET', '/readyz', `[::1]:${port}`, 'close'],
-      ['HEAD', '/healthz?x=1', 'ingress.test', 'close'],
-    ]);
-  }
-  const server = createHttp((request, response) => response.end(request.headers.host));
-  const port = await listen(server, '127.0.0.1');
-  t.equal((await check(target(port, { type: 'http', address: '127.0.0.1' }))).ok, true, 'IPv4');
-});
-
-t.test('http: answers', async (t) => {
-  const head = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n';
-  const cases: [name: string, answer: string, code: string, reason: RegExp, more?: Partial<CheckTarget>][] = [
-    [
-      'wrong status',
-      'HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\nwait\n',
-      'L7STS',
-      /^GET \/readyz answered 503, expected 200$/,
-    ],
-    [
-      'status in the list',
-      'HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n',
-      'L7OK',
-      /answered 404/,
-      { expect: [200, 404] },
-    ],
-    [
-      'not in the list',
-      'HTTP/1.1 302 No\r\nContent-Length: 0\r\n\r\n',
-      'L7STS',
-      /302, expected 200 or 404/,
-      { expect: [200, 404] },
-    ],
-    ['continue, then the answer', `HTTP/1.1 100 Continue\r\n\r\n${head}\r\nok`, 'L7OK', /answered 200/],
-    ['HTTP/1.0 without length', 'HTTP/1.0 200 OK\r\n\r\nok', 'L7OK', /answered 200/],
-    ['garbage', 'SSH-2.0-OpenSSH_9.2\r\n', 'L7RSP', /^no HTTP response/],
-    ['binary garbage', '\x15\x03\x01\x00\x02\x02\x46', 'L7RSP', /^no HTTP response/],
-    ['half a status line', 'HTTP/1.1 20', 'L7RSP', /^(connection closed before the answer|no HTTP response)/],
-    ['no answer', '', 'L7RSP', /^connection closed before the answer$/],
-    ['endless header', `${head}X: ${'x'.repeat(20_000)}\r\n\r\nok`, 'L7RSP', /larger than 16384 bytes/],
-    ['endless body', `HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(1_000_000)}`, 'L7OK', /answered 200/],
-    ['upgrade', 'HTTP/1.1 101 Sure\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n', 'L7STS', /answered 101/],
-  ];
-  for (const [name, answer, code, reason, more] of cases) {
-    const server = createServer((socket) => socket.once('data', () => socket.end(answer, 'latin1')));
-    const port = await listen(server);
-    const gone = new Promise((done) => server.on('connection', (socket) => socket.on('close', done)));
-    const result = await check(target(port, { type: 'http', ...more }));
-    t.match(result, { ok: code === 'L7OK', code, reason }, name);
-    await gone;
-  }
-});
-
-t.test('a request that cannot be made is the fault of its settings', async (t) => {
-  const port = await listen(createServer());
-  t.match(await check(target(port, { type: 'http', path: '/a b' })), {
-    ok: false,
-    code: 'SOCKERR',
-    reason: /cannot be made/,
-  });
 });
