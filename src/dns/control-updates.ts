@@ -5,10 +5,12 @@
 import { formatEndpoint } from '../core/address.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import { firstFew } from './first-few.ts';
 import type { Served } from './served-zone.ts';
 import type { HandoffRequest } from './snapshot.ts';
 import type { TsigOutcome } from './tsig.ts';
 import { checkZoneSection, processUpdate } from './update.ts';
+import { recordText } from './update-refusal.ts';
 import type { EdnsOption, ParsedMessage } from './wire/message.ts';
 import { nameFromText, nameKey, nameToText } from './wire/name.ts';
 import { CLASS, RCODE, rcodeToText } from './wire/types.ts';
@@ -73,7 +75,8 @@ export async function answerUpdate(
   const result = processUpdate(message, zone.key, writer.view(zone), policy, who, config.leaseSeconds);
   if (result.reason !== undefined) return refuse(result.rcode, result.reason);
   if (result.ignored.length > 0) {
-    parent.info({ ...fields, ignored: result.ignored }, 'records of an update were passed over');
+    const { first, more } = firstFew(result.ignored, ({ record, reason }) => `${recordText(record)}: ${reason}`);
+    parent.info({ ...fields, ignored: first, more }, 'records of an update were passed over');
   }
   if (result.changes.length === 0) parent.debug(fields, 'update changes nothing');
   const answer = {

@@ -17,12 +17,18 @@ const MAX_TYPES_PER_NAME = 100;
 /** Types that stand beside a CNAME (RFC 2535 §2.3.5, RFC 4034 §2.5). */
 const BESIDE_CNAME: ReadonlySet<number> = new Set([TYPE.SIG, TYPE.KEY, TYPE.NXT, TYPE.RRSIG, TYPE.NSEC]);
 
-/** Applies records in their order; returns what was passed over and why, for the log. @throws {Refusal} */
-export function applyRecords(records: readonly ResourceRecord[], zone: NameKey, overlay: Overlay): string[] {
-  const ignored: string[] = [];
+/** A record that changes nothing, and why. */
+export interface PassedOver {
+  readonly record: ResourceRecord;
+  readonly reason: string;
+}
+
+/** Applies records in their order; returns what was passed over, for the log. @throws {Refusal} */
+export function applyRecords(records: readonly ResourceRecord[], zone: NameKey, overlay: Overlay): PassedOver[] {
+  const ignored: PassedOver[] = [];
   for (const record of records) {
     const reason = applyRecord(record, nameKey(record.name), zone, overlay);
-    if (reason !== undefined) ignored.push(`${recordText(record)}: ${reason}`);
+    if (reason !== undefined) ignored.push({ record, reason });
   }
   return ignored;
 }

@@ -9,7 +9,7 @@ import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
 import type { Requester, UpdatePolicy } from './policy.ts';
 import { nextSerial, soaSerial, withSerial } from './soa.ts';
 import { keepSharedTtl } from './target.ts';
-import { applyRecords } from './update-apply.ts';
+import { applyRecords, type PassedOver } from './update-apply.ts';
 import { checkPrerequisites } from './update-prereq.ts';
 import { checkLimits, checkPolicy, prescan } from './update-prescan.ts';
 import { Refusal } from './update-refusal.ts';
@@ -23,8 +23,8 @@ export interface UpdateOutcome {
   readonly rcode: number;
   /** Why it was refused, in words; undefined when it was not. */
   readonly reason: string | undefined;
-  /** Records that were passed over (RFC 2136 §3.4.2: "silently ignored"), in words. */
-  readonly ignored: readonly string[];
+  /** Records that were passed over (RFC 2136 §3.4.2: "silently ignored"). */
+  readonly ignored: readonly PassedOver[];
   /** Empty when refused, or when the zone is as the update wants it already. */
   readonly changes: readonly RRsetChange[];
   /** Records that it adds or repeats, and how long they last. */

@@ -20,8 +20,10 @@ export interface ZoneUpdated {
   /** Who: a key's name, `api`, or `lease` for records that were not refreshed. */
   readonly by: string;
   readonly client: string | undefined;
-  /** The RRsets that changed, `name type`. */
+  /** The RRsets that changed, `name type`: the first of them. */
   readonly changed: readonly string[];
+  /** How many more there are; undefined: none. */
+  readonly more?: number | undefined;
 }
 
 /** A secondary zone has new content. */

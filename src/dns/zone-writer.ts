@@ -8,6 +8,7 @@ import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
 import { CommitQueue, type CommitQueueOptions, type Until, type ZoneTransaction } from './commit-queue.ts';
 import { STORE_COMMITS, STORE_FAILURES } from './control-counters.ts';
+import { firstFew } from './first-few.ts';
 import type { LeasedRecord } from './lease-grant.ts';
 import { type ExpiredSet, type Lease, LeaseTable } from './leases.ts';
 import { Overlay, type RRsetChange, type ZoneView } from './overlay.ts';
@@ -162,15 +163,16 @@ export class ZoneWriter {
     const served = this.#writable?.served.get(zone.key);
     if (served !== undefined) served.lastUpdate = this.#context.clock.wall();
     const soa = changes.find(({ type }) => type === TYPE.SOA);
+    const rrsets = changes.filter(({ type }) => type !== TYPE.SOA);
+    const { first, more } = firstFew(rrsets, ({ owner, type }) => `${nameToText(owner)} ${typeToText(type)}`);
     const event: ZoneUpdated = {
       type: 'zone-updated',
       zone: nameToText(zone.name),
       serial: soa?.rrset === undefined ? zone.serial : soaSerial(soa.rrset.rdata[0]!),
       by,
       client,
-      changed: changes
-        .filter(({ type }) => type !== TYPE.SOA)
-        .map(({ owner, type }) => `${nameToText(owner)} ${typeToText(type)}`),
+      changed: first,
+      more,
     };
     const { type: _, ...fields } = event;
     this.#log.info(fields, by === 'lease' ? 'records were not refreshed and are gone' : 'zone updated');

@@ -201,6 +201,7 @@ export class Stories {
       by: origin === undefined ? undefined : origin.kind === 'zone-updated' ? origin.by : origin.method,
       client: origin === undefined ? undefined : origin.kind === 'zone-updated' ? origin.client : origin.primary,
       changed: origin?.kind === 'zone-updated' ? origin.changed : [],
+      more: origin?.kind === 'zone-updated' ? origin.more : undefined,
       pools: story.pools,
       sessions: { drained: Math.max(0, story.sessions - left), left },
       advertisements: advertisements() === story.advertisements ? 'unchanged' : 'changed',

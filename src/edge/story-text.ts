@@ -25,8 +25,9 @@ export interface StoryEvent {
   /** As in `ZoneUpdated`; `axfr` or `ixfr` for what came from a primary. */
   readonly by: string | undefined;
   readonly client: string | undefined;
-  /** RRsets, `name type`. */
+  /** As in `ZoneUpdated`. */
   readonly changed: readonly string[];
+  readonly more?: number | undefined;
   readonly pools: readonly PoolChange[];
   /** Of members that went: those that have ended, and those that are there still. */
   readonly sessions: { readonly drained: number; readonly left: number };
@@ -41,9 +42,21 @@ const named = 4;
 
 /** `node-key from [fd00::5]:4242 changed w1.cluster.test AAAA (cluster.test serial 7) → pool web: +w1 −w2 → …`. */
 export function inWords(story: Omit<StoryEvent, 'kind' | 'text'>): string {
-  const { zone, serial, by = 'somebody', client, changed, pools, sessions, advertisements, settled, tookMs } = story;
+  const {
+    zone,
+    serial,
+    by = 'somebody',
+    client,
+    changed,
+    more,
+    pools,
+    sessions,
+    advertisements,
+    settled,
+    tookMs,
+  } = story;
   const who = client === undefined ? by : `${by} from ${client}`;
-  const what = changed.length === 0 ? zone : few(changed);
+  const what = changed.length === 0 ? zone : few(changed, more);
   const parts = [
     `${who} changed ${what} (${zone} serial ${serial})`,
     ...pools.map(({ pool, added, gone }) => {
@@ -65,8 +78,9 @@ function sessionsInWords({ drained, left }: StoryEvent['sessions'], settled: boo
   return `${drained > 0 ? `${count(drained)} drained, ` : ''}${count(left)} left after ${took}`;
 }
 
-function few(words: readonly string[]): string {
-  return words.length <= named
+/** @param more how many there are beside these */
+function few(words: readonly string[], more = 0): string {
+  return words.length + more <= named
     ? words.join(', ')
-    : `${words.slice(0, named - 1).join(', ')} and ${words.length - named + 1} more`;
+    : `${words.slice(0, named - 1).join(', ')} and ${words.length + more - named + 1} more`;
 }

@@ -124,6 +124,7 @@ t.test('in words', (t) => {
     inWords(story),
     'key from [::1]:5 changed a.z.test AAAA, b.z.test AAAA, c.z.test AAAA and 2 more (z.test serial 7) → pool p: +x −y, z → 13 sessions drained, 1 session left after 5s → advertisements changed',
   );
+  t.match(inWords({ ...story, more: 4711 }), /a\.z\.test AAAA, b\.z\.test AAAA, c\.z\.test AAAA and 4713 more/);
   t.match(
     inWords({ ...story, sessions: { drained: 1, left: 0 }, settled: true, tookMs: 40 }),
     /1 session drained in 40ms/,

@@ -67,9 +67,9 @@ function toneOf(data) {
   return data.to === 'up' ? 'good' : '';
 }
 
-/** The first few of what changed. @param {string[]} changed */
-function names(changed) {
-  const more = changed.length - namesShown;
+/** The first few of what changed. @param {string[]} changed @param {number} others that are not in the list */
+function names(changed, others = 0) {
+  const more = changed.length + others - namesShown;
   return `${changed.slice(0, namesShown).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
@@ -79,7 +79,7 @@ function inWords(kind, data) {
     case 'member':
       return `${data.pool}/${data.member}: ${data.from} → ${data.to} (${data.reason})`;
     case 'zone-updated':
-      return `zone ${data.zone}: ${names(data.changed)} (serial ${data.serial}${data.by ? `, by ${data.by}` : ''})`;
+      return `zone ${data.zone}: ${names(data.changed, data.more)} (serial ${data.serial}${data.by ? `, by ${data.by}` : ''})`;
     case 'zone-transferred':
       return `zone ${data.zone}: serial ${data.serial}, by ${data.method.toUpperCase()} from ${data.primary}`;
     case 'zone-expired':
