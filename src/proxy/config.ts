@@ -124,9 +124,13 @@ export interface MemberConfig {
   readonly slowStartMs: number;
 }
 
-export type DiscoverConfig =
+/** What is asked of DNS. */
+export type DiscoverName =
   | { readonly kind: 'srv'; readonly name: string }
   | { readonly kind: 'aaaa' | 'a'; readonly name: string; readonly port: number };
+
+/** The name, and what is true of each member found by it. */
+export type DiscoverConfig = DiscoverName & Pick<MemberConfig, 'maxConnections' | 'slowStartMs'>;
 
 export interface PoolConfig {
   readonly name: string;

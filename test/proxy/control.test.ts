@@ -286,7 +286,9 @@ t.test('a member that drains already, and is removed then, says so', (t) => {
 t.test('members that discovery finds and loses', (t) => {
   const busy = new Set<number>();
   const { control, clock, states, members } = setUp({ memberSlots: { capacity: 10, busy: (slot) => busy.has(slot) } });
-  const discover = { discover: { kind: 'srv' as const, name: '_http._tcp.cluster.test' } };
+  const discover = {
+    discover: { kind: 'srv' as const, name: '_http._tcp.cluster.test', maxConnections: 0, slowStartMs: 0 },
+  };
   control.start(config([pool('web', [member('fixed')], discover)]));
   control.setDiscovered('web', [
     member('n1', { address: 'fd00::a' }),

@@ -130,6 +130,13 @@ export const listener = section({
     .describe('with `log`: whether clients that come and go without a byte leave a line (`option dontlognull`)'),
 }).transform((l): ListenerConfig => l);
 
+const maxConnections = () => integer(0, 10_000_000).prefault(0).describe('sessions of a member at once; 0 = no limit');
+
+const slowStart = () =>
+  milliseconds(0, 3_600_000)
+    .prefault('0s')
+    .describe('time in which a member that came up grows to its weight and its `maxConnections`');
+
 /** One entry of a pool's `members`. */
 export const member = section({
   name: entityName().describe('unique in its pool'),
@@ -139,11 +146,9 @@ export const member = section({
   }).describe('IPv6 or IPv4'),
   port: port().describe('TCP port'),
   weight: integer(0, 256).prefault(100).describe('share of new sessions in proportion; 0 = none'),
-  maxConnections: integer(0, 10_000_000).prefault(0).describe('sessions at once; 0 = no limit'),
+  maxConnections: maxConnections(),
   backup: flag().prefault(false).describe('used only when no other member is up'),
-  slowStart: milliseconds(0, 3_600_000)
-    .prefault('0s')
-    .describe('time in which a member that came up grows to its weight and its `maxConnections`'),
+  slowStart: slowStart(),
 }).transform(({ slowStart, ...rest }): MemberConfig => ({ ...rest, slowStartMs: slowStart }));
 
 const discover = section({
@@ -151,8 +156,11 @@ const discover = section({
   aaaa: domainName().optional().describe('name with AAAA records'),
   a: domainName().optional().describe('name with A records'),
   port: port().optional().describe('port of the members, for `aaaa` and `a`'),
+  maxConnections: maxConnections(),
+  slowStart: slowStart(),
 })
   .transform((d, ctx): DiscoverConfig => {
+    const each = { maxConnections: d.maxConnections, slowStartMs: d.slowStart };
     const given = (['srv', 'aaaa', 'a'] as const).filter((kind) => d[kind] !== undefined);
     const kind = given[0];
     if (given.length !== 1 || kind === undefined) {
@@ -160,10 +168,10 @@ const discover = section({
     }
     if (kind === 'srv') {
       if (d.port !== undefined) return issue(ctx, d, 'SRV records bring their own ports; leave `port` out');
-      return { kind, name: d[kind]! };
+      return { kind, name: d[kind]!, ...each };
     }
     if (d.port === undefined) return issue(ctx, d, `${kind} records have no port; give \`port\` beside them`);
-    return { kind, name: d[kind]!, port: d.port };
+    return { kind, name: d[kind]!, port: d.port, ...each };
   })
   .optional()
   .describe('members that DNS names, from our own zones or by forwarding');

@@ -124,8 +124,9 @@ class Follower {
     for (const member of context.known(pool.name)) this.#names.set(place(member), member.name);
   }
 
+  /** Whether that is the same name; what is true of its members may be another thing. */
   follows(discover: DiscoverConfig): boolean {
-    return JSON.stringify(discover) === JSON.stringify(this.#discover);
+    return question(discover) === question(this.#discover);
   }
 
   /** Static members may have come or gone, and zones and upstreams may be others now. */
@@ -276,6 +277,10 @@ class Follower {
   #fields(): Record<string, unknown> {
     return { pool: this.#pool.name, name: this.#discover.name };
   }
+}
+
+function question(discover: DiscoverConfig): string {
+  return JSON.stringify([discover.kind, discover.name, discover.kind === 'srv' ? undefined : discover.port]);
 }
 
 /** What one look comes upon. */

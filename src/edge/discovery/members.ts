@@ -27,10 +27,11 @@ export interface ServicePoint {
  * has as a static member are left out. `names` keeps each point's name, so that a member is the same at the next look.
  */
 export function discoveredMembers(
-  pool: Pick<PoolConfig, 'members'>,
+  pool: Pick<PoolConfig, 'members' | 'discover'>,
   points: readonly ServicePoint[],
   names: Map<string, string>,
 ): MemberConfig[] {
+  const { maxConnections = 0, slowStartMs = 0 } = pool.discover ?? {};
   const own = new Set(pool.members.map((member) => place(member)));
   const wanted = new Map<string, ServicePoint>();
   for (const point of [...points].sort(byPriorityAndPlace)) {
@@ -54,9 +55,9 @@ export function discoveredMembers(
       address: point.address,
       port: point.port,
       weight: memberWeight(point.weight, heaviest),
-      maxConnections: 0,
+      maxConnections,
       ...tierOf(priorities.indexOf(point.priority)),
-      slowStartMs: 0,
+      slowStartMs,
     };
   });
 }

@@ -285,9 +285,15 @@ class HaproxyImporter {
     for (const word of server.lost)
       this.#lost({ ...line, words: [line.words[0]!, name, word] }, 'not known here', path);
     if (server.template || isIP(address) === 0) {
-      const discover = address.startsWith('_')
-        ? { srv: address }
-        : { aaaa: address, ...(port !== undefined && { port }) };
+      const { maxConnections, slowStart } = member;
+      const discover = {
+        ...(address.startsWith('_') ? { srv: address } : { aaaa: address, ...(port !== undefined && { port }) }),
+        ...(maxConnections !== undefined && { maxConnections }),
+        ...(slowStart !== undefined && { slowStart }),
+      };
+      // Members of one template weigh the same anyway.
+      if (member.backup === true || (member.weight !== undefined && !server.template))
+        this.#lost(line, 'SRV records say the weight, and by their priority who is a backup', path);
       if (pool.discover === undefined) {
         pool.discover = discover;
         if (!address.startsWith('_'))

@@ -7,10 +7,17 @@ import { rdataFromText } from '../../../src/dns/wire/rdata.ts';
 import { TYPE, typeFromText, typeToText } from '../../../src/dns/wire/types.ts';
 import { Discovery } from '../../../src/edge/discovery/discovery.ts';
 import { type Answer, LookupError } from '../../../src/edge/discovery/lookup.ts';
-import type { DiscoverConfig, PoolConfig } from '../../../src/proxy/config.ts';
+import type { DiscoverName, MemberConfig, PoolConfig } from '../../../src/proxy/config.ts';
 
-function pool(name: string, discover: DiscoverConfig | undefined, members: PoolConfig['members'] = []): PoolConfig {
-  return { name, discover, members } as unknown as PoolConfig;
+const unlimited = { maxConnections: 0, slowStartMs: 0 };
+
+function pool(
+  name: string,
+  discover: DiscoverName | undefined,
+  members: PoolConfig['members'] = [],
+  each: Pick<MemberConfig, 'maxConnections' | 'slowStartMs'> = unlimited,
+): PoolConfig {
+  return { name, discover: discover && { ...discover, ...each }, members } as unknown as PoolConfig;
 }
 
 /** Names that begin with `own` are in a zone of ours. */
@@ -40,7 +47,10 @@ function setUp(known: readonly { name: string; address: string; port: number }[]
       if (broken) throw new Error('no room');
       given.set(
         name,
-        members.map((m) => `${m.name} ${m.address} ${m.port}${m.backup ? ' backup' : ''}`),
+        members.map((m) => {
+          const limits = m.maxConnections === 0 ? '' : ` at most ${m.maxConnections}, slowly in ${m.slowStartMs} ms`;
+          return `${m.name} ${m.address} ${m.port}${m.backup ? ' backup' : ''}${limits}`;
+        }),
       );
     },
   });
@@ -66,6 +76,20 @@ function setUp(known: readonly { name: string; address: string; port: number }[]
     break: (on: boolean) => (broken = on),
   };
 }
+
+t.test('what is true of each member that a name leads to: a reload changes it without another look', async (t) => {
+  const { discovery, records, given, settle } = setUp();
+  const discover = { kind: 'aaaa', name: 'w.own.test', port: 80 } as const;
+  records.set('w.own.test AAAA', ['fd00::1', 'fd00::2']);
+  discovery.apply([pool('web', discover, [], { maxConnections: 50, slowStartMs: 30_000 })]);
+  await settle();
+  const words = 'at most 50, slowly in 30000 ms';
+  t.strictSame(given.get('web'), [`fd00--1 fd00::1 80 ${words}`, `fd00--2 fd00::2 80 ${words}`]);
+  records.delete('w.own.test AAAA');
+  discovery.apply([pool('web', discover)]);
+  t.strictSame(given.get('web'), ['fd00--1 fd00::1 80', 'fd00--2 fd00::2 80']);
+  discovery.stop();
+});
 
 t.test('members of an earlier process keep their names', async (t) => {
   const { discovery, records, given, settle, log } = setUp([

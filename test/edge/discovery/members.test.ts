@@ -1,7 +1,7 @@
 import t from 'tap';
 import { discoveredMembers, maxDiscovered, type ServicePoint } from '../../../src/edge/discovery/members.ts';
 
-const pool = { members: [] };
+const pool = { members: [], discover: undefined };
 
 function point(host: string | undefined, address: string, more: Partial<ServicePoint> = {}): ServicePoint {
   return { host, address, port: 80, priority: 0, weight: 0, ...more };
@@ -65,11 +65,11 @@ t.test('names: of the target or the address, one each, and the same at the next 
 
 t.test('static members come first: their places and names are theirs', (t) => {
   const member = { port: 80, weight: 100, maxConnections: 0, backup: false, slowStartMs: 0 };
-  const from = { members: [{ ...member, name: 'w.test', address: 'fd00:0::1' }] };
+  const from = { ...pool, members: [{ ...member, name: 'w.test', address: 'fd00:0::1' }] };
   t.strictSame(discoveredMembers(from, [point('w.test', 'fd00::1')], new Map()), []);
   t.equal(discoveredMembers(from, [point('w.test', 'fd00::2')], new Map())[0]?.name, 'w.test-2');
   const names = new Map<string, string>();
-  discoveredMembers({ members: [] }, [point('w.test', 'fd00::2')], names);
+  discoveredMembers(pool, [point('w.test', 'fd00::2')], names);
   t.equal(
     discoveredMembers(from, [point('w.test', 'fd00::2')], names)[0]?.name,
     'w.test-2',

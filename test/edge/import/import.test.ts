@@ -137,7 +137,12 @@ t.test('haproxy.cfg', (t) => {
         ],
         discover: { aaaa: 'worker3.cluster.test', port: 443 },
       },
-      api: { balance: 'roundrobin', check, onMarkedDown: 'keep', discover: { srv: '_api._tcp.cluster.test' } },
+      api: {
+        balance: 'roundrobin',
+        check,
+        onMarkedDown: 'keep',
+        discover: { srv: '_api._tcp.cluster.test', maxConnections: 50, slowStart: '20s' },
+      },
       redis: {
         balance: 'roundrobin',
         check: {
@@ -169,11 +174,12 @@ t.test('haproxy.cfg', (t) => {
     /server w1 proxy-v2-options ssl: not known/,
     /server w2 .*: all members of a pool get the same PROXY header \(v2\)/,
     /server w3 .*: members come from the AAAA records/,
+    /server w3 .*: SRV records say the weight/,
     /server m2 .*: on-marked-down holds for all members/,
   ]) {
     t.match(said, wanted);
   }
-  t.equal(notes.length, 12, said);
+  t.equal(notes.length, 13, said);
   t.match(notes[0], { place: { file: 'haproxy.cfg', line: 6 } });
   t.end();
 });

@@ -307,7 +307,7 @@ t.test('without a place to keep it, a reload ends what the API changed, and says
 
 t.test('discovered members are there before DNS has answered', (t) => {
   const file = new File();
-  const settings = config([], { discover: { kind: 'srv', name: 's.test' } });
+  const settings = config([], { discover: { kind: 'srv', name: 's.test', maxConnections: 0, slowStartMs: 0 } });
   const first = start(file, settings);
   first.control.setDiscovered('web', [member('1'), member('2')]);
   clock.advance(10);
