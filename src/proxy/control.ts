@@ -25,7 +25,7 @@ import type {
 } from './control/status.ts';
 import { listenerSlots, memberSlots, poolSlots } from './counters.ts';
 import { ProxyError } from './errors.ts';
-import type { ProxySnapshot } from './snapshot.ts';
+import { type ListenerSnapshot, listenerSnapshot, type ProxySnapshot } from './snapshot.ts';
 
 export type {
   AdminState,
@@ -68,6 +68,7 @@ export class ProxyControl {
   readonly #roster: Roster;
   readonly #listenerSlots: SlotAllocator;
   readonly #listeners = new Map<string, number>();
+  #listenerSnapshots: readonly ListenerSnapshot[] = [];
   readonly #memory: Memory;
   readonly #watch: PoolWatch | undefined;
   #config: ProxyConfig | undefined;
@@ -230,6 +231,7 @@ export class ProxyControl {
       this.#listenerSlots.free(slot);
       removed.push(name);
     }
+    this.#listenerSnapshots = config.listeners.map((each) => listenerSnapshot(each, this.#listeners.get(each.name)!));
   }
 
   /** Runs changes and publishes once at the end of the outermost. */
@@ -254,7 +256,7 @@ export class ProxyControl {
       version: ++this.#version,
       timeouts: config.timeouts,
       maxConnections: config.maxConnections,
-      listeners: config.listeners.map((listener) => ({ ...listener, slot: this.#listeners.get(listener.name)! })),
+      listeners: this.#listenerSnapshots,
       pools: [...this.#roster.pools].map(poolSnapshot),
     };
   }

@@ -1,9 +1,10 @@
 /** The TCP proxy of one data thread: listeners, pools and sessions, brought in line with each snapshot. */
 import { isDeepStrictEqual } from 'node:util';
-import { cidrContains, type InetEndpoint } from '../core/address.ts';
+import type { InetEndpoint } from '../core/address.ts';
 import type { Clock } from '../core/clock.ts';
 import type { CounterStripe } from '../core/counters.ts';
 import type { Logger } from '../core/logger.ts';
+import { isEmptySet, networksContain } from '../core/networks.ts';
 import type { Random } from '../core/random.ts';
 import { errnoName } from '../linux/errors.ts';
 import { PipePool } from '../linux/pipes.ts';
@@ -291,10 +292,11 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   admit(session: Session): Termination | undefined {
     const { listener } = session;
     const client = unmapSpan(session.source);
-    if (listener.deny.length > 0 || listener.allow.length > 0) {
+    const allowsAll = isEmptySet(listener.allow);
+    if (!allowsAll || !isEmptySet(listener.deny)) {
       const bytes = spanBytes(client);
-      if (listener.deny.some((cidr) => cidrContains(cidr, bytes))) return Ended.denied;
-      if (listener.allow.length > 0 && !listener.allow.some((cidr) => cidrContains(cidr, bytes))) return Ended.denied;
+      if (networksContain(listener.deny, bytes)) return Ended.denied;
+      if (!allowsAll && !networksContain(listener.allow, bytes)) return Ended.denied;
     }
     const { rate, maxPerSource } = listener;
     if (rate.perSource === 0 && maxPerSource === 0) return undefined;

@@ -2,7 +2,7 @@
  * What is read of a client before a member is sought: the PROXY header of those in front, then the server name in its TLS
  * hello where the listener has routes. The hello stays in the socket, for the member.
  */
-import { cidrContains } from '../core/address.ts';
+import { networksContain } from '../core/networks.ts';
 import { EAGAIN } from '../linux/constants.ts';
 import { peek, receive } from '../linux/tcp.ts';
 import type { SessionHost, SessionState } from './host.ts';
@@ -60,7 +60,7 @@ export class Preface {
       return;
     }
     const peer = spanBytes(newcomer.source);
-    if (!listener.trusted.some((cidr) => cidrContains(cidr, peer))) {
+    if (!networksContain(listener.trusted, peer)) {
       newcomer.end(Ended.denied);
       return;
     }

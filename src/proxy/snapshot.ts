@@ -2,6 +2,7 @@
  * What the control thread tells data threads: plain data, passed by structured clone, replaced as a whole.
  * `slot` numbers index the shared counters (`proxy/counters.ts`) and stay with their listener, pool or member for its life.
  */
+import { type Networks, networksOf } from '../core/networks.ts';
 import type {
   BalanceAlgorithm,
   ListenerConfig,
@@ -54,8 +55,16 @@ export interface PoolSnapshot {
   readonly pending: boolean;
 }
 
-export interface ListenerSnapshot extends ListenerConfig {
+export interface ListenerSnapshot extends Omit<ListenerConfig, 'trusted' | 'allow' | 'deny'> {
   readonly slot: number;
+  readonly trusted: Networks;
+  readonly allow: Networks;
+  readonly deny: Networks;
+}
+
+export function listenerSnapshot(config: ListenerConfig, slot: number): ListenerSnapshot {
+  const { trusted, allow, deny, ...rest } = config;
+  return { ...rest, slot, trusted: networksOf(trusted), allow: networksOf(allow), deny: networksOf(deny) };
 }
 
 export interface ProxySnapshot {

@@ -4,11 +4,12 @@ import net from 'node:net';
 import type { Test } from 'tap';
 import { FakeClock } from '../../src/core/clock.ts';
 import { listenerGaugeBase, memberGaugeBase, ProxyGauge } from '../../src/proxy/counters.ts';
-import type { ListenerSnapshot, PoolSnapshot } from '../../src/proxy/snapshot.ts';
+import type { PoolSnapshot } from '../../src/proxy/snapshot.ts';
 import {
   blackHole,
   freePort,
   Harness,
+  type ListenerSettings,
   listener,
   member,
   openDescriptors,
@@ -33,7 +34,7 @@ interface Stage {
 
 export interface Fault {
   readonly name: string;
-  readonly listener?: Partial<ListenerSnapshot>;
+  readonly listener?: ListenerSettings;
   readonly pool?: Partial<PoolSnapshot>;
   readonly member?: 'black hole' | 'refuses' | 'full';
   readonly run: (stage: Stage) => Promise<void>;

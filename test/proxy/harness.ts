@@ -11,11 +11,17 @@ import { SeededRandom } from '../../src/core/random.ts';
 import { closeFd } from '../../src/linux/libc.ts';
 import { Reactor } from '../../src/linux/reactor.ts';
 import { acceptTcp, listenTcp, SockaddrSlot } from '../../src/linux/tcp.ts';
-import type { ProxyTimeouts } from '../../src/proxy/config.ts';
+import type { ListenerConfig, ProxyTimeouts } from '../../src/proxy/config.ts';
 import { proxyCounters, proxyGauges } from '../../src/proxy/counters.ts';
 import { ProxyEngine, type ProxyEvent } from '../../src/proxy/engine.ts';
 import type { SocketKeeper } from '../../src/proxy/listener-set.ts';
-import type { ListenerSnapshot, MemberSnapshot, PoolSnapshot, ProxySnapshot } from '../../src/proxy/snapshot.ts';
+import {
+  type ListenerSnapshot,
+  listenerSnapshot,
+  type MemberSnapshot,
+  type PoolSnapshot,
+  type ProxySnapshot,
+} from '../../src/proxy/snapshot.ts';
 import { freePort } from '../free-port.ts';
 
 export { freePort };
@@ -62,10 +68,12 @@ export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnaps
   };
 }
 
-export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): ListenerSnapshot {
-  return {
+/** What a test wants otherwise of a listener. */
+export type ListenerSettings = Partial<ListenerConfig & { readonly slot: number }>;
+
+export function listener(bind: string, { slot = 0, ...more }: ListenerSettings = {}): ListenerSnapshot {
+  const config: ListenerConfig = {
     name: 'front',
-    slot: 0,
     bind: [parseInetEndpoint(bind)],
     pool: 'pool',
     routes: [],
@@ -84,6 +92,7 @@ export function listener(bind: string, more: Partial<ListenerSnapshot> = {}): Li
     logSilent: true,
     ...more,
   };
+  return listenerSnapshot(config, slot);
 }
 
 /** Long enough not to matter. */
@@ -217,7 +226,7 @@ export async function serve(
   t: Test,
   members: readonly MemberSnapshot[],
   more: {
-    listener?: Partial<ListenerSnapshot>;
+    listener?: ListenerSettings;
     pool?: Partial<PoolSnapshot>;
     snapshot?: Partial<ProxySnapshot>;
     host?: string;
