@@ -8,13 +8,13 @@
 import dgram from 'node:dgram';
 import { equalAddress, formatAddress, formatEndpoint, type InetEndpoint, parseAddress } from '../core/address.ts';
 import type { Clock, Timer } from '../core/clock.ts';
-import { errorMessage, WireError } from '../core/errors.ts';
+import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Random } from '../core/random.ts';
 import type { TsigKey } from './config.ts';
 import type { OwnedRRset } from './snapshot.ts';
 import { signRequest, verifyReply } from './tsig.ts';
-import { encodeMessage, type ParsedMessage, parseMessage } from './wire/message.ts';
+import { encodeMessage, type ParsedMessage, tryParseMessage } from './wire/message.ts';
 import { equalNames, type Name, nameKey, nameToText } from './wire/name.ts';
 import { locateTsig } from './wire/tsig.ts';
 import { CLASS, FLAG, OPCODE, RCODE, rcodeToText, TYPE } from './wire/types.ts';
@@ -157,7 +157,7 @@ export class Notifier {
     for (const [place, round] of this.#rounds) {
       const { target, news } = round;
       if (round.state !== 'asking' || target.port !== from.port || !equalAddress(target.address, address)) continue;
-      const reply = tryParse(message);
+      const reply = tryParseMessage(message);
       if (reply === undefined || !answers(reply, round.id, news.zone)) continue;
       const { key } = news;
       if (key !== undefined && !round.macs.some((mac) => verifyReply(message, key, mac))) {
@@ -199,13 +199,4 @@ function answers(reply: ParsedMessage, id: number, zone: Name): boolean {
     // Some servers leave the question out of an error.
     (question === undefined ? reply.rcode !== RCODE.NOERROR : equalNames(question.name, zone))
   );
-}
-
-function tryParse(message: Uint8Array): ParsedMessage | undefined {
-  try {
-    return parseMessage(message);
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
-  }
 }

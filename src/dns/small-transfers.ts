@@ -4,7 +4,6 @@
  * and so is every refusal.
  */
 import { type Cidr, cidrContains, formatEndpoint, unmapAddress } from '../core/address.ts';
-import { WireError } from '../core/errors.ts';
 import { COUNT } from './counters.ts';
 import type { Origin } from './origin.ts';
 import type { QueryView } from './query-view.ts';
@@ -12,7 +11,7 @@ import type { ResponderContext } from './responder-context.ts';
 import { expireOptions } from './served-zone.ts';
 import { zoneCounter } from './slot-counters.ts';
 import { axfrSets, TransferMessages } from './transfer.ts';
-import { MessageWriter, type ParsedMessage, parseMessage } from './wire/message.ts';
+import { MessageWriter, tryParseMessage } from './wire/message.ts';
 import { nameToText } from './wire/name.ts';
 import { CLASS, RCODE, TYPE } from './wire/types.ts';
 
@@ -38,7 +37,7 @@ export class SmallTransfers {
     if (commits?.isBehind === true) commits.catchUp();
     const zone = givenZone(query.key);
     if (zone === undefined || zone.unavailable || zone.size > MAX_SETS) return 0;
-    const message = parsed(view);
+    const message = tryParseMessage(view.message());
     if (message === undefined) return 0;
     const edns = message.edns === undefined ? undefined : expireOptions(zone, message.edns, clock.wall());
     const format = { id: query.id, question: message.questions[0]!, overhead: 0, edns };
@@ -58,14 +57,4 @@ export class SmallTransfers {
 function contains(allow: readonly Cidr[], origin: Origin): boolean {
   const { bytes } = unmapAddress(origin.client().address);
   return allow.some((cidr) => cidrContains(cidr, bytes));
-}
-
-/** The view's message, unless there is anything wrong with it. */
-function parsed(view: QueryView): ParsedMessage | undefined {
-  try {
-    return parseMessage(view.message());
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
-  }
 }

@@ -1,12 +1,11 @@
 /** An answer from our zones in the form the cache keeps: no id, no client's flags, no OPT. */
 
-import { WireError } from '../core/errors.ts';
 import { answerFromZone, isParentElsewhere, type ZoneAnswer } from './answer.ts';
 import { ABSENT } from './client-filter.ts';
 import { HEADER_LENGTH, type QueryView } from './query-view.ts';
 import type { ResponderContext } from './responder-context.ts';
 import { concatBytes, copyBytes, readUint16 } from './wire/bytes.ts';
-import { type Message, MessageWriter, parseMessage, type ResourceRecord } from './wire/message.ts';
+import { MessageWriter, type ResourceRecord, tryParseMessage } from './wire/message.ts';
 import { nameKey } from './wire/name.ts';
 import { FLAG, RCODE, SECTION, TYPE } from './wire/types.ts';
 
@@ -54,7 +53,7 @@ export class ZoneReply {
     const question = this.#question;
     const fixed = question.length - 4;
     writer.question(question.subarray(0, fixed), readUint16(question, fixed), readUint16(question, fixed + 2));
-    const found = rest === undefined ? undefined : tryParse(rest);
+    const found = rest === undefined ? undefined : tryParseMessage(rest);
     if (found === undefined) {
       writer.header(0, FLAG.QR | FLAG.RA, 0, RCODE.SERVFAIL);
       return Uint8Array.from(writer.finish());
@@ -114,14 +113,5 @@ export class ZoneReplies {
   /** Whether DS is asked for of a zone here whose parent is not: who wants no recursion hears what we say ourselves. */
   isParents(view: QueryView): boolean {
     return isParentElsewhere(this.#context.zones, view.query().key);
-  }
-}
-
-function tryParse(bytes: Uint8Array): Message | undefined {
-  try {
-    return parseMessage(bytes);
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
   }
 }

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { DaemonHome } from '../edge/daemon-process.ts';
 import { waitFor } from '../lab/process.ts';
-import { inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
+import { inNamespace } from '../linux/netns.ts';
+import { nodeLink } from './node-link.ts';
 
 const root = join(import.meta.dirname, '../..');
 const node = join(root, 'node_modules/node/bin/node');
@@ -19,11 +20,7 @@ const path =
 const collected = /\[\d+:(0x[0-9a-f]+)\].*\btesting;/g;
 
 if (inNamespace(t, import.meta.filename)) {
-  const peer = await PeerNamespace.open(t);
-  ip(`link add eth1 type veth peer name node0 netns ${peer.pid}`);
-  ip('addr add fe80::1/64 dev eth1 nodad');
-  ip('link set eth1 up');
-  peer.ip('link set node0 up');
+  const peer = await nodeLink(t);
   for (let i = 1; i <= questions; i++) peer.ip(`addr add fe80::1:${i.toString(16)}/64 dev node0 nodad`);
 
   t.test('nothing of the path is given up', async (t) => {

@@ -7,8 +7,9 @@
 import t from 'tap';
 import { DaemonHome, logged, residentMiB } from '../edge/daemon-process.ts';
 import { waitFor } from '../lab/process.ts';
-import { eventually, inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
+import { eventually, inNamespace } from '../linux/netns.ts';
 import { attacksFrom, type Victim } from './attacks.ts';
+import { nodeLink } from './node-link.ts';
 
 const attackMs = Number(process.env.V6EDGE_FLOOD_MS ?? 1_500);
 /** V8 lets its heap grow while it has this much to throw away, by some 100 MiB, and gives them back in the next quiet minute. */
@@ -30,11 +31,7 @@ const config = `ra:
     rdnss: { servers: ["fd00:6:6::1"] }`;
 
 if (inNamespace(t, import.meta.filename)) {
-  const peer = await PeerNamespace.open(t);
-  ip(`link add eth1 type veth peer name node0 netns ${peer.pid}`);
-  ip('addr add fe80::1/64 dev eth1 nodad');
-  ip('link set eth1 up');
-  peer.ip('link set node0 up');
+  const peer = await nodeLink(t);
   // The tools want an address to begin with.
   await eventually(() => /inet6 fe80/.test(peer.ip('-6 addr show dev node0 -tentative')));
   const [{ ifindex }] = JSON.parse(peer.ip('-j link show dev node0'));

@@ -10,9 +10,10 @@ import t from 'tap';
 import { type Logger, nullLogger } from '../../src/core/logger.ts';
 import { interfaceBurst, interfaceRepliesPerSecond, maxOtherRouters, sourceBurst } from '../../src/ra/constants.ts';
 import { RaCounter } from '../../src/ra/counters.ts';
-import { eventually, inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
+import { eventually, inNamespace } from '../linux/netns.ts';
 import { attacksFrom, type Victim } from './attacks.ts';
 import { liveControl } from './live.ts';
+import { nodeLink } from './node-link.ts';
 import { Harness, raConfig } from './support.ts';
 
 setFlagsFromString('--expose-gc');
@@ -53,11 +54,7 @@ if (inNamespace(t, import.meta.filename)) {
   });
 
   t.test('floods of solicitations and advertisements: steady, within the limits, nobody forgotten', async (t) => {
-    const peer = await PeerNamespace.open(t);
-    ip(`link add eth1 type veth peer name node0 netns ${peer.pid}`);
-    ip('addr add fe80::1/64 dev eth1 nodad');
-    ip('link set eth1 up');
-    peer.ip('link set node0 up');
+    const peer = await nodeLink(t);
     // The tools want an address to begin with.
     await eventually(() => /inet6 fe80/.test(peer.ip('-6 addr show dev node0 -tentative')));
     // Of a flood's lines only errors are kept: this is about the engine's memory, not the test's.

@@ -14,8 +14,9 @@ import {
   sourceBurst,
 } from '../../src/ra/constants.ts';
 import { RaCounter } from '../../src/ra/counters.ts';
-import { eventually, inNamespace, ip, PeerNamespace, run } from '../linux/netns.ts';
+import { eventually, inNamespace, run } from '../linux/netns.ts';
 import { liveControl } from './live.ts';
+import { nodeLink } from './node-link.ts';
 import { raConfig } from './support.ts';
 
 const seconds = Number(process.env.V6EDGE_STORM_SECONDS ?? 7);
@@ -26,11 +27,7 @@ const lateMs = 250;
 const solicit = join(import.meta.dirname, '../../bench/solicit.ts');
 
 if (inNamespace(t, import.meta.filename)) {
-  const peer = await PeerNamespace.open(t);
-  ip(`link add eth1 type veth peer name node0 netns ${peer.pid}`);
-  ip('addr add fe80::1/64 dev eth1 nodad');
-  ip('link set eth1 up');
-  peer.ip('link set node0 up');
+  const peer = await nodeLink(t);
   for (let i = 1; i <= sources; i++) peer.ip(`addr add fe80::1:${i.toString(16)}/64 dev node0 nodad`);
 
   t.test(`${seconds} s of it`, async (t) => {

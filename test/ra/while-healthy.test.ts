@@ -11,8 +11,9 @@ import t from 'tap';
 import { backAfterMs, goneAfterMs } from '../../src/edge/dns-health.ts';
 import { DaemonHome, logged } from '../edge/daemon-process.ts';
 import { waitFor } from '../lab/process.ts';
-import { eventually, inNamespace, ip, PeerNamespace } from '../linux/netns.ts';
+import { eventually, inNamespace } from '../linux/netns.ts';
 import { Capture } from './capture.ts';
+import { nodeLink } from './node-link.ts';
 
 const long = process.env.V6EDGE_TEST_LONG !== undefined;
 const upstreamConfig = (folder: string) => `server:
@@ -38,11 +39,7 @@ ra:
     rdnss: { servers: ["fd00:6:6::1"], lifetime: 20m, whileHealthy: true }`;
 
 if (inNamespace(t, import.meta.filename)) {
-  const peer = await PeerNamespace.open(t);
-  ip(`link add eth1 type veth peer name node0 netns ${peer.pid}`);
-  ip('addr add fe80::1/64 dev eth1 nodad');
-  ip('link set eth1 up');
-  peer.ip('link set node0 up');
+  await nodeLink(t);
   const home = new DaemonHome(t);
   home.configure(config, 1);
   const child = (command: string, ...args: string[]): ChildProcess => {

@@ -1,7 +1,6 @@
 /** What an upstream answered, made ready for the cache: our header, no OPT, nothing that was not asked for, TTLs within bounds. */
-import { WireError } from '../../core/errors.ts';
 import { readUint16, readUint32, writeUint16, writeUint32 } from '../wire/bytes.ts';
-import { encodeMessage, HEADER_LENGTH, type Message, parseMessage } from '../wire/message.ts';
+import { encodeMessage, HEADER_LENGTH, type Message, tryParseMessage } from '../wire/message.ts';
 import { sameNameAt } from '../wire/name.ts';
 import { type RecordVisitor, scanRecords } from '../wire/scan.ts';
 import { FLAG, RCODE, SECTION, TYPE } from '../wire/types.ts';
@@ -94,13 +93,10 @@ function boundTtls(message: Uint8Array, scan: AnswerScan, rcode: number, bounds:
 
 /** The message without OPT; undefined when that, which nothing else looks into here, is malformed. */
 function withoutOpt(reply: Uint8Array): Message | undefined {
-  try {
-    const { edns: _, ...message }: Message = parseMessage(reply);
-    return message;
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
-  }
+  const whole = tryParseMessage(reply);
+  if (whole === undefined) return undefined;
+  const { edns: _, ...message }: Message = whole;
+  return message;
 }
 
 class AnswerScan implements RecordVisitor {

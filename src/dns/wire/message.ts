@@ -106,6 +106,16 @@ export function parseMessage(bytes: Uint8Array): ParsedMessage {
   return edns === undefined ? message : { ...message, edns };
 }
 
+/** As `parseMessage`; undefined when there is anything wrong with it. */
+export function tryParseMessage(bytes: Uint8Array): ParsedMessage | undefined {
+  try {
+    return parseMessage(bytes);
+  } catch (error) {
+    if (error instanceof WireError) return undefined;
+    throw error;
+  }
+}
+
 /** Its buffer and tables cost more to make than most messages. */
 const writer = new MessageWriter();
 

@@ -1,7 +1,6 @@
 /** DNS questions in captured packets: what clients asked a server on port 53, over UDP or TCP, IPv4 or IPv6. */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { WireError } from '../../core/errors.ts';
-import { parseMessage } from '../../dns/wire/message.ts';
+import { tryParseMessage } from '../../dns/wire/message.ts';
 import { nameToText } from '../../dns/wire/name.ts';
 import { CLASS, FLAG, OPCODE, typeToText } from '../../dns/wire/types.ts';
 import { type CapturedPacket, isCapture, readCapture, type Take } from './capture.ts';
@@ -99,17 +98,11 @@ export function questionIn(captured: CapturedPacket): Question | undefined {
   const packet = ipPacket(captured);
   const carried = packet === undefined ? undefined : payloadOf(packet);
   const bytes = carried === undefined ? undefined : messageOf(carried);
-  if (bytes === undefined) return undefined;
-  try {
-    const { flags, opcode, questions } = parseMessage(bytes);
-    const [question] = questions;
-    if ((flags & FLAG.QR) !== 0 || opcode !== OPCODE.QUERY || questions.length !== 1) return undefined;
-    if (question === undefined || question.class !== CLASS.IN) return undefined;
-    return { name: nameToText(question.name).toLowerCase(), type: typeToText(question.type) };
-  } catch (error) {
-    if (error instanceof WireError) return undefined;
-    throw error;
-  }
+  const message = bytes === undefined ? undefined : tryParseMessage(bytes);
+  if (message === undefined || (message.flags & FLAG.QR) !== 0 || message.opcode !== OPCODE.QUERY) return undefined;
+  const [question, another] = message.questions;
+  if (question === undefined || another !== undefined || question.class !== CLASS.IN) return undefined;
+  return { name: nameToText(question.name).toLowerCase(), type: typeToText(question.type) };
 }
 
 /**
