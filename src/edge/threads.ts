@@ -30,6 +30,7 @@ import {
 } from './protocol.ts';
 import { SharedTables } from './shared-tables.ts';
 import type { PassedSocket } from './sockets.ts';
+import { Tickets } from './tickets.ts';
 
 /** A thread that ends within this time of its start is started again only after a pause, doubling up to the longest. */
 const steadyMs = 10_000;
@@ -43,13 +44,6 @@ const closeMs = 2_000;
 
 /** A data thread cannot run at all. */
 export class ThreadError extends V6edgeError {}
-
-interface Pending {
-  readonly waiting: Set<DataThread>;
-  readonly values: unknown[];
-  readonly timer: Timer;
-  readonly resolve: (values: unknown[]) => void;
-}
 
 interface DataThread extends Mailbox {
   readonly index: number;
@@ -89,18 +83,18 @@ export class DataThreads {
   readonly #context: DataThreadsContext;
   readonly #tables: SharedTables;
   readonly #threads = new Map<number, DataThread>();
-  readonly #pending = new Map<number, Pending>();
+  readonly #tickets: Tickets<DataThread>;
   readonly #directReply = new DirectReply();
   readonly #restarts = new Map<number, { pauseMs: number; count: number; timer?: Timer }>();
   /** Set until every thread has served for the first time. */
   #starting: { resolve(): void; reject(error: unknown): void } | undefined;
-  #tickets = 0;
   #restartCount = 0;
   #stopping = false;
 
   constructor(context: DataThreadsContext) {
     this.#context = context;
     this.#tables = new SharedTables(context.counters);
+    this.#tickets = new Tickets(context.clock);
   }
 
   /** How often a thread was started again. */
@@ -185,7 +179,7 @@ export class DataThreads {
 
   /** Waits until the sessions of this moment have ended, `graceMs` at most; new ones are accepted meanwhile. */
   async settle(graceMs: number): Promise<void> {
-    if (graceMs > 0) await this.#ask((ticket) => ({ kind: 'settle', ticket, graceMs }), undefined, graceMs + answerMs);
+    if (graceMs > 0) await this.#ask((ticket) => ({ kind: 'settle', ticket, graceMs }), graceMs + answerMs);
   }
 
   /**
@@ -279,7 +273,7 @@ export class DataThreads {
       case 'stopping':
         return;
       case 'done':
-        this.#settle(message.ticket, thread, message.value);
+        this.#tickets.settle(message.ticket, thread, message.value);
         return;
       case 'handoff':
         void this.#answerHandoff(thread, message);
@@ -323,42 +317,18 @@ export class DataThreads {
     return way !== undefined && this.#directReply.send(thread.borrower, way, reply);
   }
 
-  #ask(
-    message: (ticket: number) => OneDown,
-    threads = [...this.#threads.values()],
-    limitMs = answerMs,
-  ): Promise<unknown[]> {
-    const ticket = this.#tickets++;
-    if (threads.length === 0) return Promise.resolve([]);
-    return new Promise((resolve) => {
-      const timer = this.#context.clock.after(limitMs, () => {
-        this.#pending.delete(ticket);
-        resolve(pending.values);
-      });
-      const pending: Pending = { waiting: new Set(threads), values: [], timer, resolve };
-      this.#pending.set(ticket, pending);
-      for (const thread of threads) {
-        // An answer that takes its time is no sign of a thread that hangs.
-        if (limitMs === answerMs) thread.askedAt ??= this.#context.clock.now();
-        post(thread, message(ticket));
-      }
+  #ask(message: (ticket: number) => OneDown, limitMs = answerMs): Promise<unknown[]> {
+    return this.#tickets.open([...this.#threads.values()], limitMs, (thread, ticket) => {
+      // An answer that takes its time is no sign of a thread that hangs.
+      if (limitMs === answerMs) thread.askedAt ??= this.#context.clock.now();
+      post(thread, message(ticket));
     });
-  }
-
-  #settle(ticket: number, thread: DataThread, value: unknown): void {
-    const pending = this.#pending.get(ticket);
-    if (pending === undefined || !pending.waiting.delete(thread)) return;
-    if (value !== undefined) pending.values.push(value);
-    if (pending.waiting.size > 0) return;
-    pending.timer.cancel();
-    this.#pending.delete(ticket);
-    pending.resolve(pending.values);
   }
 
   #onExit(thread: DataThread, code: number): void {
     this.#threads.delete(thread.index);
     this.#tables.release(thread.index);
-    for (const ticket of [...this.#pending.keys()]) this.#settle(ticket, thread, undefined);
+    this.#tickets.ended(thread);
     for (const resolve of thread.streams.values()) resolve(false);
     if (this.#stopping) return;
     const { clock, log } = this.#context;
