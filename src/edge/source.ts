@@ -218,6 +218,10 @@ export class EdgeSource implements AdminSource {
     }
   }
 
+  taken(): Promise<void> {
+    return this.#edge.threads.taken();
+  }
+
   addMember(pool: string, member: MemberConfig): MemberReport {
     return this.#member(this.#edge.proxy.addMember(pool, member));
   }

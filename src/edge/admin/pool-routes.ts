@@ -40,8 +40,9 @@ export const poolRoutes: readonly Route[] = [
     body: async () => (await import('./bodies.ts')).newMember,
     answers: { 201: 'Member' },
     problems: [404, 409, 503],
-    handle: (source, { params, body }) => {
+    handle: async (source, { params, body }) => {
       const member = asProblem(() => source.addMember(params.pool!, body));
+      await source.taken();
       const location = `/v1/pools/${encodeURIComponent(params.pool!)}/members/${encodeURIComponent(member.name)}`;
       return { status: 201, headers: { location }, etag: memberTag(member), body: member };
     },
@@ -65,7 +66,7 @@ export const poolRoutes: readonly Route[] = [
     answers: { 200: 'Member' },
     problems: [404, 409],
     conditional: true,
-    handle: (source, request) => {
+    handle: async (source, request) => {
       const { params, body } = request;
       checkPreconditions(request, memberTag(theMember(source, params)));
       const { state, weight } = body;
@@ -74,6 +75,7 @@ export const poolRoutes: readonly Route[] = [
         asProblem(() => source.setMember(params.pool!, params.member!, order)),
         noMember(source, params),
       );
+      await source.taken();
       return { etag: memberTag(member), body: member };
     },
   }),
@@ -85,11 +87,12 @@ export const poolRoutes: readonly Route[] = [
     answers: { 200: 'Removed', 202: 'Removed' },
     problems: [404, 409],
     conditional: true,
-    handle: (source, request) => {
+    handle: async (source, request) => {
       const { params, query } = request;
       const { pool, member } = params;
       if (request.ifMatch !== undefined) checkPreconditions(request, memberTag(theMember(source, params)));
       asProblem(() => source.removeMember(pool!, member!, query.force ?? false));
+      await source.taken();
       const gone = findMember(source, params) === undefined;
       return { status: gone ? 200 : 202, body: { pool, member, removed: gone } };
     },

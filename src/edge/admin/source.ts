@@ -241,6 +241,8 @@ export interface AdminSource {
     order: { readonly state?: AdminState; readonly weight?: number },
   ): MemberReport | undefined;
   reload(): Promise<ReloadReport>;
+  /** Resolves when the data threads go by what was changed before: whoever is told so then finds it so. */
+  taken(): Promise<void>;
   /** @throws {ProxyError} */
   addMember(pool: string, member: MemberConfig): MemberReport;
   /** After its sessions have ended, unless forced. @throws {ProxyError} */

@@ -137,6 +137,7 @@ export function fakeSource(): AdminSource & { ready_: boolean; broken: boolean; 
         changed: ['proxy.pools.workers.balance changed'],
       };
     },
+    taken: async () => undefined,
     addMember: () => member,
     removeMember: () => undefined,
     sessions: async () => [],

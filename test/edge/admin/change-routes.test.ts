@@ -23,6 +23,7 @@ function setUp() {
     pools: () => [{ name: 'web', members }],
     hasZone: (zone: string) => zone === 'a.test',
     zones: () => [{ name: 'a.test' }],
+    taken: async () => undefined,
     addMember(pool: string, member: object) {
       refuse();
       calls.push([pool, member]);
