@@ -120,6 +120,7 @@ t.test("the operator's word", (t) => {
           name: 'a',
           weight: 7,
           configuredWeight: 100,
+          full: { weight: 7, maxConnections: 0 },
           admin: 'ready',
           health: 'up',
           origin: 'config',
@@ -270,6 +271,74 @@ t.test('adding and removing: sessions end first, unless forced', (t) => {
   t.end();
 });
 
+t.test('a member that is added again before it is gone is the same: its sessions count on', (t) => {
+  const { control, clock, members } = setUp({ memberSlots: { capacity: 10, busy: () => true } });
+  control.start(config([pool('web', [])]));
+  control.addMember('web', member('a', { maxConnections: 5 }));
+  clock.advance(10);
+  control.setMember('web', 'a', { state: 'drain', weight: 3 });
+  control.removeMember('web', 'a');
+  const [leaving] = members();
+  t.match(leaving, { state: 'drain' });
+  t.match(control.addMember('web', member('a', { maxConnections: 7 })), {
+    slot: leaving!.slot,
+    state: 'up',
+    reason: 'is wanted again',
+    leaving: false,
+    weight: 100,
+    maxConnections: 7,
+  });
+  control.stop();
+  t.end();
+});
+
+t.test("the operator's word on members that DNS names no more, and then again", (t) => {
+  const busy = new Set<number>();
+  const { control, clock, states, members } = setUp({
+    memberSlots: { capacity: 2000, busy: (slot) => busy.has(slot) },
+  });
+  const discover = { kind: 'srv' as const, name: '_http._tcp.cluster.test', maxConnections: 0, slowStartMs: 0 };
+  const named = ['1', '2', '3', '4'].map((name) => member(name, { address: `fd00::${name}` }));
+  control.start(config([pool('web', [], { discover })]));
+  control.setDiscovered('web', named);
+  clock.advance(100);
+  control.setMember('web', '1', { state: 'drain' });
+  control.setMember('web', '2', { state: 'maint' });
+  control.setMember('web', '3', { weight: 7 });
+  control.setMember('web', '4', { state: 'drain' });
+  const before = { 1: 'drain', 2: 'maint', 3: 'up', 4: 'drain' };
+  t.strictSame(states(), before);
+  for (const how of ['gone at once', 'while sessions end']) {
+    if (how === 'while sessions end') for (const { slot } of members()) busy.add(slot);
+    control.setDiscovered('web', []);
+    t.equal(members().length, how === 'gone at once' ? 0 : 4, how);
+    control.setDiscovered('web', named);
+    clock.advance(100);
+    t.strictSame(states(), before, how);
+    t.equal(members()[2]!.weight, 7, how);
+    t.match(
+      control.pools()[0]!.members.map(({ reason }) => reason),
+      ['set to drain by the operator', 'set to maint by the operator', /./, 'set to drain by the operator'],
+      how,
+    );
+  }
+  busy.clear();
+  control.setMember('web', '1', { state: 'ready' });
+  control.setDiscovered('web', []);
+  control.setDiscovered('web', [named[0]!, member('2', { address: 'fd00::22' })]);
+  clock.advance(100);
+  t.strictSame(states(), { 1: 'up', 2: 'up' }, 'ready is ready, and another address another member');
+  const many = Array.from({ length: 300 }, (_, i) => member(`n${i}`, { address: `fd00::1:${i}` }));
+  control.setDiscovered('web', many);
+  for (const { name } of many) control.setMember('web', name, { state: 'drain' });
+  control.setDiscovered('web', []);
+  control.setDiscovered('web', many);
+  clock.advance(10_000);
+  t.equal(members().filter(({ state }) => state === 'drain').length, 256, 'as many as are kept in mind');
+  control.stop();
+  t.end();
+});
+
 t.test('a member that drains already, and is removed then, says so', (t) => {
   const { control, clock, states } = setUp({ memberSlots: { capacity: 10, busy: () => true } });
   control.start(config([pool('web', [member('a'), member('b')])]));
@@ -351,7 +420,7 @@ t.test('slow start: a small weight grows as a large one does', (t) => {
   t.strictSame(weights(), [0.01, 0]);
   clock.advance(3000);
   t.strictSame(weights(), [0.3, 0]);
-  t.equal(control.pools()[0]!.members[0]!.weight, 0.3, 'as people see it');
+  t.match(control.pools()[0]!.members[0], { weight: 0.3, full: { weight: 1, maxConnections: 0 } }, 'as people see it');
   control.apply(config([pool('web', [member('a', { weight: 1 }), member('b', { ...settings, weight: 0 })])]));
   t.strictSame(weights(), [1, 0], 'a reload that ends it counts at once');
   clock.advance(7000);

@@ -168,8 +168,8 @@ function theMember(source: AdminSource, params: MemberParams): MemberReport {
 }
 
 /** Of what operators and configuration say of a member. */
-function memberTag({ address, port, configuredWeight, weight, maxConnections, backup, admin, leaving }: MemberReport) {
-  return entityTag([address, port, configuredWeight, weight, maxConnections, backup, admin, leaving]);
+function memberTag({ address, port, configuredWeight, full, backup, admin, leaving }: MemberReport) {
+  return entityTag([address, port, configuredWeight, full, backup, admin, leaving]);
 }
 
 const statuses: Readonly<Record<string, number>> = {

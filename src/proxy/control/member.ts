@@ -13,6 +13,7 @@ import { type Health, nextHealth, unknownHealth } from '../check/state.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import type { MemberSnapshot, MemberState } from '../snapshot.ts';
 import { CheckFigures } from './check-figures.ts';
+import { checkTarget } from './check-target.ts';
 import type { SavedMember } from './memory.ts';
 import { shortageWords } from './shortage.ts';
 import { SlowStart } from './slow-start.ts';
@@ -41,12 +42,12 @@ export interface MemberContext {
 export class Member {
   readonly slot: number;
   origin: MemberOrigin;
-  /** Takes no new sessions and goes when the last one has ended. */
-  leaving = false;
   readonly #context: MemberContext;
   #config: MemberConfig;
   #pool: PoolConfig;
   #admin: AdminState = 'ready';
+  /** The operator's word from before it was to leave. */
+  #orderBefore: { readonly admin: AdminState; readonly reason: string } | undefined;
   #adminWeight: number | undefined;
   #health: Health = unknownHealth;
   #schedule: CheckSchedule | undefined;
@@ -79,6 +80,11 @@ export class Member {
     return this.#config;
   }
 
+  /** Takes no new sessions and goes when the last one has ended. */
+  get leaving(): boolean {
+    return this.#orderBefore !== undefined;
+  }
+
   get state(): MemberState {
     if (this.#admin === 'maint') return 'maint';
     if (this.#health.status !== 'up') return 'down';
@@ -96,9 +102,9 @@ export class Member {
       pool: this.#pool.name,
       config: this.#config,
       origin: this.origin,
-      admin: this.leaving ? 'ready' : this.#admin,
+      admin: this.#orderBefore?.admin ?? this.#admin,
       adminWeight: this.#adminWeight,
-      orderReason: this.#orderReason,
+      orderReason: this.#orderBefore?.reason ?? this.#orderReason,
       up: this.#health.status === 'up',
       since: this.#since,
       reason: this.#reason,
@@ -127,6 +133,14 @@ export class Member {
     }
     this.#announced = this.state;
     this.#figures.onState(this.#announced, this.#announced, this.#context.clock.now());
+  }
+
+  /** Takes the operator's word over, before `start`, from when it was here last. As in `restore`, his weight holds if the configured one does. */
+  obey({ admin, adminWeight, orderReason, config }: SavedMember): void {
+    this.#admin = admin;
+    this.#adminWeight = config.weight === this.#config.weight ? adminWeight : undefined;
+    this.#orderReason = orderReason;
+    if (admin === 'maint') this.#update(orderReason);
   }
 
   /** Starts the checks; without any the member is up from now on. */
@@ -193,12 +207,26 @@ export class Member {
 
   /** It takes no new sessions, and goes when the last has ended. */
   leave(): void {
-    this.leaving = true;
+    this.#orderBefore ??= { admin: this.#admin, reason: this.#orderReason };
     const reason = 'is being removed';
     this.order('drain', undefined, reason);
     // It may have drained already, by the operator's word.
     this.#orderReason = reason;
     if (this.#announced === 'drain') this.#reason = reason;
+  }
+
+  /** It does not leave after all. @param fresh whether what the operator said before is forgotten */
+  stay(fresh: boolean): void {
+    const { admin, reason } = this.#orderBefore!;
+    this.#orderBefore = undefined;
+    if (fresh) this.#adminWeight = undefined;
+    if (fresh || admin === 'ready') {
+      this.order('ready', undefined, 'is wanted again');
+      return;
+    }
+    this.order(admin, undefined, reason);
+    this.#orderReason = reason;
+    if (this.#announced === admin) this.#reason = reason;
   }
 
   /** A connect of live traffic failed: the check is asked at once. */
@@ -260,6 +288,7 @@ export class Member {
     return {
       ...this.snapshot(),
       configuredWeight: this.#config.weight,
+      full: { weight: this.#adminWeight ?? this.#config.weight, maxConnections: this.#config.maxConnections },
       admin: this.#admin,
       health: this.#health.status,
       origin: this.origin,
@@ -356,25 +385,7 @@ export class Member {
   }
 
   #target(): CheckTarget {
-    const { check, proxyProtocol } = this.#pool;
-    const { timeoutMs, method, path, host, expect, sni, ca, steps } = check;
-    // HAProxy's rule for check-send-proxy: as traffic does, unless the check goes elsewhere.
-    const sendProxy = check.sendProxy ?? (check.address === undefined && check.port === undefined);
-    return {
-      type: check.type === 'none' ? 'tcp' : check.type,
-      address: check.address ?? this.#config.address,
-      port: check.port ?? this.#config.port,
-      timeoutMs,
-      proxyProtocol: sendProxy ? proxyProtocol : 'none',
-      method,
-      path,
-      host,
-      expect,
-      sni,
-      verify: check.verify === 'required',
-      ca,
-      steps,
-    };
+    return checkTarget(this.#pool, this.#config);
   }
 
   #fields(more: Record<string, unknown>): Record<string, unknown> {

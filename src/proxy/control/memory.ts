@@ -1,7 +1,7 @@
 /**
  * What outlives the process (HAProxy's `server-state-file`): states, the operator's word and last check results of all
- * members, members added by API, and members of the configuration that the API removed. A file that cannot be read or
- * written costs the memory, not the service.
+ * members, members added by API, members of the configuration that the API removed, and the operator's word on members that DNS
+ * names no more. A file that cannot be read or written costs the memory, not the service.
  */
 import type { Clock, Timer } from '../../core/clock.ts';
 import { errorMessage } from '../../core/errors.ts';
@@ -36,6 +36,8 @@ export interface RemovedMember extends Server {
 export interface Saved {
   readonly members: readonly SavedMember[];
   readonly removed: readonly RemovedMember[];
+  /** Members that DNS names no more, and that the operator's word counts for if it does again. */
+  readonly absent: readonly SavedMember[];
 }
 
 /** Where it is kept: whole at any time, on disk when `write` returns; both throw what the file system says. */
@@ -46,7 +48,7 @@ export interface Keep {
 
 /** Changes of one moment are one write. */
 const writeDelayMs = 1_000;
-const nothing: Saved = { members: [], removed: [] };
+const nothing: Saved = { members: [], removed: [], absent: [] };
 
 export class Memory {
   readonly #keep: Keep | undefined;
@@ -114,6 +116,7 @@ export function parseSaved(text: string): Saved {
   return {
     members: entries(raw.members).filter(isSavedMember),
     removed: entries(raw.removed).filter(isRemovedMember),
+    absent: entries(raw.absent).filter(isSavedMember),
   };
 }
 

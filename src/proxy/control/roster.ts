@@ -7,6 +7,7 @@ import type { Timer } from '../../core/clock.ts';
 import { Pace } from '../check/pace.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import { ProxyError } from '../errors.ts';
+import { Absent } from './absent.ts';
 import { Member, type MemberContext, type MemberOrigin } from './member.ts';
 import { memberKey, sameServer } from './member-config.ts';
 import type { RemovedMember, Saved, SavedMember } from './memory.ts';
@@ -44,6 +45,7 @@ export class Roster {
   readonly #poolSlots: SlotAllocator;
   readonly #pools = new Map<string, Pool>();
   readonly #taken = new Taken();
+  readonly #absent = new Absent();
   /** As an earlier process left them, by pool and name; empty once they are back. */
   #saved = new Map<string, SavedMember>();
   #leaveTimer: Timer | undefined;
@@ -80,7 +82,8 @@ export class Roster {
   }
 
   /** As an earlier process left it; members of the next `apply` go on from there. */
-  restore({ members, removed }: Saved): void {
+  restore({ members, removed, absent }: Saved): void {
+    for (const member of absent) this.#absent.keep(member);
     this.#saved = new Map(members.map((member) => [memberKey(member.pool, member.config.name), member]));
     this.#taken.restore(removed);
   }
@@ -110,7 +113,7 @@ export class Roster {
       for (const member of pool.members.values()) if (!member.leaving) members.push(member.saved());
       removed.push(...this.removed(pool));
     }
-    return { members, removed };
+    return { members, removed, absent: this.#absent.members };
   }
 
   /**
@@ -145,11 +148,18 @@ export class Roster {
     if (old !== undefined && !old.leaving) {
       throw new ProxyError('V6_MEMBER_EXISTS', `pool ${name} has a member ${config.name} already`);
     }
-    const slot = this.#slots.take();
-    if (old !== undefined) this.drop(pool, old);
+    const stays = old !== undefined && sameServer(old.config, config);
+    const slot = stays ? old.slot : this.#slots.take();
     const configured = pool.config.members.find((each) => each.name === config.name);
     // With another address it stands in for that of the configuration, which stays out.
     if (configured === undefined || sameServer(configured, config)) this.#taken.forget(name, config.name);
+    if (stays) {
+      // The sessions it still has count as ever.
+      old.origin = 'api';
+      this.#stay(pool, old, config, true);
+      return old;
+    }
+    if (old !== undefined) this.drop(pool, old);
     return this.#add(pool, config, 'api', slot);
   }
 
@@ -167,6 +177,7 @@ export class Roster {
     this.#slots.require(newMembers(configs, pool.members));
     for (const member of [...pool.members.values()]) {
       if (member.origin !== 'discovered' || configs.some((config) => sameServer(config, member.config))) continue;
+      this.#absent.keep(member.saved());
       // The name goes to its new address now; else whoever was lost ends in peace.
       if (configs.some((config) => config.name === member.config.name)) this.drop(pool, member);
       else this.leave(pool, member);
@@ -262,18 +273,20 @@ export class Roster {
     const member = new Member(context, pool.config, config, slot, origin);
     const saved = this.#saved.get(memberKey(pool.config.name, config.name));
     if (saved !== undefined && sameServer(saved.config, config)) member.restore(saved);
+    else if (origin === 'discovered') {
+      const before = this.#absent.take(pool.config.name, config);
+      if (before !== undefined) member.obey(before);
+    }
     pool.members.set(config.name, member);
     this.#context.changed();
     member.start();
     return member;
   }
 
-  #stay(pool: Pool, member: Member, config: MemberConfig): void {
+  #stay(pool: Pool, member: Member, config: MemberConfig, fresh = false): void {
+    this.#absent.take(pool.config.name, config);
     member.reconfigure(pool.config, config);
-    if (member.leaving) {
-      member.leaving = false;
-      member.order('ready', undefined, 'is wanted again');
-    }
+    if (member.leaving) member.stay(fresh);
   }
 
   #dropIdle(): void {

@@ -18,6 +18,8 @@ export interface LastCheck extends CheckResult {
 export interface MemberStatus extends MemberSnapshot {
   /** As configured; `weight` is what counts now (operator's word, slow start). */
   readonly configuredWeight: number;
+  /** What counts once a slow start is over: the operator's weight, or else the configured one, and the limit. */
+  readonly full: Pick<MemberSnapshot, 'weight' | 'maxConnections'>;
   readonly admin: AdminState;
   readonly health: HealthStatus;
   readonly origin: MemberOrigin;

@@ -24,6 +24,7 @@ const member: MemberReport = {
   port: 80,
   weight: 100,
   configuredWeight: 100,
+  full: { weight: 100, maxConnections: 0 },
   maxConnections: 0,
   backup: false,
   tier: 0,

@@ -319,6 +319,17 @@ t.test('discovered members are there before DNS has answered', (t) => {
   t.strictSame(second.states(), { 2: 'up 100' });
   second.control.stop();
   t.strictSame(start(file, config([])).states(), {}, 'not in a pool that follows no name');
+  const third = start(file, settings);
+  third.control.setDiscovered('web', [member('1')]);
+  third.control.setMember('web', '1', { state: 'drain' });
+  third.control.setDiscovered('web', []);
+  third.control.stop();
+  const fourth = start(file, settings);
+  t.strictSame(fourth.states(), {}, 'who is named no more is not there');
+  fourth.control.setDiscovered('web', [member('1')]);
+  clock.advance(10);
+  t.strictSame(fourth.states(), { 1: 'drain 100' }, 'and what the operator said of it holds if it is named again');
+  fourth.control.stop();
   t.end();
 });
 
@@ -351,7 +362,7 @@ t.test('a file that is not ours to read', (t) => {
   const read = (value: unknown) => parseSaved(JSON.stringify(value));
   t.throws(() => parseSaved('{'), SyntaxError);
   for (const value of [null, 5, [], {}, { version: 2, members: [good] }, { version: 1, members: 5, removed: 'x' }]) {
-    t.strictSame(read(value), { members: [], removed: [] }, JSON.stringify(value));
+    t.strictSame(read(value), { members: [], removed: [], absent: [] }, JSON.stringify(value));
   }
   const bad = [
     null,
@@ -366,8 +377,11 @@ t.test('a file that is not ours to read', (t) => {
     { ...good, config: member('1', { port: 0 }) },
     { ...good, config: { ...member('1'), backup: 1 } },
     { ...good, config: { ...member('1'), slowStartMs: -1 } },
+    { ...good, slowStartElapsedMs: -1 },
+    { ...good, slowStartElapsedMs: '5' },
   ];
   t.equal(read({ version: 1, members: [...bad, good] }).members.length, 1);
+  t.equal(read({ version: 1, absent: [...bad, good] }).absent.length, 1);
   const removed = { pool: 'web', name: '1', address: 'fd00::1', port: 80 };
   t.strictSame(read({ version: 1, removed: [null, { ...removed, port: '80' }, removed] }).removed, [removed]);
   const { control, log } = start(Object.assign(new File(), { text: 'garbage' }), config([member('1')]));
