@@ -3,14 +3,7 @@
  * `slot` numbers index the shared counters (`proxy/counters.ts`) and stay with their listener, pool or member for its life.
  */
 import { type Networks, networksOf } from '../core/networks.ts';
-import type {
-  BalanceAlgorithm,
-  ListenerConfig,
-  ProxyProtocol,
-  ProxyTimeouts,
-  ProxyV2Option,
-  ProxyV2Tlv,
-} from './config.ts';
+import type { ListenerConfig, PoolConfig, ProxyTimeouts } from './config.ts';
 
 /** up and down are the health check's words; drain and maint the operator's. Only `up` gets new sessions, unless it has weight 0. */
 export type MemberState = 'up' | 'down' | 'drain' | 'maint';
@@ -34,22 +27,9 @@ export function takesSessions({ state, weight }: Pick<MemberSnapshot, 'state' | 
   return state === 'up' && weight > 0;
 }
 
-export interface PoolSnapshot {
-  readonly name: string;
+/** `timeouts` that are undefined are the snapshot's. */
+export interface PoolSnapshot extends Omit<PoolConfig, 'check' | 'members' | 'discover'> {
   readonly slot: number;
-  readonly proxyProtocol: ProxyProtocol;
-  readonly proxyV2Options: readonly ProxyV2Option[];
-  readonly proxyV2Tlvs: readonly ProxyV2Tlv[];
-  readonly proxyV2Align: number;
-  readonly balance: BalanceAlgorithm;
-  readonly onMarkedDown: 'close' | 'keep';
-  readonly keepaliveMs: number;
-  readonly userTimeoutMs: number;
-  readonly maxAgeMs: number;
-  readonly retries: number;
-  readonly queue: { readonly timeoutMs: number; readonly length: number };
-  /** undefined: the snapshot's. */
-  readonly timeouts: ProxyTimeouts | undefined;
   readonly members: readonly MemberSnapshot[];
   /** Some member's first check has not ended: whoever finds none that is up waits for it. */
   readonly pending: boolean;
