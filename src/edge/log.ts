@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import type { LogFields, Logger } from '../core/logger.ts';
 import type { LogConfig } from './config/types.ts';
 import { LogWriter } from './log-writer.ts';
+import { peopleLines } from './people-log.ts';
 
 /** Fields whose value is never written. (pino's `redact` would do it at any depth, for 6 µs a line.) */
 const hiders = Object.fromEntries(['secret', 'token', 'authorization'].map((name) => [name, () => '[hidden]']));
@@ -46,27 +47,21 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: pino.stdSerializers.errWithCause, ...hiders },
   };
-  if (config.format === 'pretty' || (config.format === 'auto' && isatty(fd))) {
-    const { default: pretty } = await import('pino-pretty');
-    const stream = pretty({
-      destination: fd,
-      sync: true,
-      // no-color.org
-      colorize: isatty(fd) && (process.env.NO_COLOR ?? '') === '',
-      translateTime: 'SYS:HH:MM:ss.l',
-      ignore: 'pid,hostname',
-      singleLine: true,
-    });
-    return { log: new PinoLogger(pino(settings, stream)), dropped: () => 0, flush: () => {}, drain: async () => {} };
-  }
+  const terminal = isatty(fd);
+  // no-color.org
+  const colours = terminal && (process.env.NO_COLOR ?? '') === '';
+  const forPeople = config.format === 'pretty' || (config.format === 'auto' && terminal);
+  const people = forPeople ? await peopleLines(colours) : undefined;
   const writer = new LogWriter(fd);
-  const journal = isJournal(fd);
+  const journal = people === undefined && isJournal(fd);
   const stream = {
-    // pino says in `lastLevel` what the line to be written is.
+    // pino says in `lastLevel` and `lastMsg` what the line to be written is.
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 30,
+    lastMsg: '',
     write(line: string) {
-      writer.write(journal ? `${journalPrefix[this.lastLevel] ?? ''}${line}` : line);
+      if (people !== undefined) writer.write(people(line, this.lastMsg));
+      else writer.write(journal ? `${journalPrefix[this.lastLevel] ?? ''}${line}` : line);
     },
   };
   const flush = () => writer.flush();
@@ -77,7 +72,7 @@ export async function openLog(config: LogConfig, options: LogOptions = {}): Prom
     write: (line) => writer.write(line),
   };
   return {
-    log: new PinoLogger(pino(settings, stream), plain, inner(options.fields ?? {})),
+    log: new PinoLogger(pino(settings, stream), people === undefined ? plain : undefined, inner(options.fields ?? {})),
     dropped: () => writer.dropped,
     flush,
     drain: () => writer.drain(),

@@ -102,6 +102,35 @@ t.test('pretty lines are for people', async (t) => {
   t.match(read(), /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: not loaded \{"zone":"a\.test"\}\n$/);
 });
 
+t.test('a session is one line in the order of HAProxy’s tcplog', async (t) => {
+  const { fd, read } = file(t, 'sessions');
+  const { log, flush } = await openLog({ level: 'info', format: 'pretty' }, { fd, fields: { thread: 1 } });
+  const begun = { id: 'a-1', listener: 'api', client: '192.0.2.1:1234', pool: 'masters', member: 'm1' };
+  log.info({ ...begun, connectMs: 0.4, retries: 0 }, 'session begins');
+  const counts = { sessions: 4, listenerSessions: 3, poolSessions: 2, memberSessions: 1, retries: 0 };
+  const ended = { ...begun, serverName: 'a.test', prefaceMs: 1.5, queueMs: 20, connectMs: 0.4, totalMs: 99.1 };
+  log.info(
+    { ...ended, bytesIn: 17, bytesOut: 400, ...counts, queuedBehind: 2, state: 'SD', cause: 'member aborted' },
+    'session',
+  );
+  log.info(
+    { ...begun, member: undefined, totalMs: 0.1, bytesIn: 0, bytesOut: 0, state: 'PR', cause: 'denied' },
+    'session',
+  );
+  flush();
+  t.strictSame(
+    read()
+      .replaceAll(/^\[[\d:.]{12}\] /gm, '')
+      .split('\n'),
+    [
+      'INFO: session begins 192.0.2.1:1234 api masters/m1 -/0.4 0 id a-1',
+      'INFO: session 192.0.2.1:1234 api masters/m1 20/0.4/99.1 400 SD 4/3/2/1/0 2 member aborted, in 17, preface 1.5, sni a.test, id a-1',
+      'INFO: session 192.0.2.1:1234 api masters/- -/-/0.1 0 PR -/-/-/-/- - denied, in 0, id a-1',
+      '',
+    ],
+  );
+});
+
 t.test('by itself it is pretty on a terminal alone', async (t) => {
   const code = `const { log, flush } = await openLog({ level: 'info', format: 'auto' });
     log.warn({ zone: 'a.test' }, 'not loaded'); flush();`;
