@@ -200,7 +200,8 @@ export class NetworkCheck {
   #sendRequest(stream: Socket): void {
     this.#layer = 'L7';
     const { address, port, host, method, path } = this.#target;
-    const literal = isIP(address) === 6 ? `[${address}]` : address;
+    // A zone is a name of ours, and stays out of what goes to others (RFC 6874 §4).
+    const literal = isIP(address) === 6 ? `[${address.replace(/%.*/, '')}]` : address;
     try {
       // Without an agent there is no keep-alive: the request carries `Connection: close`.
       this.#request = request({

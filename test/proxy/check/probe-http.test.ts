@@ -21,9 +21,12 @@ t.test('http and https: the request', async (t) => {
     t.match(await check(target(port, { type })), { ok: true, code: 'L7OK', reason: 'GET /readyz answered 200' });
     const own = { type, method: 'HEAD', path: '/healthz?x=1', host: 'ingress.test' };
     t.match(await check(target(port, own)), { ok: true, reason: 'HEAD /healthz?x=1 answered 200' });
+    t.match(await check(target(port, { type, address: '::1%lo' })), { ok: true });
     t.strictSame(seen, [
       ['GET', '/readyz', `[::1]:${port}`, 'close'],
       ['HEAD', '/healthz?x=1', 'ingress.test', 'close'],
+      // Zones are names of ours, and no part of what goes out (RFC 6874 §4).
+      ['GET', '/readyz', `[::1]:${port}`, 'close'],
     ]);
   }
   const server = createHttp((request, response) => response.end(request.headers.host));

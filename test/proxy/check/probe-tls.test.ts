@@ -81,6 +81,7 @@ t.test('the certificate, where it is to be verified', async (t) => {
     ['of a CA that nobody knows', {}, false, /^certificate not accepted: self-signed certificate$/],
     ['of another CA', { ca: other.cert }, false, /^certificate not accepted/],
     ['of the CA, by address', { ca: own.cert }, true, /handshake done/],
+    ['of the CA, by an address with a zone', { ca: own.cert, address: '::1%lo' }, true, /handshake done/],
     ['of the CA, by host', { ca: own.cert, host: 'api.cluster.test:6443' }, true, /handshake done/],
     ['of the CA, by SNI', { ca: own.cert, sni: 'api.cluster.test', host: 'else.test' }, true, /handshake done/],
     ['of the CA, for another name', { ca: own.cert, sni: 'else.test' }, false, /not accepted: .*else.test/],
