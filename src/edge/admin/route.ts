@@ -93,7 +93,7 @@ export function defineRoute<Q extends Parameters = Record<never, never>, S exten
 
 /** Reads the query of a request. @throws {ProblemError} 400 */
 export function readParameters(route: Route, query: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const unknown = Object.keys(query).filter((key) => route.query[key] === undefined);
+  const unknown = Object.keys(query).filter((key) => !Object.hasOwn(route.query, key));
   if (unknown.length > 0) throw new ProblemError(400, `unknown query parameter ${unknown.join(', ')}`);
   return Object.fromEntries(
     Object.entries(route.query).map(([name, parameter]) => [name, readQuery(query[name], name, parameter.read)]),

@@ -62,6 +62,13 @@ t.test('errors are problem details', async (t) => {
     ['filter by two names', '/v1/zones/a.test/records?name=a&name=b', {}, 400, /name: one value/],
     ['filter by no type', '/v1/zones/a.test/records?type=AAAAA', {}, 400, /type: "AAAAA" is no DNS record type/],
     ['unknown query parameter', '/v1/zones?x=1', {}, 400, /unknown query parameter x/],
+    [
+      'unknown query parameter that every object has',
+      '/v1/zones?toString=1',
+      {},
+      400,
+      /unknown query parameter toString/,
+    ],
     ['zone file of a part', '/v1/zones/a.test/records?type=A', { headers: { accept: 'text/dns' } }, 400, /whole zone/],
     ['percent sign alone', '/v1/zones/%', {}, 400, /./],
     ['path parameter too long', `/v1/zones/${'a'.repeat(600)}`, {}, 414, /./],
