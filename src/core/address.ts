@@ -243,6 +243,7 @@ export function unmapCidr(cidr: Cidr): Cidr {
   return base.family === cidr.base.family || cidr.length < mapping ? cidr : { base, length: cidr.length - mapping };
 }
 
+/** Writes `fd00::/64`, as `parseCidr` reads it. */
 export function formatCidr(cidr: Cidr): string {
   return `${formatAddress(cidr.base)}/${cidr.length}`;
 }

@@ -15,10 +15,12 @@ export interface Networks {
   readonly v6: Uint8Array;
 }
 
+/** The set of all addresses in any of the prefixes. */
 export function networksOf(prefixes: readonly Cidr[]): Networks {
   return { v4: tableOf(prefixes, 4), v6: tableOf(prefixes, 16) };
 }
 
+/** Whether no address lies in it. */
 export function isEmptySet({ v4, v6 }: Networks): boolean {
   return v4.length === 0 && v6.length === 0;
 }

@@ -9,6 +9,7 @@ export function found<T>(value: T | undefined, detail: string): T {
   return value;
 }
 
+/** What is said of a zone that is not there. */
 export function noZone(zone: string): string {
   return `there is no zone "${zone}"`;
 }

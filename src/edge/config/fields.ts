@@ -55,6 +55,7 @@ export function list<T extends z.core.$ZodType>(item: T, min = 0) {
   return min === 0 ? schema : schema.min(min);
 }
 
+/** One of a few words. */
 export function choice<const T extends string>(values: readonly T[]) {
   const allowed = values.join(', ');
   return leaf({ kind: 'word', allowed }, (value): T => {
@@ -65,6 +66,7 @@ export function choice<const T extends string>(values: readonly T[]) {
   });
 }
 
+/** A whole number. */
 export function integer(min: number, max: number) {
   return leaf({ kind: 'number', allowed: `${min} to ${max}` }, (value) => {
     if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
@@ -83,6 +85,7 @@ export function number(min: number, max: number) {
   });
 }
 
+/** `true` or `false`. */
 export function flag() {
   return leaf({ kind: 'true or false' }, (value) => {
     if (typeof value !== 'boolean') throw new ValueError(`${show(value)} is not true or false`);
@@ -137,10 +140,12 @@ export function bytes(min: number, max: number, allowed: string) {
   });
 }
 
+/** An IPv4 or IPv6 address. */
 export function address() {
   return parsed<Address>({ kind: 'address' }, parseAddress);
 }
 
+/** An IPv6 address. */
 export function address6() {
   return parsed<Address>({ kind: 'IPv6 address' }, (value) => {
     const parsed = parseAddress(value);
@@ -149,6 +154,7 @@ export function address6() {
   });
 }
 
+/** An IPv4 or IPv6 prefix. */
 export function cidr() {
   return parsed<Cidr>({ kind: 'prefix' }, parseCidr);
 }
@@ -158,6 +164,7 @@ export function peers() {
   return parsed<Cidr>({ kind: 'prefix' }, (value) => unmapCidr(parseCidr(value)));
 }
 
+/** An IPv6 prefix, of any length unless some are given. */
 export function cidr6(lengths?: readonly number[]) {
   const meta = lengths === undefined ? {} : { allowed: `length ${lengths.join(', ')}` };
   return parsed<Cidr>({ kind: 'IPv6 prefix', ...meta }, (value) => {

@@ -10,6 +10,7 @@ export type Outgoing = Readonly<Record<string, unknown>> & {
   readonly host: string;
 };
 
+/** Makes an event of the stream ready for hooks. */
 export function outgoing({ id, at, cause, event }: NumberedEvent): Outgoing {
   return { ...event, id, at, cause, host: hostname() };
 }

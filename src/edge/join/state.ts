@@ -77,6 +77,7 @@ export function readJoinState(file: StateFile): JoinState {
   }
 }
 
+/** On disk when it returns. @throws the file system's error */
 export function writeJoinState(file: StateFile, state: JoinState): void {
   file.write(`${JSON.stringify({ version: 1, ...state })}\n`);
 }
