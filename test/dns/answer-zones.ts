@@ -60,6 +60,7 @@ host AAAA fd00::2:1
 `,
 };
 
+/** The zones, loaded. */
 export const zones = new ZoneTable(
   Object.entries(zoneTexts).map(([text, file]) => {
     const name = nameFromText(text);
@@ -67,6 +68,7 @@ export const zones = new ZoneTable(
   }),
 );
 
+/** A query in bytes. */
 export function makeQuery(name: string, type: string, options: Partial<Message> = {}): Uint8Array {
   const question = { name: nameFromText(name), type: typeFromText(type), class: 1 };
   return encodeMessage({
@@ -86,6 +88,7 @@ export const edns = (udpSize: number) => ({ edns: { udpSize, extendedRcode: 0, v
 
 export const writer = new MessageWriter();
 
+/** Our answer, and where an alias leads out of our zones; undefined where we have none of the zones. */
 export function ask(bytes: Uint8Array, limit = 1232) {
   const query = new Query();
   t.equal(query.read(bytes), RCODE.NOERROR);
@@ -93,6 +96,7 @@ export function ask(bytes: Uint8Array, limit = 1232) {
   return answer === undefined ? undefined : { ...answer, message: parseMessage(answer.bytes) };
 }
 
+/** A record in one line. */
 export function recordText({ name, ttl, type, rdata }: ResourceRecord): string {
   return `${nameToText(name)} ${ttl} ${typeToText(type)} ${rdataToText(type, rdata)}`;
 }

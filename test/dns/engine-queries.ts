@@ -11,6 +11,7 @@ export async function dig(bench: Bench, ...args: string[]): Promise<string> {
   return (await run('dig', all)).stdout;
 }
 
+/** A message with other octets at some places. */
 export function patched(bytes: Uint8Array, changes: readonly (readonly [at: number, value: number])[]): Uint8Array {
   const copy = Uint8Array.from(bytes);
   for (const [at, value] of changes) copy[at] = value;

@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import type { ZoneStore } from '../../src/dns/store.ts';
 import { zone } from './wal-steps.ts';
 
+/** A folder until the test is over. */
 export function newDir(t: Test): string {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-wal-'));
   t.teardown(() => rmSync(dir, { recursive: true }));
@@ -20,4 +21,5 @@ export function contentOf(store: ZoneStore, octets: number): number {
   return names.length === stored.serial && store.verify(zone).serial === stored.serial ? stored.serial : Number.NaN;
 }
 
+/** Of the checksums. */
 export const seed = 7;

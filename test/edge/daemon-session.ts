@@ -50,6 +50,7 @@ export class Session {
   }
 }
 
+/** Listeners at ports, in front of members at ports. */
 export function proxyConfig(
   listeners: Record<string, number>,
   members: Record<string, number>,
@@ -67,6 +68,7 @@ export function proxyConfig(
   ].join('\n');
 }
 
+/** Zones that a key may change. */
 export function dnsConfig(port: number, zones: readonly string[] = ['cluster.test']): string {
   const update = `[{ key: ${keyName}, match: zonesub, types: [AAAA, TXT] }]`;
   return [

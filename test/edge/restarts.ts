@@ -19,6 +19,7 @@ export async function member(t: Test, name: string): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** Listeners with their binds, in front of one member. */
 export function config(listeners: Record<string, readonly string[]>, port: number): string {
   const list = Object.entries(listeners).map(
     ([name, bind]) => `{ name: ${name}, bind: ${JSON.stringify(bind)}, pool: p }`,
@@ -79,6 +80,7 @@ export function start(home: DaemonHome, manager: ServiceManager): Promise<LabPro
   return home.start({ fds, env: { ...env, ...faults } });
 }
 
+/** Ends a daemon in order, as a service manager does for a restart, and starts the next. */
 export async function restart(home: DaemonHome, manager: ServiceManager, daemon: LabProcess): Promise<LabProcess> {
   daemon.kill('SIGUSR2');
   t.equal((await daemon.exited).code, 0);

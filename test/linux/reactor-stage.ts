@@ -15,6 +15,7 @@ const readCall = libcCall<(fd: number, bytes: Uint8Array, length: number) => num
 
 export const flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
+/** Two descriptors that a call writes. */
 export function pair(make: (pair: Uint8Array) => number): [number, number] {
   const fds = kernelBuffer(8);
   check(orErrno(make(fds)), 'pair');

@@ -32,6 +32,7 @@ interface Stage {
   readonly relaying: () => Promise<net.Socket>;
 }
 
+/** What goes wrong, and how the log says that it ended. */
 export interface Fault {
   readonly name: string;
   readonly listener?: ListenerSettings;

@@ -31,6 +31,7 @@ export function newDir(t: Test): string {
   return dir;
 }
 
+/** The zone as a secondary has it, of a primary at `port`. */
 export function secondaryZone(port: number, more: Partial<NonNullable<ZoneConfig['secondary']>> = {}): ZoneConfig {
   const secondary = { primaries: [at(port)], key: testKey.name, allowNotify: [], allowUpdateForwarding: [], ...more };
   return zoneConfig(zone, { ns: [], update: [], secondary });
@@ -74,6 +75,7 @@ export async function loaded(server: ControlServer): Promise<void> {
 
 export const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+/** The zone as a server has it, in a zone file's form. */
 export function text(server: ControlServer): string {
   return writeZoneFile({ name: nameFromText(zone), rrsets: server.control.records(zone) });
 }
@@ -85,6 +87,7 @@ let ids = 1;
 /** Of a message, so that no two are the same. */
 export const nextId = () => ids++;
 
+/** Adds records by a signed update; returns the response code. */
 export async function update(server: ControlServer, records: ResourceRecord[], key: TsigKey | null = testKey) {
   const plain = encodeMessage(updateMessage(ids++, zone, [], records));
   const message = key === null ? plain : signRequest(plain, key, systemClock);
@@ -92,6 +95,7 @@ export async function update(server: ControlServer, records: ResourceRecord[], k
   return { rcode: rcodeToText(parseMessage(reply!).rcode), reply: reply!, message };
 }
 
+/** What a server answers to a query for the zone's records of a name. */
 export async function ask(server: ControlServer, name: string): Promise<Message> {
   const message = encodeMessage({
     ...updateMessage(ids++, zone, [], []),

@@ -190,6 +190,7 @@ export function send(
   });
 }
 
+/** A server on these endpoints, until the test is over. */
 export async function start(
   t: Test,
   listen: string[],
@@ -201,4 +202,5 @@ export async function start(
   return server;
 }
 
+/** An endpoint in `folder`. */
 export const socket = (name: string) => `unix:${join(folder, name)}`;

@@ -18,6 +18,7 @@ execFileSync(
   ]),
   { cwd: directory, stdio: 'ignore' },
 );
+/** A certificate of another name than anybody asks for. */
 export const tlsOptions = {
   key: readFileSync(join(directory, 'key.pem')),
   cert: readFileSync(join(directory, 'cert.pem')),
@@ -43,6 +44,7 @@ export async function listen(server: Server, address = '::1'): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** A check of a local port. */
 export function target(port: number, more: Partial<CheckTarget> = {}): CheckTarget {
   return {
     type: 'tcp',
