@@ -1,7 +1,6 @@
 /** The `proxy` section: schema, defaults, and the checks that span keys. */
 import { z } from 'zod';
 import { formatEndpoint, parseAddress } from '../../core/address.ts';
-import { ValueError } from '../../core/errors.ts';
 import type {
   DiscoverConfig,
   ListenerConfig,
@@ -9,16 +8,14 @@ import type {
   PoolConfig,
   ProxyTimeouts,
   ProxyV2Tlv,
-  RouteConfig,
 } from '../../proxy/config.ts';
 import { customTlvs } from '../../proxy/wire/tlv.ts';
 import { check, maxSteps, readHex } from './check.ts';
 import { readDomainName } from './domain-name.ts';
-import { choice, flag, inetEndpoint, integer, list, milliseconds, parsed, peers, section, text } from './fields.ts';
+import { entityName, nameFault } from './entity-name.ts';
+import { choice, flag, integer, list, milliseconds, parsed, section, text } from './fields.ts';
+import { listener } from './proxy-listener.ts';
 import type { Located, Report } from './types.ts';
-
-/** Names stand in URLs, metric labels and columns. */
-const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /** All own fields of a header together: beside everything else it may hold it has a few KiB. */
 const maxTlvBytes = 512;
@@ -69,66 +66,6 @@ const timeouts = section({
   )
   .prefault({})
   .describe('how long a session may wait for what');
-
-/** One entry of a listener's `routes`. */
-const route = section({
-  sni: parsed({ kind: 'server name' }, readServerPattern)
-    .optional()
-    .describe('a name, or `*.example.org` for every name below example.org; the best fit counts, not the order'),
-  alpn: list(parsed({ kind: 'protocol' }, readProtocol))
-    .prefault([])
-    .describe(
-      'clients that offer one of these protocols (RFC 7301): `acme-tls/1`, `h2`, `postgresql`; alone or beside `sni`',
-    ),
-  pool: text('pool name').describe('a key of `proxy.pools`'),
-}).transform((r): RouteConfig => ({ ...r, sni: r.sni }));
-
-/** One entry of `proxy.listeners`. */
-export const listener = section({
-  name: entityName().describe('stands in logs, metrics and the admin API'),
-  bind: list(inetEndpoint(), 1).describe('where to accept; `[::]` takes IPv6 alone, so list `0.0.0.0` beside it'),
-  pool: text('pool name').describe('a key of `proxy.pools`'),
-  routes: list(route)
-    .prefault([])
-    .describe('pools by the server name (SNI) or protocols (ALPN) in TLS clients’ hello; TLS is not terminated'),
-  whenEmpty: choice(['reset', 'close', 'wait'])
-    .prefault('reset')
-    .describe('what a client gets when no member is up: a RST, a FIN, or patience for `queue.timeout`'),
-  acceptProxy: flag().prefault(false).describe('require a PROXY v1 or v2 header from the addresses in `trusted`'),
-  trusted: list(peers()).prefault([]).describe('load balancers in front whose PROXY header is believed'),
-  allow: list(peers()).prefault([]).describe('clients served; an empty list serves all'),
-  deny: list(peers()).prefault([]).describe('clients turned away, even if `allow` has them'),
-  rate: section({
-    perSource: integer(0, 1_000_000)
-      .prefault(0)
-      .describe('new connections for each client address (IPv6: /64) in a window; 0 = no limit'),
-    window: milliseconds(1000, 3_600_000).prefault('10s').describe('the window'),
-  })
-    .transform((r) => ({ perSource: r.perSource, windowMs: r.window }))
-    .prefault({})
-    .describe('connection rate limit'),
-  maxPerSource: integer(0, 1_000_000)
-    .prefault(0)
-    .describe('sessions at once for each client address (IPv6: /64); 0 = no limit'),
-  maxConnections: integer(0, 10_000_000)
-    .prefault(0)
-    .describe('sessions at once; further clients wait in the kernel’s queue; 0 = no limit'),
-  onLimit: choice(['reject', 'silent-drop'])
-    .prefault('reject')
-    .describe(
-      'what clients get that `allow` and `deny` turn away or that are over `rate` or `maxPerSource`: a RST, or no answer, so that they wait (`silent-drop`)',
-    ),
-  backlog: integer(1, 65_535)
-    .prefault(4096)
-    .describe('connections that the kernel keeps until they are accepted; it caps this at `net.core.somaxconn`'),
-  log: flag().prefault(true).describe('one line for each session'),
-  logStart: flag()
-    .prefault(false)
-    .describe('with `log`: a line also when a member is connected, for sessions that last (`option logasap`)'),
-  logSilent: flag()
-    .prefault(true)
-    .describe('with `log`: whether clients that come and go without a byte leave a line (`option dontlognull`)'),
-}).transform((l): ListenerConfig => l);
 
 const maxConnections = () => integer(0, 10_000_000).prefault(0).describe('sessions of a member at once; 0 = no limit');
 
@@ -313,7 +250,8 @@ export function checkProxy(
   }
   for (const { path, value } of pools) {
     const name = String(path.at(-1));
-    if (!namePattern.test(name)) report(path, badName(name));
+    const fault = nameFault(name);
+    if (fault !== undefined) report(path, fault);
     checkFields(path, value, report);
     if (value.check.caFile !== undefined && value.check.verify === 'none') {
       report([...path, 'check', 'caFile'], 'needs `verify: required`: without it nothing is verified');
@@ -371,31 +309,8 @@ function checkFields(path: Located<unknown>['path'], pool: PoolSettings, report:
   }
 }
 
-function entityName() {
-  return parsed({ kind: 'name', allowed: 'letters, digits, . _ -' }, (value) => {
-    if (!namePattern.test(value)) throw new ValueError(badName(value));
-    return value;
-  });
-}
-
-function badName(value: string): string {
-  return `"${value}" is no name (allowed: up to 63 letters, digits, dots, dashes and underscores)`;
-}
-
 function domainName() {
   return parsed({ kind: 'domain name' }, readDomainName);
-}
-
-function readServerPattern(value: string): string {
-  const name = readDomainName(value.replace(/^\*\./, '')).replace(/\.$/, '');
-  if (name.includes('*')) throw new ValueError(`"${value}" is no pattern: a * stands alone, as the first label`);
-  return (value.startsWith('*.') ? `*.${name}` : name).toLowerCase();
-}
-
-/** RFC 7301 §3.1: 1 to 255 bytes, in practice printable. */
-function readProtocol(value: string): string {
-  if (!/^[\x21-\x7e]{1,255}$/.test(value)) throw new ValueError(`"${value}" is no protocol name`);
-  return value;
 }
 
 function issue(ctx: z.core.$RefinementCtx, input: unknown, message: string): never {
