@@ -11,15 +11,11 @@ import { closeFd } from '../linux/libc.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../linux/reactor.ts';
 import { connectTcp, openTcp, socketError } from '../linux/tcp.ts';
 import type { Backend, Member } from './backend.ts';
+import type { Caller } from './caller.ts';
 import { MemberCounter } from './counters.ts';
-import type { SessionHost, SessionState } from './host.ts';
 import type { Waiting } from './queue.ts';
-import type { Relay } from './relay.ts';
 import { SideAttempt } from './side-attempt.ts';
-import type { ListenerSnapshot } from './snapshot.ts';
 import { Ended, type Termination } from './termination.ts';
-import type { Timed } from './timers.ts';
-import type { AddressSpan } from './wire/header.ts';
 
 /** HAProxy's turn-around: how long to wait before a lone member that has just failed is tried again. */
 const turnaroundMs = 1000;
@@ -28,31 +24,6 @@ const queuePollMs = 100;
 /** A connect that takes longer than this has its client watched, so that one that gives up is noticed. */
 const patienceMs = 50;
 const none: readonly Member[] = [];
-
-/** The session on whose behalf a member is sought. */
-export interface Caller extends Timed {
-  readonly host: SessionHost;
-  readonly listener: ListenerSnapshot;
-  readonly acceptedAt: number;
-  /** Of the pool that serves the session. */
-  readonly pool: string;
-  readonly source: AddressSpan;
-  readonly upstream: Relay;
-  state: SessionState;
-  /** The member whose place the session holds. */
-  member: Member | undefined;
-  backend: Backend | undefined;
-  retries: number;
-  /** Milliseconds spent waiting for a place. */
-  queuedMs: number;
-  /** Sessions that waited before this one when it began to wait. */
-  queuedBehind: number;
-  /** Both return false when the session ended for it. */
-  watchClient(): boolean;
-  watchUpstream(): boolean;
-  onConnected(backend: Backend): void;
-  end(termination: Termination): void;
-}
 
 export class Dial implements Waiting {
   readonly #caller: Caller;
