@@ -31,7 +31,7 @@ export async function benchProxy(
     await benchWorking(bench);
     if (bench.wants(idleWork)) {
       for (let run = 1; run <= bench.runs; run++) {
-        say(`${idleWork}: run ${run} of ${bench.runs}, half a minute`);
+        say(`${idleWork}: run ${run} of ${bench.runs}, some forty seconds`);
         await runIdle(bench);
       }
     }
