@@ -3,9 +3,10 @@
  * made for both, pages of the program that only they needed. V8 collects when it needs room; a daemon that then does little
  * never does, and holds some 15 MB that nothing refers to. So each thread collects a moment after it serves, once more in the first
  * quiet minute (what is done every second has run often enough by then to be compiled), and again in the first quiet minute after
- * it has worked; never under load, when it would cost clients time.
+ * it has worked or its heap has grown (ten thousand sessions that came and went are less than a second of work and leave 20 MB);
+ * never under load, when it would cost clients time.
  */
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock, Timer } from '../core/clock.ts';
 import { trimAllocator } from '../linux/allocator.ts';
@@ -22,6 +23,9 @@ const lookMs = 60_000;
 const quietMicros = 600_000;
 /** So much work leaves something behind that is worth another collection. */
 const workMicros = 1_000_000;
+/** Less of it does when the heap has grown by so much since. At rest it does by 1 or 2 MiB, for new objects. */
+const growthMicros = 200_000;
+const growthOctets = 4 * 1024 * 1024;
 
 type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void;
 
@@ -30,6 +34,8 @@ export interface Settling {
   readonly afterMs: number;
   /** CPU time used so far, microseconds. */
   readonly cpuMicros: () => number;
+  /** Memory of the thread's heap, free room in it included. */
+  readonly heapOctets: () => number;
   readonly settle: () => void;
 }
 
@@ -37,6 +43,7 @@ export interface Settling {
 export const threadSettling: Settling = {
   afterMs: settleAfterMs,
   cpuMicros: () => sum(process.threadCpuUsage()),
+  heapOctets: threadHeap,
   settle,
 };
 
@@ -44,6 +51,7 @@ export const threadSettling: Settling = {
 export const processSettling: Settling = {
   afterMs: settleAfterMs + behindMs,
   cpuMicros: () => sum(process.cpuUsage()),
+  heapOctets: threadHeap,
   settle() {
     settle();
     releaseProgramPages();
@@ -52,21 +60,25 @@ export const processSettling: Settling = {
 };
 
 /** Settles once things have started, and after that in quiet minutes behind work. */
-export function settleInTime(clock: Clock, { afterMs, cpuMicros, settle }: Settling): Timer {
+export function settleInTime(clock: Clock, { afterMs, cpuMicros, heapOctets, settle }: Settling): Timer {
   let settledAt = 0;
+  let settledTo = 0;
   let seenAt = 0;
   let hasRested = false;
   const settleNow = () => {
     settle();
     settledAt = cpuMicros();
+    settledTo = heapOctets();
     seenAt = settledAt;
   };
+  const isWorthIt = (micros: number) =>
+    micros >= workMicros || (micros >= growthMicros && heapOctets() - settledTo >= growthOctets);
   const look = () => {
     timer = clock.after(lookMs, look);
     const now = cpuMicros();
     const isQuiet = now - seenAt < quietMicros;
     seenAt = now;
-    if (!isQuiet || (hasRested && now - settledAt < workMicros)) return;
+    if (!isQuiet || (hasRested && !isWorthIt(now - settledAt))) return;
     hasRested = true;
     settleNow();
   };
@@ -98,6 +110,10 @@ export function settle(): void {
 function settleBehind(): void {
   trimAllocator();
   releaseProgramPages();
+}
+
+function threadHeap(): number {
+  return getHeapStatistics().total_physical_size;
 }
 
 function sum({ user, system }: { user: number; system: number }): number {

@@ -24,7 +24,12 @@ t.test('after a moment, and again in a quiet minute behind work', (t) => {
   const clock = new FakeClock();
   let cpuMicros = 5_000_000;
   let count = 0;
-  const timer = settleInTime(clock, { afterMs: 2_000, cpuMicros: () => cpuMicros, settle: () => count++ });
+  const timer = settleInTime(clock, {
+    afterMs: 2_000,
+    cpuMicros: () => cpuMicros,
+    heapOctets: () => 10_000_000,
+    settle: () => count++,
+  });
   clock.advance(1_999);
   t.equal(count, 0);
   clock.advance(1);
@@ -51,6 +56,41 @@ t.test('after a moment, and again in a quiet minute behind work', (t) => {
   t.end();
 });
 
+t.test('behind less work when the heap has grown by it', (t) => {
+  const clock = new FakeClock();
+  const mebi = 1024 * 1024;
+  let cpuMicros = 0;
+  let heapOctets = 40 * mebi;
+  let count = 0;
+  // What is live stays: it is not counted as growth again.
+  const live = 12 * mebi;
+  const settling = { afterMs: 2_000, cpuMicros: () => cpuMicros, heapOctets: () => heapOctets };
+  settleInTime(clock, {
+    ...settling,
+    settle() {
+      count++;
+      heapOctets = live;
+    },
+  });
+  clock.advance(2_000);
+  const minute = (micros: number, octets: number) => {
+    cpuMicros += micros;
+    heapOctets += octets;
+    clock.advance(60_000);
+    return count;
+  };
+  t.equal(minute(0, 0), 2, 'the first quiet minute');
+  t.equal(minute(0, 8 * mebi), 2, 'grown, by no work to speak of');
+  t.equal(minute(199_999, 0), 2);
+  t.equal(minute(1, 0), 3, 'work enough');
+  t.equal(minute(300_000, 4 * mebi - 1), 3, 'grown too little');
+  t.equal(minute(0, 1), 4, 'enough');
+  t.equal(minute(600_000, 100 * mebi), 4, 'not under load');
+  t.equal(minute(0, 0), 5, 'but behind it');
+  t.equal(minute(500_000, -mebi), 5, 'grown less');
+  t.end();
+});
+
 t.test('cancelled before the first time', (t) => {
   const clock = new FakeClock();
   settleInTime(clock, { ...threadSettling, settle: () => t.fail('settles') }).cancel();
@@ -65,6 +105,10 @@ t.test('what a thread and a process used', (t) => {
   while (performance.now() - from < 30);
   t.ok(threadSettling.cpuMicros() > before[0], 'the thread');
   t.ok(processSettling.cpuMicros() > before[1], 'the process');
+  const heapBefore = threadSettling.heapOctets();
+  const many = Array.from({ length: 1_000_000 }, (_, i) => ({ i }));
+  const grown = threadSettling.heapOctets() - heapBefore;
+  t.ok(grown > many.length * 24, `the heap: ${grown} octets`);
   t.ok(processSettling.afterMs > threadSettling.afterMs, 'the process comes behind its threads');
   t.end();
 });
