@@ -72,7 +72,9 @@ const maxConnections = () => integer(0, 10_000_000).prefault(0).describe('sessio
 const slowStart = () =>
   milliseconds(0, 3_600_000)
     .prefault('0s')
-    .describe('time in which a member that came up grows to its weight and its `maxConnections`');
+    .describe(
+      'time in which a member that came up again, or is new beside others that serve, grows to its weight and its `maxConnections`',
+    );
 
 /** One entry of a pool's `members`. */
 export const member = section({

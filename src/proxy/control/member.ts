@@ -65,6 +65,7 @@ export class Member {
   #orderReason = '';
   readonly #figures = new CheckFigures();
   readonly #slowStart: SlowStart;
+  #joins = false;
 
   constructor(context: MemberContext, pool: PoolConfig, config: MemberConfig, slot: number, origin: MemberOrigin) {
     this.#context = context;
@@ -143,8 +144,12 @@ export class Member {
     if (admin === 'maint') this.#update(orderReason);
   }
 
-  /** Starts the checks; without any the member is up from now on. */
-  start(): void {
+  /**
+   * Starts the checks; without any the member is up from now on.
+   * @param joins whether it is new among others that serve: it begins slowly then, as one that came back does
+   */
+  start(joins = false): void {
+    this.#joins = joins;
     this.#schedule?.stop();
     this.#schedule = undefined;
     const { check } = this.#pool;
@@ -363,7 +368,8 @@ export class Member {
     this.#figures.onState(from, to, this.#context.clock.now());
     this.#since = this.#context.clock.wall();
     this.#reason = reason;
-    if (to === 'up' && from !== 'unknown' && from !== 'drain') this.#slowStart.begin(this.#config.slowStartMs);
+    if (to === 'up' && from !== 'drain' && (from !== 'unknown' || this.#joins))
+      this.#slowStart.begin(this.#config.slowStartMs);
     else this.#slowStart.end();
     const fields = this.#fields({ state: to, from, reason, ...(code === undefined ? {} : { code }) });
     if (to === 'down') this.#context.log.warn(fields, 'member is down');

@@ -7,6 +7,7 @@ import type { Timer } from '../../core/clock.ts';
 import { Pace } from '../check/pace.ts';
 import type { MemberConfig, PoolConfig } from '../config.ts';
 import { ProxyError } from '../errors.ts';
+import { takesSessions } from '../snapshot.ts';
 import { Absent } from './absent.ts';
 import { Member, type MemberContext, type MemberOrigin } from './member.ts';
 import { memberKey, sameServer } from './member-config.ts';
@@ -48,6 +49,7 @@ export class Roster {
   readonly #absent = new Absent();
   /** As an earlier process left them, by pool and name; empty once they are back. */
   #saved = new Map<string, SavedMember>();
+  #started = false;
   #leaveTimer: Timer | undefined;
 
   constructor(context: RosterContext) {
@@ -98,6 +100,7 @@ export class Roster {
       this.#add(pool, config, origin, this.#slots.take());
     }
     this.#saved = new Map();
+    this.#started = true;
   }
 
   /** Members of a pool's configuration that the operator's word took out. */
@@ -159,8 +162,9 @@ export class Roster {
       this.#stay(pool, old, config, true);
       return old;
     }
+    const others = this.#serves(pool.members);
     if (old !== undefined) this.drop(pool, old);
-    return this.#add(pool, config, 'api', slot);
+    return this.#add(pool, config, 'api', slot, others);
   }
 
   /** The operator's word took a member out: one of the configuration stays out. */
@@ -175,6 +179,7 @@ export class Roster {
   setDiscovered(name: string, configs: readonly MemberConfig[]): void {
     const pool = this.pool(name);
     this.#slots.require(newMembers(configs, pool.members));
+    const others = this.#serves(pool.members);
     for (const member of [...pool.members.values()]) {
       if (member.origin !== 'discovered' || configs.some((config) => sameServer(config, member.config))) continue;
       this.#absent.keep(member.saved());
@@ -184,7 +189,7 @@ export class Roster {
     }
     for (const config of configs) {
       const old = pool.members.get(config.name);
-      if (old === undefined) this.#add(pool, config, 'discovered', this.#slots.take());
+      if (old === undefined) this.#add(pool, config, 'discovered', this.#slots.take(), others);
       else if (old.origin === 'discovered' && sameServer(config, old.config)) {
         if (!isDeepStrictEqual(config, old.config)) this.#context.changed();
         this.#stay(pool, old, config);
@@ -226,6 +231,7 @@ export class Roster {
     pool.config = config;
     const lasts = this.#context.lasts();
     const before = pool.members;
+    const others = this.#serves(before);
     // A new map, so that the order is that of the configuration.
     pool.members = new Map();
     for (const memberConfig of config.members) {
@@ -243,7 +249,7 @@ export class Roster {
         change.overridden.push(...old.reconfigure(config, memberConfig));
         if (old.leaving) this.#stay(pool, old, memberConfig);
       } else {
-        this.#add(pool, memberConfig, 'config', this.#slots.take());
+        this.#add(pool, memberConfig, 'config', this.#slots.take(), others);
         change.added.push(`${config.name}/${memberConfig.name}`);
       }
     }
@@ -268,7 +274,13 @@ export class Roster {
     return { slot: this.#poolSlots.take(), config, members: new Map(), pace: new Pace(this.#context.members) };
   }
 
-  #add(pool: Pool, config: MemberConfig, origin: MemberOrigin, slot: number): Member {
+  /** Whether some of them take sessions, so that whoever joins them may begin slowly. */
+  #serves(members: ReadonlyMap<string, Member>): boolean {
+    return this.#started && [...members.values()].some((member) => takesSessions(member.snapshot()));
+  }
+
+  /** @param others whether the pool serves without it */
+  #add(pool: Pool, config: MemberConfig, origin: MemberOrigin, slot: number, others = false): Member {
     const context = { ...this.#context.members, firstCheckMs: (longestMs: number) => pool.pace.next(longestMs) };
     const member = new Member(context, pool.config, config, slot, origin);
     const saved = this.#saved.get(memberKey(pool.config.name, config.name));
@@ -279,7 +291,7 @@ export class Roster {
     }
     pool.members.set(config.name, member);
     this.#context.changed();
-    member.start();
+    member.start(others);
     return member;
   }
 

@@ -215,3 +215,35 @@ t.test('a member that drains already, and is removed then, says so', (t) => {
   control.stop();
   t.end();
 });
+
+t.test('members that discovery finds and loses', (t) => {
+  const busy = new Set<number>();
+  const { control, clock, states, members } = setUp({ memberSlots: { capacity: 10, busy: (slot) => busy.has(slot) } });
+  const discover = {
+    discover: { kind: 'srv' as const, name: '_http._tcp.cluster.test', maxConnections: 0, slowStartMs: 0 },
+  };
+  control.start(config([pool('web', [member('fixed')], discover)]));
+  control.setDiscovered('web', [
+    member('n1', { address: 'fd00::a' }),
+    member('n2', { address: 'fd00::b' }),
+    member('fixed'),
+  ]);
+  clock.advance(10);
+  t.strictSame(states(), { fixed: 'up', n1: 'up', n2: 'up' });
+  busy.add(1);
+  control.setDiscovered('web', [member('n2', { address: 'fd00::b', weight: 9 })]);
+  t.strictSame(states(), { fixed: 'up', n1: 'drain', n2: 'up' }, 'who is no longer found drains');
+  t.equal(members()[2]!.weight, 9);
+  control.setDiscovered('web', [member('n1', { address: 'fd00::a' }), member('n2', { address: 'fd00::b' })]);
+  t.strictSame(states(), { fixed: 'up', n1: 'up', n2: 'up' }, 'who is found again is back');
+  control.apply(config([pool('web', [member('fixed')], discover)]));
+  t.strictSame(states(), { fixed: 'up', n1: 'up', n2: 'up' }, 'a reload keeps them');
+  control.setDiscovered('web', [member('n1', { address: 'fd00::c' }), member('n2', { address: 'fd00::b' })]);
+  t.strictSame(states(), { fixed: 'up', n2: 'up', n1: 'down' }, 'who comes with another address is another');
+  control.setDiscovered('web', []);
+  busy.clear();
+  clock.advance(1000);
+  t.strictSame(states(), { fixed: 'up' });
+  control.stop();
+  t.end();
+});
