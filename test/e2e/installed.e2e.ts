@@ -9,6 +9,7 @@ import { inNamespace, ip } from '../linux/netns.ts';
 import { ownFolder } from '../own-folder.ts';
 import { Container } from './container.ts';
 import { newerPackage, packageFile } from './debs.ts';
+import { tryDropIns } from './drop-ins.ts';
 import { Backend, Load } from './load.ts';
 
 const edge = 'fd00:6:6::1';
@@ -58,7 +59,7 @@ if (inNamespace(t, import.meta.filename)) {
   };
   const ready = () => waitFor('readiness', isReady, { timeoutMs: 30_000, why: () => box.console });
   const digNow = (name: string) => exec(['dig', '+short', '+time=1', '+tries=1', `@${edge}`, name, 'AAAA']);
-  const dig = async (name: string) => (await mustExec(['dig', '+short', '+time=1', `@${edge}`, name, 'AAAA'])).trim();
+  const dig = async (name: string) => (await mustExec(['dig', '+short', '+time=5', `@${edge}`, name, 'AAAA'])).trim();
   const update = async (host: string, address: string) => {
     const words = [
       `server ${edge}`,
@@ -269,6 +270,10 @@ if (inNamespace(t, import.meta.filename)) {
     await systemctl('restart', 'v6edge');
     await ready();
   });
+
+  await t.test('the drop-ins of docs/install.md', (t) =>
+    tryDropIns(t, box, { configuration: configuration(), link: 'nodes', systemctl, ready }),
+  );
 
   await t.test('a socket unit: connections wait for a daemon that is not there', async (t) => {
     await systemctl('stop', 'v6edge');
