@@ -7,6 +7,7 @@ import type { Logger } from '../core/logger.ts';
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
 
+/** One listener: whether it listens, why not, and when it is tried again. */
 export class Opening {
   readonly endpoint: InetEndpoint;
   readonly transport: 'udp' | 'tcp' | 'tls';
