@@ -111,6 +111,14 @@ const silenceMs = 1000;
 /** Why there is no member: every one is down, tried already, or at its limit. */
 export type NoMember = 'down' | 'tried' | 'full';
 
+/** What a change of members meant for some of them. */
+export interface Turned {
+  /** Went down, or into maintenance. */
+  readonly wentDown: readonly Member[];
+  /** Are backups of one that came up, in a pool where their sessions end then. */
+  readonly relieved: readonly Member[];
+}
+
 export class Backend {
   readonly name: string;
   settings: PoolSnapshot;
@@ -142,8 +150,9 @@ export class Backend {
     this.apply(snapshot);
   }
 
-  /** Takes over new settings and members; a member that stays keeps its object. Returns those that went down by it, or into maintenance. */
-  apply(snapshot: PoolSnapshot): Member[] {
+  /** Takes over new settings and members; a member that stays keeps its object. Returns whose sessions may be over by it. */
+  apply(snapshot: PoolSnapshot): Turned {
+    const tierBefore = this.#tier;
     const before = new Map(this.members.map((member) => [member.name, member]));
     const wentDown: Member[] = [];
     this.settings = snapshot;
@@ -159,7 +168,13 @@ export class Backend {
     const eligible = this.members.filter((member) => member.eligible);
     const tiers = [...new Set(eligible.map(({ tier }) => tier))].sort((a, b) => a - b);
     this.#tiers = tiers.map((tier) => eligible.filter((member) => member.tier === tier));
-    return wentDown;
+    const closes = snapshot.onMarkedUp === 'close-backups' && this.#tier < tierBefore;
+    return { wentDown, relieved: closes ? this.members.filter(({ tier }) => tier > this.#tier) : [] };
+  }
+
+  /** The lowest tier of which any member gets new sessions. */
+  get #tier(): number {
+    return this.#tiers[0]?.[0]?.tier ?? Number.POSITIVE_INFINITY;
   }
 
   /** Whether any member gets new sessions. */

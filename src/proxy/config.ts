@@ -142,6 +142,8 @@ export interface PoolConfig {
   readonly balance: BalanceAlgorithm;
   readonly check: CheckConfig;
   readonly onMarkedDown: 'close' | 'keep';
+  /** What becomes of sessions at backups when a member comes up that goes before them. */
+  readonly onMarkedUp: 'close-backups' | 'keep';
   readonly keepaliveMs: number;
   /** TCP_USER_TIMEOUT on both sides (`tcp-ut`); 0 = the kernel's. */
   readonly userTimeoutMs: number;

@@ -147,8 +147,9 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
   apply(snapshot: ProxySnapshot): void {
     if (this.#stopping) return;
     this.timeouts = snapshot.timeouts;
-    const { wentDown, changes } = this.#applyPools(snapshot);
+    const { wentDown, relieved, changes } = this.#applyPools(snapshot);
     this.#listeners.apply(snapshot.listeners, snapshot.maxConnections);
+    if (relieved.size > 0) for (const session of [...this.#sessions]) session.membersRelieved(relieved);
     if (wentDown.size > 0) for (const session of [...this.#sessions]) session.membersDown(wentDown);
     for (const backend of this.#backends.values()) backend.wake();
     // Most snapshots tell of members alone: no session's settings are others then.
@@ -237,6 +238,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
 
   #applyPools(snapshot: ProxySnapshot) {
     const wentDown = new Set<Member>();
+    const relieved = new Set<Member>();
     const changes = new Map<Backend | undefined, SettingsChange>();
     const wanted = new Set(snapshot.pools.map((pool) => pool.name));
     for (const name of this.#backends.keys()) if (!wanted.has(name)) this.#backends.delete(name);
@@ -250,9 +252,11 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       }
       const change = changeOf(backend.settings, pool);
       if (change.guard || change.maxAge) changes.set(backend, change);
-      for (const member of backend.apply(pool)) wentDown.add(member);
+      const turned = backend.apply(pool);
+      for (const member of turned.wentDown) wentDown.add(member);
+      for (const member of turned.relieved) relieved.add(member);
     }
-    return { wentDown, changes };
+    return { wentDown, relieved, changes };
   }
 
   // --- what listeners ask ---

@@ -160,6 +160,11 @@ export class Session extends Timed implements Caller, Newcomer, Introduced, Rela
     else if (this.state === 'relaying' && this.backend!.settings.onMarkedDown === 'close') this.end(Ended.memberDown);
   }
 
+  /** Members are backups of one that came up. */
+  membersRelieved(backups: ReadonlySet<Member>): void {
+    if (this.state === 'relaying' && backups.has(this.member!)) this.end(Ended.memberUp);
+  }
+
   /** A member of its pool was removed by force: ends if it is the session's. Returns whether it was. */
   memberRemoved(name: string): boolean {
     this.#dial?.forget((member) => member.name === name);

@@ -82,6 +82,7 @@ export const Ended = {
   memberFinTimeout: termination('sD', 'client half-closed, member timeout', 'fin', ListenerCounter.finTimeouts),
   maxAge: termination('KD', 'maximum age', 'cut', ListenerCounter.killed),
   memberDown: termination('DD', 'member marked down', 'cut', ListenerCounter.killed),
+  memberUp: termination('UD', 'a member came up before this backup', 'cut', ListenerCounter.killed),
   killed: termination('KD', 'closed by the operator', 'cut', ListenerCounter.killed),
   stopped: termination('KD', 'shutdown', 'cut', ListenerCounter.killed),
   noResources: termination('RC', 'no descriptors, ports or memory', 'reset', ListenerCounter.resourceErrors),

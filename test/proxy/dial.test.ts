@@ -177,6 +177,44 @@ t.test('members', async (t) => {
     t.same(await asks(), ['spare']);
   });
 
+  t.test('sessions of backups, when a member comes up that goes before them', async (t) => {
+    const names = ['m1', 'near', 'far'];
+    const upstreams = await Promise.all(names.map((name) => new Upstream((socket) => socket.write(name)).listen()));
+    t.teardown(() => {
+      for (const upstream of upstreams) upstream.close();
+    });
+    const list = (...states: MemberSnapshot['state'][]) =>
+      names.map((name, i) => member(name, upstreams[i]!.port, { slot: i, state: states[i]!, backup: i > 0, tier: i }));
+    for (const onMarkedUp of ['close-backups', 'keep'] as const) {
+      const { harness, port, update } = await serve(t, list('down', 'down', 'up'), { pool: { onMarkedUp } });
+      const begin = async () => {
+        const client = net.connect(port, '127.0.0.1');
+        const end = outcome(client);
+        const [name] = (await once(client, 'data')) as [Buffer];
+        t.teardown(() => client.destroy());
+        return { name: name.toString(), end };
+      };
+      const far = await begin();
+      update(list('down', 'up', 'up'));
+      const near = await begin();
+      update(list('up', 'up', 'up'));
+      const first = await begin();
+      update(list('up', 'down', 'up'));
+      update(list('up', 'up', 'up'));
+      t.strictSame([far.name, near.name, first.name], ['far', 'near', 'm1']);
+      t.equal((await near.end).code, 'ECONNRESET', 'it went down at last');
+      if (onMarkedUp === 'close-backups') {
+        t.equal((await far.end).code, 'ECONNRESET');
+        t.match(await harness.session(2), { cause: 'a member came up before this backup', state: 'UD' });
+      }
+      t.strictSame(
+        harness.engine.sessions().map((session) => session.member),
+        onMarkedUp === 'keep' ? ['far', 'm1'] : ['m1'],
+        onMarkedUp,
+      );
+    }
+  });
+
   t.test('sessions of a member marked down, drained, or in maintenance', async (t) => {
     for (const { state, onMarkedDown, code } of [
       { state: 'down', onMarkedDown: 'close', code: 'ECONNRESET' },

@@ -56,6 +56,7 @@ export function pool(members: readonly MemberSnapshot[], more: Partial<PoolSnaps
     proxyV2Align: 0,
     balance: 'roundrobin',
     onMarkedDown: 'close',
+    onMarkedUp: 'keep',
     keepaliveMs: 0,
     userTimeoutMs: 0,
     maxAgeMs: 0,

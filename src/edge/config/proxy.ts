@@ -167,6 +167,11 @@ export const pool = section({
   onMarkedDown: choice(['close', 'keep'])
     .prefault('close')
     .describe('sessions of a member whose checks fail (HAProxy `on-marked-down`)'),
+  onMarkedUp: choice(['keep', 'close-backups'])
+    .prefault('keep')
+    .describe(
+      'sessions of backups when a member comes up that goes before them (HAProxy `on-marked-up shutdown-backup-sessions`)',
+    ),
   keepalive: milliseconds(0, 86_400_000)
     .prefault('30s')
     .describe('TCP keepalive on both sides; 0s = off; a reload changes live sessions, too'),

@@ -17,6 +17,7 @@ export interface Server {
   readonly proxyProtocol: 'none' | 'v1' | 'v2';
   readonly proxyV2Options: readonly string[];
   readonly closeOnDown: boolean;
+  readonly closeBackupsOnUp: boolean;
   /** Words that mean nothing here. */
   readonly lost: readonly string[];
 }
@@ -50,6 +51,7 @@ function readWords(words: readonly string[]): Omit<Server, 'line' | 'name' | 'ad
   const on = new Set<string>();
   let options: string[] = [];
   let closeOnDown = false;
+  let closeBackupsOnUp = false;
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
     if (flags.has(word)) {
@@ -97,6 +99,9 @@ function readWords(words: readonly string[]): Omit<Server, 'line' | 'name' | 'ad
       case 'on-marked-down':
         closeOnDown = value === 'shutdown-sessions';
         break;
+      case 'on-marked-up':
+        closeBackupsOnUp = value === 'shutdown-backup-sessions';
+        break;
       case 'proxy-v2-options':
         options = value.split(',');
         break;
@@ -122,6 +127,7 @@ function readWords(words: readonly string[]): Omit<Server, 'line' | 'name' | 'ad
     proxyProtocol: on.has('send-proxy-v2') ? 'v2' : on.has('send-proxy') ? 'v1' : 'none',
     proxyV2Options,
     closeOnDown,
+    closeBackupsOnUp,
     lost,
   };
 }

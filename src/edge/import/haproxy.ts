@@ -195,6 +195,7 @@ class HaproxyImporter {
     pool.check = this.#check(all, servers, path);
     const closing = servers.filter(({ closeOnDown }) => closeOnDown);
     pool.onMarkedDown = closing.length > 0 ? 'close' : 'keep';
+    if (servers.some(({ closeBackupsOnUp }) => closeBackupsOnUp)) pool.onMarkedUp = 'close-backups';
     if (closing.length > 0 && closing.length < servers.length) {
       this.#lost(closing[0]!.line, 'on-marked-down holds for all members of a pool', path);
     }

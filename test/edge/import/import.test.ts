@@ -116,6 +116,7 @@ t.test('haproxy.cfg', (t) => {
         balance: 'leastconn',
         check: { ...check, type: 'https', verify: 'none', method: 'GET', path: '/readyz', expect: [200] },
         onMarkedDown: 'close',
+        onMarkedUp: 'close-backups',
         timeouts: { connect: '2s', idle: '12h' },
         members: [
           { name: 'm1', address: 'fd00:6:6::11', port: 6443 },

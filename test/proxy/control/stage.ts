@@ -50,6 +50,7 @@ export function pool(name: string, members: MemberConfig[], more: Partial<PoolCo
     balance: 'leastconn',
     check: tcpCheck,
     onMarkedDown: 'close',
+    onMarkedUp: 'keep',
     keepaliveMs: 30_000,
     userTimeoutMs: 120_000,
     maxAgeMs: 0,
