@@ -69,7 +69,7 @@ export class StreamVerifier {
       .update(this.#first ? encodeTsigVariables(record) : encodeTime(record.timeSigned, record.fudge))
       .digest();
     if (!macMatches(this.#key, mac, record.mac)) return 'its signature is wrong';
-    const behind = this.#clock.wall() / 1000 - record.timeSigned;
+    const behind = Math.floor(this.#clock.wall() / 1000) - record.timeSigned;
     if (Math.abs(behind) > record.fudge) return clockText(behind);
     this.#hmac = this.#begin(record.mac);
     this.#first = false;

@@ -146,7 +146,7 @@ export function verifyRequest(message: Uint8Array, keys: Keyring, clock: Clock):
   if (key === undefined) {
     return fail(RCODE.BADSIG, undefined, `key "${keyText}": the MAC is wrong, the secrets differ`);
   }
-  const behind = clock.wall() / 1000 - record.timeSigned;
+  const behind = Math.floor(clock.wall() / 1000) - record.timeSigned;
   if (Math.abs(behind) > record.fudge) {
     const seconds = Math.round(Math.abs(behind));
     const reason = `key "${keyText}": the client's clock is ${seconds} s ${behind > 0 ? 'behind' : 'ahead of'} ours`;

@@ -36,6 +36,8 @@ const checks: Check[] = [
   { name: 'tc', flags: FLAG.TC },
   { name: 'zflag', header: 0x40 },
   { name: 'opcode', opcode: 15, rcode: RCODE.NOTIMP },
+  { name: 'ednsopcode', opcode: 15, edns: {}, rcode: RCODE.NOTIMP },
+  { name: 'doopcode', opcode: 2, edns: { do: true }, rcode: RCODE.NOTIMP },
   { name: 'type666', type: 666 },
   { name: 'edns', edns: {} },
   { name: 'edns1', edns: { version: 1 }, rcode: RCODE.BADVERS },

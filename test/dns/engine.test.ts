@@ -57,6 +57,19 @@ t.test('what is not allowed or not understood', async (t) => {
     t.equal(answer[2]! & 0x79, bytes[2]! & 0x79, 'opcode and RD come back');
     if (counter !== undefined) t.equal(bench.counters.get(counter), before + 1, 'counted');
   }
+  // RFC 6891 §6.1.1: a reply without OPT says that we do not speak EDNS at all.
+  const withOpt = query('a.test', { edns: { udpSize: 1232, do: true } });
+  const opt = withOpt.subarray(plain.length);
+  const counted: [string, Uint8Array][] = [
+    ['no question', Buffer.concat([patched(withOpt, [[5, 0]]).subarray(0, 12), opt])],
+    ['two questions', Buffer.concat([patched(withOpt, [[5, 2]]).subarray(0, plain.length), plain.subarray(12), opt])],
+  ];
+  for (const [name, bytes] of counted) {
+    const answer = parseMessage(await bench.exchange(bytes));
+    t.match(answer, { rcode: RCODE.FORMERR, questions: [], edns: { version: 0, do: true } }, `${name}, and OPT`);
+  }
+  const lost = parseMessage(await bench.exchange(patched(withOpt, [[5, 3]])));
+  t.match(lost, { rcode: RCODE.FORMERR, edns: undefined }, 'no OPT that can be read');
   const badVersion = await bench.ask('a.test', { edns: { udpSize: 1232, version: 1 } });
   t.match(badVersion, { rcode: RCODE.BADVERS, edns: { version: 0 } });
   const short = bench.counters.get(COUNT.SHORT);

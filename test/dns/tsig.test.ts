@@ -110,6 +110,7 @@ t.test('what is wrong with a signature, and how it is answered', (t) => {
     ['other id, not signed again', withId(good, 7), signedAt, 'verified', undefined, 32],
     ['other fudge, not signed again', altered({ fudge: 301 }), signedAt, 'failed', RCODE.BADSIG, 0],
     ['client 300 s behind', good, signedAt + 300, 'verified', undefined, 32],
+    ['client 300.9 s behind, as seconds are counted 300', good, signedAt + 300.9, 'verified', undefined, 32],
     ['client 301 s behind', good, signedAt + 301, 'failed', RCODE.BADTIME, 32],
     ['client 301 s ahead', good, signedAt - 301, 'failed', RCODE.BADTIME, 32],
     ['time past 2038 and 2106', altered({ timeSigned: 2 ** 33 }, true), 2 ** 33, 'verified', undefined, 32],

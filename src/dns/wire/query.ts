@@ -48,16 +48,16 @@ export class Query {
     this.opcode = (this.flags >> 11) & 15;
     if ((this.flags & 0x8000) !== 0) return VERDICT.DROP;
     if (this.opcode === OPCODE.UPDATE || this.opcode === OPCODE.NOTIFY) return VERDICT.HANDOFF;
-    if (this.opcode !== OPCODE.QUERY) return RCODE.NOTIMP;
+    if (this.opcode !== OPCODE.QUERY) return this.#refuse(RCODE.NOTIMP, end);
     // RFC 9619 §4: a query has one question.
-    if (readUint16(message, 4) !== 1) return RCODE.FORMERR;
+    if (readUint16(message, 4) !== 1) return this.#refuse(RCODE.FORMERR, end);
     const nameEnd = scanPlainName(message, HEADER_LENGTH, end);
     if (nameEnd < 0 || nameEnd + 4 > end) return RCODE.FORMERR;
     this.nameEnd = nameEnd;
     this.questionEnd = nameEnd + 4;
     this.type = readUint16(message, nameEnd);
     this.class = readUint16(message, nameEnd + 2);
-    if (!this.#readRecords(end)) return RCODE.FORMERR;
+    if (!this.#readRecords(this.questionEnd, end)) return RCODE.FORMERR;
     if (this.signed || this.type === TYPE.AXFR || this.type === TYPE.IXFR) return VERDICT.HANDOFF;
     if (this.ednsVersion > 0) return RCODE.BADVERS;
     return checkType(this.type);
@@ -79,12 +79,25 @@ export class Query {
     return Math.max(MIN_UDP_SIZE, Math.min(this.udpSize, MAX_UDP_SIZE));
   }
 
+  /** RFC 6891 §6.1.1: also what is refused for its header has OPT in its reply if it has one itself; where that can be read. */
+  #refuse(rcode: number, end: number): number {
+    const { message } = this;
+    let at = HEADER_LENGTH;
+    for (let left = readUint16(message, 4); left > 0; left--) {
+      const next = scanName(message, at, end);
+      if (next < 0 || next + 4 > end) return rcode;
+      at = next + 4;
+    }
+    if (!this.#readRecords(at, end)) this.hasEdns = this.dnssecOk = false;
+    return rcode;
+  }
+
   /** Walks what follows the question, to the last octet, for OPT and for signatures. */
-  #readRecords(end: number): boolean {
+  #readRecords(from: number, end: number): boolean {
     const { message } = this;
     const additionalFrom = readUint16(message, 6) + readUint16(message, 8);
     const count = additionalFrom + readUint16(message, 10);
-    let at = this.questionEnd;
+    let at = from;
     for (let i = 0; i < count; i++) {
       const next = scanName(message, at, end);
       if (next < 0 || next + 10 > end) return false;
