@@ -7,6 +7,7 @@ import type { ControlQueries } from './control-queries.ts';
 import { emptyReply, replyTo, tsigErrorText } from './control-reply.ts';
 import { answerUpdate, type UpdateAnswer } from './control-updates.ts';
 import type { Keys } from './dynamic-keys.ts';
+import { RefusalLog } from './refusal-log.ts';
 import type { Secondaries } from './secondary/secondaries.ts';
 import type { Served } from './served-zone.ts';
 import type { HandoffRequest, SendReplies } from './snapshot.ts';
@@ -30,9 +31,11 @@ export interface MessageHost {
 export class ControlMessages {
   readonly #context: DnsControlContext;
   readonly #host: MessageHost;
+  readonly #refusals: RefusalLog;
 
   constructor(context: DnsControlContext, host: MessageHost) {
     this.#context = context;
+    this.#refusals = new RefusalLog(context.clock, context.log);
     this.#host = host;
   }
 
@@ -83,7 +86,8 @@ export class ControlMessages {
           left = true;
           void send([ahead]);
         };
-        const context = { log, writer: this.#host.writer(), saw, expect, durable };
+        const refusals = this.#refusals;
+        const context = { log, refusals, writer: this.#host.writer(), saw, expect, durable };
         const { rcode, options } = await answerUpdate(parsed, request, outcome, this.#zoneOf(parsed), context);
         answered = true;
         counters?.add(updateCounter(rcode));
@@ -119,7 +123,7 @@ export class ControlMessages {
     const opcode = (request.message[2]! >> 3) & 15;
     const { keyName: key, clockBehindSeconds } = failed ?? {};
     const fields = { client: formatEndpoint(request.client), opcode: opcodeToText(opcode), key, error };
-    log.warn({ ...fields, clockBehindSeconds, reason: outcome.reason }, 'signature refused');
+    this.#refusals.warn(log, { ...fields, clockBehindSeconds, reason: outcome.reason }, 'signature refused');
     const { address: client } = request.client;
     saw?.({ client, key, names: [], result: error, reason: outcome.reason, clockBehindSeconds });
     if (opcode === OPCODE.UPDATE) counters?.add(updateCounter(rcode));

@@ -6,6 +6,7 @@ import { formatEndpoint } from '../core/address.ts';
 import { errorMessage } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { firstFew } from './first-few.ts';
+import type { RefusalLog } from './refusal-log.ts';
 import type { Served } from './served-zone.ts';
 import type { HandoffRequest } from './snapshot.ts';
 import type { TsigOutcome } from './tsig.ts';
@@ -29,6 +30,7 @@ export interface UpdateAnswer {
 
 export interface UpdateContext {
   readonly log: Logger;
+  readonly refusals: RefusalLog;
   readonly writer: ZoneWriter;
   readonly saw: ((sighting: UpdateSighting) => void) | undefined;
   /** Told what is going to be answered if all goes well, once the disk has been given its work. */
@@ -43,7 +45,7 @@ export async function answerUpdate(
   request: HandoffRequest,
   outcome: TsigOutcome,
   served: Served | undefined,
-  { log: parent, writer, saw, expect, durable }: UpdateContext,
+  { log: parent, refusals, writer, saw, expect, durable }: UpdateContext,
 ): Promise<UpdateAnswer> {
   const section = checkZoneSection(message);
   if (section !== RCODE.NOERROR) return { rcode: section, options: [] };
@@ -61,7 +63,7 @@ export async function answerUpdate(
       clockBehindSeconds: outcome.kind === 'verified' ? outcome.clockBehindSeconds : undefined,
     });
   const refuse = (rcode: number, reason: string): UpdateAnswer => {
-    parent.warn({ ...fields, rcode: rcodeToText(rcode), reason }, 'update refused');
+    refusals.warn(parent, { ...fields, rcode: rcodeToText(rcode), reason }, 'update refused');
     sight(rcode, reason);
     return { rcode, options: [] };
   };

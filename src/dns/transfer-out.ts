@@ -14,6 +14,7 @@ import { Tally } from '../core/tally.ts';
 import { transferCounter } from './control-counters.ts';
 import { finishReply, replyTo } from './control-reply.ts';
 import { EDE } from './extended-error.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { expireOptions, type Served } from './served-zone.ts';
 import type { HandoffRequest, OwnedRRset, SendReplies } from './snapshot.ts';
 import type { ZoneStore } from './store.ts';
@@ -63,9 +64,11 @@ export class TransferServer {
   /** Of all transfers: a message is made in one go. */
   readonly #writer = new MessageWriter();
   readonly #running = new Tally<string>();
+  readonly #refusals: RefusalLog;
 
   constructor(context: TransferServerContext) {
     this.#context = context;
+    this.#refusals = new RefusalLog(context.clock, context.log);
   }
 
   /** Answers one request; without `send` all messages are returned at once. */
@@ -81,7 +84,7 @@ export class TransferServer {
     const log = this.#context.log.child({ zone, client: formatEndpoint(request.client), key: key?.name });
     const refuse = (rcode: number, reason: string, error?: number): Uint8Array[] => {
       this.#context.counters?.add(transferCounter('refused'));
-      log.warn({ rcode: rcodeToText(rcode), reason }, 'zone transfer refused');
+      this.#refusals.warn(log, { rcode: rcodeToText(rcode), reason }, 'zone transfer refused');
       return [finishReply(replyTo(request.message, message, rcode, [], error), request.message, signer)];
     };
     if (served === undefined) return refuse(RCODE.NOTAUTH, 'no zone of ours has this name');

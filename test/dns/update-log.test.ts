@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parseInetEndpoint } from '../../src/core/address.ts';
-import { systemClock } from '../../src/core/clock.ts';
+import { type Clock, FakeClock, systemClock } from '../../src/core/clock.ts';
 import { type LogLine, MemoryLogger } from '../../src/core/logger.ts';
 import type { ZoneEvent } from '../../src/dns/control.ts';
 import { signRequest } from '../../src/dns/tsig.ts';
@@ -13,6 +13,7 @@ import { nameFromText } from '../../src/dns/wire/name.ts';
 import { CLASS, RCODE, rcodeToText, TYPE } from '../../src/dns/wire/types.ts';
 import { startControlServer, testKey } from './control-server.ts';
 import { updateMessage } from './dns-client.ts';
+import { query } from './peers.ts';
 
 /** Octets of a line: as many names as fit a message, told one by one, are more than two million. */
 const MAX_LINE = 32 * 1024;
@@ -27,18 +28,22 @@ function record(i: number, type: number, rdata: Uint8Array): ResourceRecord {
 const some = (count: number, type: number, rdata: Uint8Array) =>
   Array.from({ length: count }, (_, i) => record(i, type, rdata));
 
-async function server(t: Test) {
+async function server(t: Test, clock: Clock = systemClock) {
   const dir = mkdtempSync(join(tmpdir(), 'v6edge-update-log-'));
   const log = new MemoryLogger();
-  const { control, event, close } = await startControlServer(dir, undefined, log);
+  const { control, event, close } = await startControlServer(dir, undefined, log, { clock });
   t.teardown(async () => {
     await close();
     rmSync(dir, { recursive: true, force: true });
   });
-  return { event, log, send };
+  return { event, log, send, exchange };
 
   async function send(records: readonly ResourceRecord[]): Promise<string> {
     const message = signRequest(encodeMessage(updateMessage(7, 'cluster.test', [], records)), testKey, systemClock);
+    return exchange(message);
+  }
+
+  async function exchange(message: Uint8Array): Promise<string> {
     const [reply] = await control.handle({ message, client: endpoint, local: endpoint, transport: 'tcp' });
     return rcodeToText(parseMessage(reply!).rcode);
   }
@@ -91,3 +96,32 @@ t.test('what is refused is one record', async (t) => {
   t.ok(sizeOf(lineOf(log, 'update refused')) < MAX_LINE);
   t.match(lineOf(log, 'update refused').fields, { rcode: rcodeToText(RCODE.FORMERR) });
 });
+
+t.test(
+  'thousands of messages that are refused: ten lines a second of each kind, and how many more there were',
+  async (t) => {
+    const clock = new FakeClock(systemClock.wall());
+    const { log, exchange } = await server(t, clock);
+    const update = encodeMessage(updateMessage(7, 'cluster.test', [], some(1, TYPE.TXT, text)));
+    const forged = signRequest(update, { ...testKey, secret: new Uint8Array(32) }, clock);
+    const axfr = query('cluster.test', { type: TYPE.AXFR });
+    const kinds: [string, string, Uint8Array][] = [
+      ['update refused', 'REFUSED', update],
+      ['signature refused', 'NOTAUTH', forged],
+      ['zone transfer refused', 'REFUSED', axfr],
+    ];
+    const linesOf = (text: string) => log.lines.filter(({ message }) => message === text);
+    for (const [kind, rcode, message] of kinds) {
+      for (let i = 0; i < 1000; i++) if ((await exchange(message)) !== rcode) t.fail(`${kind}: not ${rcode}`);
+      t.equal(linesOf(kind).length, 10, kind);
+    }
+    clock.advance(1000);
+    for (const [kind, , message] of kinds) {
+      t.match(linesOf(`${kind}: more of these, without a line each`), [{ level: 'warn', fields: { count: 990 } }]);
+      await exchange(message);
+      t.equal(linesOf(kind).length, 11, `${kind}: and lines again`);
+    }
+    clock.advance(10_000);
+    t.equal(log.lines.filter(({ message }) => /without a line/.test(message)).length, kinds.length, 'told once');
+  },
+);

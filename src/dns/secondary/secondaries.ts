@@ -11,6 +11,7 @@ import type { SecondaryConfig, TsigKey, ZoneConfig } from '../config.ts';
 import { forwardedCounter, inboundCounter, notifyCounter } from '../control-counters.ts';
 import { emptyReply } from '../control-reply.ts';
 import { MIN_PACKED } from '../packed-nodes.ts';
+import { RefusalLog } from '../refusal-log.ts';
 import type { Served } from '../served-zone.ts';
 import type { HandoffRequest } from '../snapshot.ts';
 import { soaSerial } from '../soa.ts';
@@ -64,18 +65,20 @@ export interface SecondaryPlan {
 export class Secondaries {
   readonly #context: SecondariesContext;
   #forwarder: UpdateForwarder;
+  readonly #refusals: RefusalLog;
   #asked = 0;
   readonly #waiting: (() => void)[] = [];
 
   constructor(context: SecondariesContext) {
     this.#context = context;
-    this.#forwarder = new UpdateForwarder(context.clock);
+    this.#refusals = new RefusalLog(context.clock, context.log);
+    this.#forwarder = new UpdateForwarder(context.clock, this.#refusals);
   }
 
   /** Ends what is under way for clients; the zones are stopped by who has them. */
   stop(): void {
     this.#forwarder.stop();
-    this.#forwarder = new UpdateForwarder(this.#context.clock);
+    this.#forwarder = new UpdateForwarder(this.#context.clock, this.#refusals);
   }
 
   /**
@@ -143,7 +146,8 @@ export class Secondaries {
     if (message.questions.length !== 1 || question!.type !== TYPE.SOA) return answer(RCODE.FORMERR);
     const from = formatEndpoint(client);
     if (!mayNotify(client, key, config)) {
-      log.warn({ client: from, rcode: rcodeToText(RCODE.REFUSED) }, 'NOTIFY refused: it is from no primary');
+      const fields = { client: from, rcode: rcodeToText(RCODE.REFUSED) };
+      this.#refusals.warn(log, fields, 'NOTIFY refused: it is from no primary');
       return answer(RCODE.REFUSED);
     }
     const soa = message.answers.find(({ type, rdata }) => type === TYPE.SOA && rdata.length > 20);

@@ -6,6 +6,7 @@ import { formatEndpoint, type InetEndpoint } from '../../core/address.ts';
 import type { Clock } from '../../core/clock.ts';
 import { errorMessage } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { RefusalLog } from '../refusal-log.ts';
 import { equalBytes } from '../wire/bytes.ts';
 import { FLAG, OPCODE } from '../wire/types.ts';
 import { MessageStream, PrimaryError } from './message-stream.ts';
@@ -17,11 +18,13 @@ const MAX_FORWARDED = 64;
 
 export class UpdateForwarder {
   readonly #clock: Clock;
+  readonly #refusals: RefusalLog;
   readonly #stopping = new AbortController();
   #forwarded = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, refusals: RefusalLog) {
     this.#clock = clock;
+    this.#refusals = refusals;
   }
 
   stop(): void {
@@ -31,7 +34,7 @@ export class UpdateForwarder {
   /** The answer of the first primary that gives one, as it came; undefined: none did. */
   async forward(message: Uint8Array, primaries: readonly InetEndpoint[], log: Logger): Promise<Uint8Array | undefined> {
     if (this.#forwarded >= MAX_FORWARDED) {
-      log.warn({ forwarded: this.#forwarded }, 'update not forwarded: too many are under way');
+      this.#refusals.warn(log, { forwarded: this.#forwarded }, 'update not forwarded: too many are under way');
       return undefined;
     }
     this.#forwarded++;
@@ -42,7 +45,8 @@ export class UpdateForwarder {
           log.info({ primary: formatEndpoint(primary) }, 'update forwarded');
           return reply;
         } catch (error) {
-          log.warn({ primary: formatEndpoint(primary), reason: errorMessage(error) }, 'update could not be forwarded');
+          const fields = { primary: formatEndpoint(primary), reason: errorMessage(error) };
+          this.#refusals.warn(log, fields, 'update could not be forwarded');
         }
       }
       return undefined;
