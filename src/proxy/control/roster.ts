@@ -167,9 +167,9 @@ export class Roster {
     return this.#add(pool, config, 'api', slot, others);
   }
 
-  /** The operator's word took a member out: one of the configuration stays out. */
-  takenByApi(pool: Pool, member: Member): void {
-    if (member.origin === 'config') this.#taken.add(pool.config.name, member.config);
+  /** The operator's word took a member out: one of the configuration stays out, also if he had added it again himself. */
+  takenByApi({ config }: Pool, member: Member): void {
+    if (config.members.some((each) => sameServer(each, member.config))) this.#taken.add(config.name, member.config);
   }
 
   /**

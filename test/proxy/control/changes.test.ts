@@ -247,3 +247,27 @@ t.test('members that discovery finds and loses', (t) => {
   control.stop();
   t.end();
 });
+
+t.test('taken out, added again and taken out again, a member of the configuration is out', (t) => {
+  let kept: string | undefined;
+  const keep = {
+    read: () => kept,
+    write(text: string) {
+      kept = text;
+    },
+  };
+  const settings = config([pool('web', [member('a'), member('b', { address: 'fd00::2' })])]);
+  const { control, states } = setUp({ keep });
+  control.start(settings);
+  control.removeMember('web', 'a');
+  control.addMember('web', member('a'));
+  control.removeMember('web', 'a');
+  control.apply(settings);
+  t.strictSame(Object.keys(states()), ['b'], 'after a reload');
+  control.stop();
+  const next = setUp({ keep });
+  next.control.start(settings);
+  t.strictSame(Object.keys(next.states()), ['b'], 'after a restart');
+  next.control.stop();
+  t.end();
+});
