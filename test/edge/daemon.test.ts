@@ -32,7 +32,8 @@ t.test('what stands in the way of a start: exit code 1, a message that names it,
   await once(taken, 'listening');
   const tcp = (taken.address() as AddressInfo).port;
   const datagrams = createSocket('udp4');
-  datagrams.bind(0, '127.0.0.1');
+  // Of a port that the kernel chooses, another program may have TCP: then the message names both.
+  datagrams.bind(await freePort(), '127.0.0.1');
   await once(datagrams, 'listening');
   const udp = datagrams.address().port;
   t.teardown(() => {
