@@ -82,6 +82,7 @@ export class Reactor {
   readonly #handlers: (EventHandler | undefined)[] = [];
   readonly #generations: number[] = [];
   readonly #batchEnd: (() => void)[] = [];
+  readonly #leisure: (() => boolean)[] = [];
   /** Descriptors that rest, and whether they are to go on. */
   readonly #resting = new Map<number, boolean>();
   readonly #pause = new Words(pauseWords);
@@ -154,6 +155,14 @@ export class Reactor {
     this.#batchEnd.push(run);
   }
 
+  /**
+   * Calls `run` when no event waits, and however many do in each turn of the loop: for a piece of work that nobody waits for. It
+   * returns whether there is more of it.
+   */
+  onLeisure(run: () => boolean): void {
+    this.#leisure.push(run);
+  }
+
   /** Whether watching descriptors keeps the process alive (it does unless told otherwise). */
   set keepsAlive(value: boolean) {
     if (value) this.#poll.ref();
@@ -188,10 +197,15 @@ export class Reactor {
     for (let batch = 0; batch < batchesPerTurn && !this.#closed; batch++) {
       const rested = this.#resting.size > 0;
       if (rested && ++rests > restsPerTurn) break;
+      // A pause is when there is time.
+      if (rested) this.#runLeisure();
       const ready = !rested || this.#takeRest();
       if (this.#closed) return;
       const count = ready ? epollWait(this.#epoll, address, batchEvents, 0) : 0;
-      if (count <= 0 && !rested) return;
+      if (count <= 0 && !rested) {
+        if (!this.#takeLeisure()) return;
+        continue;
+      }
       for (let at = 0; at < count * eventWords; at += eventWords) {
         const fd = words[at + dataWord]!;
         if (this.#generations[fd] !== words[at + dataWord + 1]) continue;
@@ -201,9 +215,21 @@ export class Reactor {
       }
       for (const run of this.#batchEnd) run();
     }
+    this.#runLeisure();
     if (this.#closed) return;
     for (const fd of this.#resting.keys()) this.#endRest(fd);
     // More may be ready: libuv's poll is level-triggered and comes back after messages and timers had their turn.
+  }
+
+  /** A piece of each kind of work that can wait. Returns whether there is more. */
+  #takeLeisure(): boolean {
+    let more = false;
+    for (const run of this.#leisure) if (!this.#closed && run()) more = true;
+    return more;
+  }
+
+  #runLeisure(): void {
+    while (this.#takeLeisure());
   }
 
   /** Sleeps until the rest is over, and calls those that rested. Returns whether something else happened. */

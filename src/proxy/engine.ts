@@ -20,7 +20,7 @@ import type { Listener, ListenerOwner, ListenerStatus, ListeningSocket } from '.
 import { ListenerSet, type SocketKeeper } from './listener-set.ts';
 import { newQueueTable, Queues } from './queue.ts';
 import { RefusalLog } from './refusals.ts';
-import { RelayIo } from './relay.ts';
+import { RelayIo } from './relay-io.ts';
 import { Session, type SettingsChange } from './session.ts';
 import { everySession, listSessions, type SessionQuery } from './session-list.ts';
 import { logSession, logSessionStart } from './session-log.ts';
@@ -127,6 +127,7 @@ export class ProxyEngine implements SessionHost, ListenerOwner {
       this,
     );
     this.reactor.onBatchEnd(() => this.io.runCollected());
+    this.reactor.onLeisure(() => this.io.runEnds());
   }
 
   /**

@@ -3,7 +3,7 @@ import type { CounterStripe } from '../core/counters.ts';
 import type { Reactor } from '../linux/reactor.ts';
 import type { Backend, Member } from './backend.ts';
 import type { ProxyTimeouts } from './config.ts';
-import type { RelayIo } from './relay.ts';
+import type { RelayIo } from './relay-io.ts';
 import type { Session } from './session.ts';
 import type { ListenerSnapshot } from './snapshot.ts';
 import type { Termination } from './termination.ts';

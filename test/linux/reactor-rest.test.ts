@@ -53,6 +53,33 @@ t.test('while one rests others are heard, and timers run', async (t) => {
   for (const fd of [counter, out, into]) closeFd(fd);
 });
 
+t.test('what can wait is done before a rest', async (t) => {
+  const reactor = new Reactor();
+  const counter = eventfd(1);
+  const log: string[] = [];
+  let todo = 0;
+  const twice = new Promise<void>((done) => {
+    reactor.onLeisure(() => {
+      if (todo > 0) log.push('done');
+      todo = 0;
+      return false;
+    });
+    reactor.add(counter, EPOLLIN, {
+      onEvents: () => {
+        log.push('event');
+        todo++;
+        if (log.length < 4) return reactor.rest(counter);
+        reactor.remove(counter);
+        done();
+      },
+    });
+  });
+  await twice;
+  t.strictSame(log, ['event', 'done', 'event', 'done', 'event', 'done']);
+  reactor.close();
+  closeFd(counter);
+});
+
 t.test('who is taken out while it rests hears nothing more', async (t) => {
   const reactor = new Reactor();
   const fds = [eventfd(1), eventfd(1)];

@@ -181,6 +181,44 @@ t.test('onBatchEnd runs after the handlers of a batch', async (t) => {
   for (const fd of fds) closeFd(fd);
 });
 
+t.test('what can wait is done when no event does, and in each turn however many do', async (t) => {
+  const reactor = new Reactor();
+  const log: string[] = [];
+  const once = eventfd(1);
+  let pieces = 0;
+  const done = new Promise<void>((resolve) => {
+    reactor.onLeisure(() => {
+      log.push('piece');
+      if (++pieces === 3) resolve();
+      return pieces < 3;
+    });
+  });
+  reactor.onBatchEnd(() => log.push('end'));
+  // Its second event comes of the first, and goes before what can wait.
+  let more = 1;
+  reactor.add(once, EPOLLIN | EPOLLET, {
+    onEvents: () => {
+      log.push('event');
+      if (more-- > 0) write(once, '\x01\0\0\0\0\0\0\0');
+    },
+  });
+  await done;
+  t.strictSame(log, ['event', 'end', 'event', 'end', 'piece', 'piece', 'piece']);
+
+  const always = eventfd(1);
+  let events = 0;
+  const turn = new Promise<number>((resolve) => {
+    reactor.onLeisure(() => {
+      resolve(events);
+      return false;
+    });
+  });
+  reactor.add(always, EPOLLIN, { onEvents: () => events++ }); // level-triggered and never read
+  t.ok((await turn) > 0, 'among events that never end');
+  reactor.close();
+  for (const fd of [once, always]) closeFd(fd);
+});
+
 t.test('more than a batch holds is all handled', async (t) => {
   const reactor = new Reactor();
   const count = 1300;

@@ -9,7 +9,8 @@ import { closeFd, setSocketInt } from '../../src/linux/libc.ts';
 import { PipePool } from '../../src/linux/pipes.ts';
 import { encodeSockaddr } from '../../src/linux/sockaddr.ts';
 import { acceptTcp, connectTcp, listenTcp, Memory, openTcp, resetTcp, SockaddrSlot } from '../../src/linux/tcp.ts';
-import { Relay, RelayIo, type RelayOwner } from '../../src/proxy/relay.ts';
+import { Relay, type RelayOwner } from '../../src/proxy/relay.ts';
+import { RelayIo } from '../../src/proxy/relay-io.ts';
 import { freePort, Harness, listener, member, pool, snapshot, Upstream, until } from './harness.ts';
 
 export async function through(t: Test, onConnection: (socket: net.Socket) => void) {
@@ -110,5 +111,5 @@ export async function bareRelays(t: Test, { sndbuf, rcvbuf }: { sndbuf: number; 
     open.delete(fd);
     resetTcp(fd);
   };
-  return { client, upstream, toMember, toClient, ends, reset };
+  return { io, client, upstream, toMember, toClient, ends, reset };
 }

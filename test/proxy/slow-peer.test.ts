@@ -70,7 +70,7 @@ for (const [sender, slow, state] of [
 
 t.test('a member that closes in full behind its last bytes: a slow client gets them all the same', async (t) => {
   const stage = await bareRelays(t, { sndbuf: 8192, rcvbuf: 8192 });
-  const { client, upstream, toMember, toClient, ends } = stage;
+  const { io, client, upstream, toMember, toClient, ends } = stage;
   // The queue to the client is full of this.
   const filler = Memory.of(Buffer.alloc(1 << 20, 'f'));
   let filled = 0;
@@ -96,6 +96,7 @@ t.test('a member that closes in full behind its last bytes: a slow client gets t
     if (unacknowledged(toClient.ours) < 4096) client.onEvents(EPOLLOUT);
     return length === filled + 14;
   }, 'the client to get it all');
+  t.equal(io.runEnds(), false);
   t.equal(got.bytes.toString('latin1', filled, length), 'the last words');
   t.strictSame([ends, upstream.broken], [['finished'], true]);
 });
