@@ -135,6 +135,17 @@ export class Server {
     return this;
   }
 
+  /**
+   * From now on `cat` on `cores` reads what it prints, its log above all, and throws it away: this process would take more time for
+   * a line than who writes it.
+   */
+  discardOutput(cores: string): void {
+    const { stdout } = this.#child;
+    if (stdout === null) return;
+    stdout.pause();
+    spawnPinned(cores, ['cat'], { stdio: [stdout, 'ignore', 'ignore'] });
+  }
+
   cpu(): CpuTime {
     let total = 0;
     for (const thread of readdirSync(`/proc/${this.pid}/task`)) {

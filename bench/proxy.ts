@@ -7,7 +7,7 @@ import type { BenchOptions } from './options.ts';
 import type { Cores, Server } from './process.ts';
 import { type ClosedWork, closedWorks, runClosed } from './proxy/closed.ts';
 import { idleWork, runIdle } from './proxy/idle.ts';
-import { pacedWorks, runPaced, sustainedRate } from './proxy/latency.ts';
+import { PacedRuns, pacedWorks, sustainedRate } from './proxy/latency.ts';
 import { compilePrograms, findPeers, type ProxyBench, startOrigins, startPeer } from './proxy/peers.ts';
 import { median, type Results } from './table.ts';
 
@@ -56,10 +56,12 @@ async function benchWorking(bench: ProxyBench): Promise<void> {
       // The last of the peers is the relay in C.
       const rate = await sustainedRate(bench, work, bench.peers.at(-1)!, half);
       bench.say(`${work.name}: ${rate}/s`);
+      const runs = new PacedRuns(bench, work, rate);
       for (let run = 0; run <= bench.runs; run++) {
-        await runPaced(bench, work, bench.peers, rate, run > 0);
+        await runs.run(run, run > 0);
         if (run > 0) bench.say(`${work.name}: run ${run} of ${bench.runs}`);
       }
+      runs.finish();
     }
   } finally {
     for (const server of servers.values()) await server.stop();

@@ -31,6 +31,7 @@ export interface LoadReport {
   readonly bytes: number;
   readonly seconds: number;
   readonly p50Ms: number;
+  readonly p90Ms: number;
   readonly p99Ms: number;
 }
 
@@ -171,13 +172,15 @@ export async function startOrigins(bench: ProxyBench): Promise<Server[]> {
 export async function startPeer(bench: ProxyBench, peer: Peer, sessions: number): Promise<Server> {
   const server = new Server(peer.name, bench.cores.measured, peer.prepare(bench.dir, sessions));
   try {
-    return await server.ready(async () => {
+    await server.ready(async () => {
       try {
         return (await report(bench, 'load', 'connect', '127.0.0.1', peer.port, 1, 0.05)).done > 0;
       } catch {
         return false;
       }
     });
+    server.discardOutput(bench.cores.rest);
+    return server;
   } catch (error) {
     await server.stop();
     throw error;
